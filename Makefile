@@ -1,0 +1,61 @@
+# FedHealth. `make` alone lists what can be done.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/pip install -qq -c constraints.txt
+PINS := pyproject.toml constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check full clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' Makefile
+
+up: .venv/.api ## train on synthetic data if need be, then serve the API; Ctrl-C stops it
+	@echo "Starting FedHealth"
+	@$(BIN)/fedhealth up
+
+test: .venv/.all ## install everything and run the tests
+	@echo "Running the tests, without the slow ones"
+	@$(BIN)/pytest
+
+full: .venv/.all ## run all tests, the slow ones too
+	@echo "Running all tests"
+	@$(BIN)/pytest -m ""
+
+check: .venv/.all ## check style, types, floors, dead code and dependencies
+	@echo "Checking style"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "Checking types"
+	@$(BIN)/mypy --strict src
+	@echo "Checking that imports only point down"
+	@$(BIN)/lint-imports --no-logo
+	@echo "Looking for dead code"
+	@$(BIN)/vulture
+	@echo "Comparing dependencies with imports"
+	@$(BIN)/deptry src
+
+clean: ## remove .venv and caches; data, models and stores stay
+	@echo "Removing .venv and caches"
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+	@find . -name '*.egg-info' -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@echo "Making .venv with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"FedHealth needs Python 3.11 or newer, got %s; try make PYTHON=/path/to/python" % sys.version.split()[0])'
+	@$(PYTHON) -m venv .venv
+
+# Installs run again only when the pins or pyproject.toml are newer than these stamps.
+.venv/.api: $(PINS) | $(BIN)/pip
+	@echo "Installing FedHealth and its API into .venv (about a minute)"
+	@$(PIP) -r requirements_api.txt
+	@touch $@
+
+.venv/.all: $(PINS) | $(BIN)/pip
+	@echo "Installing FedHealth with everything developers need into .venv (a few minutes)"
+	@$(PIP) torch  # first and alone, so that a CPU build at hand is taken; constraints.txt names the version
+	@$(PIP) -r requirements.txt
+	@touch .venv/.api $@
