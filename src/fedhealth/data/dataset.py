@@ -1,0 +1,63 @@
+"""All that a study's folder holds: the nodes' shards and, where it can be known, every feature of the same people."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedhealth.data import synthetic
+from fedhealth.data.nhanes import read_nhanes
+from fedhealth.data.shard import Shard
+from fedhealth.data.tables import DataError, read_shard, shard_from_table
+from fedhealth.study import Study
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The nodes' rows for a run.
+
+    Attributes:
+        shards: what each node observes, in the study's node order.
+        full: the same rows with every feature observed, where they can be known (synthetic world, NHANES).
+        best: best reachable metrics of the synthetic world, by feature subset.
+        synthetic: whether the rows were generated.
+    """
+
+    shards: tuple[Shard, ...]
+    full: tuple[Shard, ...] = ()
+    best: dict[str, Any] | None = None
+    synthetic: bool = False
+
+
+def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
+    """Read every node's rows; ``seed`` keys the split into training and held-out rows.
+
+    Raises:
+        DataError: see :mod:`fedhealth.data.tables`.
+    """
+    if study.source.kind == "nhanes":
+        shards, full = read_nhanes(study, seed)
+        return Dataset(tuple(shards), tuple(full))
+    shards = [read_shard(study, node, folder, seed) for node in study.nodes]
+    world = folder / "world.json"
+    if not world.is_file():
+        return Dataset(tuple(shards))
+    try:
+        facts = json.loads(world.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{world}: not valid JSON: {error}; generate the data again") from None
+    full = _full_rows(study, shards, facts, seed)
+    return Dataset(tuple(shards), full, facts["best"] if full else None, synthetic=True)
+
+
+def _full_rows(study: Study, shards: list[Shard], facts: dict[str, Any], seed: int) -> tuple[Shard, ...]:
+    """Draw the same people again with every feature; empty where the files were changed since."""
+    everything = replace(study, nodes=tuple(replace(n, features=study.names) for n in study.nodes))
+    full = [
+        shard_from_table(everything, n, synthetic.draw(n.name, facts["rows"], facts["seed"]), seed, n.name)
+        for n in everything.nodes
+    ]
+    same = all(np.array_equal(f.y, s.y) and np.array_equal(f.fold, s.fold) for f, s in zip(full, shards, strict=True))
+    return tuple(full) if same else ()

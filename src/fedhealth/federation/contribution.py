@@ -1,0 +1,41 @@
+"""What leaves a node in one step: named sums over its rows, always addable, never a row."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+State = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """Named arrays that are sums over ``rows`` rows.
+
+    Adding two contributions of the same step gives the contribution of both nodes' rows together, so the server
+    only ever needs the total.
+    """
+
+    sums: Mapping[str, Floats]
+    rows: int
+
+    def __add__(self, other: "Contribution") -> "Contribution":
+        if self.sums.keys() != other.sums.keys():
+            raise ValueError(f"contributions differ: got {sorted(other.sums)}; expected {sorted(self.sums)}")
+        return Contribution({name: self.sums[name] + other.sums[name] for name in self.sums}, self.rows + other.rows)
+
+    def __getitem__(self, name: str) -> Floats:
+        return self.sums[name]
+
+
+def total(contributions: Iterable[Contribution]) -> Contribution:
+    """The sum, added in the order given (node order), so that every runtime gets the same floats."""
+    return reduce(Contribution.__add__, contributions)
+
+
+def arrays(**values: object) -> dict[str, Floats]:
+    """A state or a set of sums: every value as an array of float64."""
+    return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}

@@ -1,0 +1,106 @@
+"""Federated statistics: moments for scaling, counts for knots, column sums for centring. All exact sums."""
+
+import numpy as np
+
+from fedhealth.data.shard import Shard
+from fedhealth.federation.contribution import Contribution, Floats, State, arrays
+from fedhealth.model.design import Design, rescale
+from fedhealth.study import Study
+
+BINS = 200
+REACH = 5.0  # standard deviations that the counting grid reaches to either side of the mean
+
+
+def contribute_moments(study: Study, state: State, shard: Shard) -> Contribution:
+    """Per feature: rows that observe it, sum, sum of squares; and the number of rows and of positive labels."""
+    rows = shard.training
+    seen = rows.observed.sum(axis=0)
+    values = np.column_stack([rescale(f, rows.x[:, i]) for i, f in enumerate(study.features)])
+    values = np.where(rows.observed, values, 0.0)
+    return Contribution(
+        arrays(
+            seen=seen,
+            sum=values.sum(axis=0),
+            squares=(values**2).sum(axis=0),
+            positives=rows.y.sum(),
+            rows=len(rows),
+        ),
+        len(rows),
+    )
+
+
+def moments(study: Study, total: Contribution) -> tuple[Floats, Floats, Floats]:
+    """Mean, standard deviation (1 where constant or not a number) and 1 where only a part of the rows observe it.
+
+    Each has shape ``(d,)``.
+
+    A feature that nobody observes gets mean 0: its coefficients then stay at 0.
+    """
+    seen = np.maximum(total["seen"], 1.0)
+    number = np.array([f.kind == "number" for f in study.features])
+    mean = np.where(number, total["sum"] / seen, 0.0)
+    variance = np.maximum(total["squares"] / seen - (total["sum"] / seen) ** 2, 0.0)
+    sd = np.where(number & (variance > 1e-12), np.sqrt(variance), 1.0)
+    partial = (total["seen"] > 0) & (total["seen"] < total["rows"])
+    return mean, sd, partial.astype(np.float64)
+
+
+def grid(study: Study, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper end of each feature's counting grid, on its scale, shape ``(d,)`` each.
+
+    Ends come from the study's ranges and the federated moments, never from a node's smallest or largest value.
+    """
+    low = np.array([rescale(f, np.array([f.low]))[0] for f in study.features])
+    high = np.array([rescale(f, np.array([f.high]))[0] for f in study.features])
+    return np.maximum(low, mean - REACH * sd), np.minimum(high, mean + REACH * sd)
+
+
+def contribute_counts(study: Study, state: State, shard: Shard) -> Contribution:
+    """Counts of each number's values in ``BINS`` equal bins between ``state['low']`` and ``state['high']``."""
+    rows = shard.training
+    counts = np.zeros((len(study.features), BINS))
+    for i, feature in enumerate(study.features):
+        if feature.kind == "number":
+            values = rescale(feature, rows.x[rows.observed[:, i], i])
+            place = (values - state["low"][i]) / (state["high"][i] - state["low"][i]) * BINS
+            counts[i] = np.bincount(np.clip(place.astype(int), 0, BINS - 1), minlength=BINS)
+    return Contribution(arrays(counts=counts), len(rows))
+
+
+def knots(study: Study, counts: Floats, low: Floats, high: Floats, segments: int) -> Floats:
+    """Knots for curves of up to ``segments`` segments, on each feature's scale, shape ``(d, segments + 1)``, NaN-padded.
+
+    Inner knots are federated quantiles (linear within a bin); the ends are the study's plausible range, so that a
+    curve is defined wherever a value is accepted.
+    """
+    placed = np.full((len(study.features), segments + 1), np.nan)
+    for i, feature in enumerate(study.features):
+        if feature.kind == "number":
+            ends = rescale(feature, np.array([feature.low, feature.high]))
+            inner = quantiles(counts[i], low[i], high[i], np.arange(1, segments) / segments)
+            gap = (high[i] - low[i]) / BINS
+            inner = inner[(inner > ends[0] + gap) & (inner < ends[1] - gap)]
+            kept = [value for j, value in enumerate(inner) if j == 0 or value - inner[j - 1] >= gap]
+            placed[i, : len(kept) + 2] = [ends[0], *kept, ends[1]]
+    return placed
+
+
+def quantiles(counts: Floats, low: float, high: float, probabilities: Floats) -> Floats:
+    """Quantiles of values counted in equal bins between ``low`` and ``high``, exact to a bin's width; none without values."""
+    edges = np.linspace(low, high, len(counts) + 1)
+    if not counts.any():
+        return np.zeros(0)
+    cumulative = np.concatenate([[0.0], np.cumsum(counts)])
+    return np.interp(probabilities * cumulative[-1], cumulative, edges)
+
+
+def contribute_columns(study: Study, state: State, shard: Shard) -> Contribution:
+    """Sums of the uncentred model columns and of their products within a feature's rows."""
+    rows = shard.training
+    design = Design.from_arrays(study, state)
+    sums, products = np.zeros(design.width), np.zeros((design.width, design.width))
+    for i, block in enumerate(design.blocks):
+        columns = design.feature_columns(i, rows.x[rows.observed[:, i], i])
+        sums[block] = columns.sum(axis=0)
+        products[block, block] = columns.T @ columns
+    return Contribution(arrays(sums=sums, products=products), len(rows))

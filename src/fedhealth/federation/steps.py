@@ -1,0 +1,37 @@
+"""Every question a server may ask a node, by name. Each answer is a contribution; there are no others."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fedhealth.data.shard import Shard
+from fedhealth.federation import calibration, evaluation, newton, statistics
+from fedhealth.federation.contribution import Contribution, State, arrays
+from fedhealth.federation.training import Exchange, fit
+from fedhealth.study import Study
+
+Contribute = Callable[[Study, State, Shard], Contribution]
+
+
+def contribute_local_baseline(study: Study, state: State, shard: Shard) -> Contribution:
+    """Train on this node's rows alone, inside the node, and give the score histogram over its held-out rows.
+
+    ``state['segments']`` is the number of segments of each curve; the local model itself never leaves.
+    """
+    alone = fit(study, exchange_within([shard], study), int(state["segments"]))
+    hidden = arrays(withhold=[0.0] * len(study.features))
+    return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
+
+
+STEPS: Mapping[str, Contribute] = {
+    "moments": statistics.contribute_moments,
+    "counts": statistics.contribute_counts,
+    "columns": statistics.contribute_columns,
+    "newton": newton.contribute,
+    "calibrate": calibration.contribute,
+    "evaluate": evaluation.contribute,
+    "local_baseline": contribute_local_baseline,
+}
+
+
+def exchange_within(shards: Sequence[Shard], study: Study) -> Exchange:
+    """An exchange over rows that are all in one place: for baselines and tests. Nothing leaves, so no door."""
+    return lambda step, state: {shard.node: STEPS[step](study, state, shard) for shard in shards}

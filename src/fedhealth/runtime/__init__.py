@@ -1,0 +1,1 @@
+"""Who calls the algorithms: in this process, or Flower."""

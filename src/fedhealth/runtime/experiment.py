@@ -1,0 +1,147 @@
+"""A whole training run: fit, evaluation, baselines, report. The same over any exchange."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fedhealth.data.dataset import Dataset
+from fedhealth.data.shard import Shard, stack
+from fedhealth.federation import SEGMENTS, Contribution, Exchange, Fit, Metrics, Round, exchange_within, fit, metrics, total
+from fedhealth.model import RiskModel
+from fedhealth.study import Study
+
+WORSE_BY = 0.005  # of AUROC: from here a node is told that it would do better alone
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """One round as people see it: the number, training losses, and the model's metrics on all held-out rows."""
+
+    number: int
+    train_loss: float
+    node_loss: Mapping[str, float]
+    held_out: Metrics
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run produced: the fit and the report (JSON-ready)."""
+
+    fit: Fit
+    report: dict[str, Any]
+
+
+def run_experiment(
+    study: Study,
+    exchange: Exchange,
+    dataset: Dataset,
+    model: str = "additive",
+    seed: int = 0,
+    on_round: Callable[[RoundReport], None] = lambda _: None,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Train over ``exchange``, evaluate, and compare with every baseline that ``dataset`` allows.
+
+    ``dataset`` serves only the baselines that no federation could compute (pooled rows, full rows); what the model
+    learns and its own metrics come through ``exchange``.
+    """
+    rounds: list[RoundReport] = []
+
+    def note(finished: Round) -> None:
+        held_out = metrics(total(_evaluate(study, exchange, finished.model).values()))
+        rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
+        on_round(rounds[-1])
+
+    fitted = fit(study, exchange, SEGMENTS[model], on_round=note)
+    on_stage("evaluating at every node, beside its local baseline")
+    replies = _evaluate(study, exchange, fitted.model)
+    alone = exchange("local_baseline", {"segments": np.array(float(SEGMENTS[model]))})
+    report = {
+        "study": study.name,
+        "outcome": study.outcome.name,
+        "seed": seed,
+        "model": model,
+        "policy": study.policy,
+        "synthetic": dataset.synthetic,
+        "penalty": {"roughness": fitted.penalty[0], "size": fitted.penalty[1]},
+        "rounds": [_round(r) for r in rounds],
+        "nodes": [_node(study, s, replies[s.node], alone[s.node]) for s in dataset.shards],
+        "global": metrics(total(replies.values())).as_dict(),
+        **_central_baselines(study, dataset, fitted, SEGMENTS[model], on_stage),
+        "best": dataset.best,
+        "missing": {
+            m: metrics(total(_evaluate(study, exchange, fitted.model, m).values())).as_dict() for m in study.modalities
+        },
+        "took_part": list(replies),
+    }
+    return Outcome(fitted, report)
+
+
+def _evaluate(
+    study: Study, exchange: Exchange, model: RiskModel, withhold: str | None = None
+) -> Mapping[str, Contribution]:
+    hidden = np.array([float(f.modality == withhold) for f in study.features])
+    return exchange("evaluate", {**model.arrays(), "withhold": hidden})
+
+
+def _round(finished: RoundReport) -> dict[str, Any]:
+    held_out = finished.held_out
+    return {
+        "round": finished.number,
+        "train_loss": finished.train_loss,
+        "global": {"loss": held_out.log_loss, "accuracy": held_out.accuracy, "auroc": held_out.auroc},
+        "nodes": [{"name": name, "loss": loss} for name, loss in finished.node_loss.items()],
+    }
+
+
+def _node(study: Study, shard: Shard, reply: Contribution, alone: Contribution) -> dict[str, Any]:
+    seen = shard.observed.any(axis=0)
+    together, local = metrics(reply), metrics(alone)
+    return {
+        "name": shard.node,
+        "title": study.node(shard.node).title,
+        "rows": len(shard),
+        "features": [name for name, observed in zip(study.names, seen, strict=True) if observed],
+        "local": local.as_dict(),
+        "global": together.as_dict(),
+        "better_alone": bool(local.auroc - together.auroc > WORSE_BY),
+        "notes": list(shard.notes),
+    }
+
+
+def _central_baselines(
+    study: Study, dataset: Dataset, fitted: Fit, segments: int, on_stage: Callable[[str], None]
+) -> dict[str, Any]:
+    """``pooled_rows``: the same rows stacked. ``fully_observed``: all features of all people. ``full_rows``: the
+    global model and each node's local one on held-out people of whom everything is known."""
+    on_stage("comparing with pooled rows")
+    pooled = _alone(study, [stack(dataset.shards)], segments, fitted.penalty)
+    on_pooled_rows = _metrics_on(study, pooled, dataset.shards)
+    difference = np.abs(pooled.coefficients - fitted.model.coefficients).max()
+    found: dict[str, Any] = {
+        "pooled_rows": {**on_pooled_rows.as_dict(), "largest_coefficient_difference": float(difference)},
+        "fully_observed": None,
+        "full_rows": None,
+    }
+    if dataset.full:
+        on_stage("comparing with full observation")
+        everything = _alone(study, [stack(dataset.full)], segments, fitted.penalty)
+        found["fully_observed"] = _metrics_on(study, everything, dataset.full).as_dict()
+        alone = {s.node: _alone(study, [s], segments) for s in dataset.shards}
+        found["full_rows"] = {
+            "global": _metrics_on(study, fitted.model, dataset.full).as_dict(),
+            "nodes": {name: _metrics_on(study, local, dataset.full).as_dict() for name, local in alone.items()},
+        }
+    return found
+
+
+def _alone(
+    study: Study, shards: Sequence[Shard], segments: int, penalty: tuple[float, float] | None = None
+) -> RiskModel:
+    return fit(study, exchange_within(shards, study), segments, penalty).model
+
+
+def _metrics_on(study: Study, model: RiskModel, shards: Sequence[Shard]) -> Metrics:
+    return metrics(total(_evaluate(study, exchange_within(shards, study), model).values()))

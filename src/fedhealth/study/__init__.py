@@ -1,0 +1,17 @@
+"""The floor: what is predicted, from which features, observed by which nodes."""
+
+from fedhealth.study.load import StudyError, builtin_studies, load_study, study_from_dict
+from fedhealth.study.schema import MODALITIES, Feature, Node, Outcome, Source, Study
+
+__all__ = [
+    "MODALITIES",
+    "Feature",
+    "Node",
+    "Outcome",
+    "Source",
+    "Study",
+    "StudyError",
+    "builtin_studies",
+    "load_study",
+    "study_from_dict",
+]

