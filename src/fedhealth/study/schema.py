@@ -152,7 +152,7 @@ class Study:
         leaks = set(chosen[0].leaks)
         return dataclasses.replace(
             self,
-            outcomes=(chosen[0],),
+            outcomes=(dataclasses.replace(chosen[0], leaks=()),),
             features=tuple(f for f in self.features if f.name not in leaks),
             nodes=tuple(
                 dataclasses.replace(n, features=tuple(f for f in n.features if f not in leaks)) for n in self.nodes

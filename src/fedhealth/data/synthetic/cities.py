@@ -5,6 +5,7 @@ figures in the neighbourhood of published annual means and seasons; no day of an
 measurement.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,6 @@ CITIES = (
 # fmt: on
 
 
-def per_city(attribute: str) -> Floats:
+def per_city(attribute: Callable[[City], float]) -> Floats:
     """One number of each city, shape ``(9,)``, in the order of ``CITIES``."""
-    return np.array([getattr(city, attribute) for city in CITIES], dtype=np.float64)
+    return np.array([attribute(city) for city in CITIES], dtype=np.float64)

@@ -39,7 +39,7 @@ class People:
 
 def meet_people(rng: np.random.Generator, count: int) -> People:
     """Draw ``count`` people from the nine cities' adults."""
-    weights = per_city("millions")
+    weights = per_city(lambda city: city.millions)
     city = rng.choice(len(weights), size=count, p=weights / weights.sum())
     age = np.floor(18 + 71 * rng.beta(1.4, 2.1, count))
     sex = (rng.random(count) < 0.5).astype(np.float64)

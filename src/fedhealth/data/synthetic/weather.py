@@ -69,37 +69,51 @@ def _bump(peak: str, sharpness: float) -> Floats:
 
 
 def _temperature(warmth: Floats) -> Floats:
-    season = per_city("swing") * np.cos(_phase("summer")) - 0.1 * per_city("monsoon") * _bump("monsoon", 4)
-    return np.clip(per_city("temperature") + season + 2.2 * warmth, -20, 50)
+    season = per_city(lambda city: city.swing) * np.cos(_phase("summer")) - 0.1 * per_city(
+        lambda city: city.monsoon
+    ) * _bump("monsoon", 4)
+    return np.clip(per_city(lambda city: city.temperature) + season + 2.2 * warmth, -20, 50)
 
 
 def _humidity(warmth: Floats, moist: Floats) -> Floats:
     season = (
-        per_city("monsoon") * _bump("monsoon", 4) + per_city("fog") * _bump("smog", 3) - 12 * _bump("dry", 3)
+        per_city(lambda city: city.monsoon) * _bump("monsoon", 4)
+        + per_city(lambda city: city.fog) * _bump("smog", 3)
+        - 12 * _bump("dry", 3)
     )
-    return np.clip(per_city("humidity") + season - 4 * warmth + 7 * moist, 5, 100)
+    return np.clip(per_city(lambda city: city.humidity) + season - 4 * warmth + 7 * moist, 5, 100)
 
 
 def _wind_speed(calm: Floats) -> Floats:
-    return np.clip(per_city("wind") * (0.85 + 0.35 * _bump("summer", 1)) * np.exp(-0.32 * calm), 0.1, 40)
+    return np.clip(
+        per_city(lambda city: city.wind) * (0.85 + 0.35 * _bump("summer", 1)) * np.exp(-0.32 * calm), 0.1, 40
+    )
 
 
 def _pm25(particles: Floats) -> Floats:
-    season = per_city("smog") * _bump("smog", 1.6) - 0.012 * per_city("monsoon") * _bump("monsoon", 4)
-    return np.clip(per_city("pm25") * np.exp(season + 0.42 * particles), 3, 900)
+    season = per_city(lambda city: city.smog) * _bump("smog", 1.6) - 0.012 * per_city(
+        lambda city: city.monsoon
+    ) * _bump("monsoon", 4)
+    return np.clip(per_city(lambda city: city.pm25) * np.exp(season + 0.42 * particles), 3, 900)
 
 
 def _coarse(dust: Floats) -> Floats:
-    season = 0.4 * _bump("dry", 2) - 0.02 * per_city("monsoon") * _bump("monsoon", 4)
-    return np.clip(per_city("coarse") * np.exp(season + 0.42 * dust), 5, 600)
+    season = 0.4 * _bump("dry", 2) - 0.02 * per_city(lambda city: city.monsoon) * _bump("monsoon", 4)
+    return np.clip(per_city(lambda city: city.coarse) * np.exp(season + 0.42 * dust), 5, 600)
 
 
 def _no2(traffic: Floats) -> Floats:
-    return np.clip(per_city("no2") * (0.8 + 0.45 * _bump("smog", 1.5)) * np.exp(0.3 * traffic), 2, 300)
+    return np.clip(
+        per_city(lambda city: city.no2) * (0.8 + 0.45 * _bump("smog", 1.5)) * np.exp(0.3 * traffic), 2, 300
+    )
 
 
 def _o3(warmth: Floats, sun: Floats) -> Floats:
-    return np.clip(per_city("o3") * (1 + 0.38 * np.cos(_phase("summer"))) + 2.5 * warmth + 6.5 * sun, 4, 180)
+    return np.clip(
+        per_city(lambda city: city.o3) * (1 + 0.38 * np.cos(_phase("summer"))) + 2.5 * warmth + 6.5 * sun,
+        4,
+        180,
+    )
 
 
 def _aqi(rounded: Mapping[str, Floats]) -> Floats:
