@@ -23,10 +23,22 @@ LAST_DAY = dt.date(2025, 12, 31)
 DAYS = (LAST_DAY - FIRST_DAY).days + 1
 YEAR = 365.25
 PEAKS = {"smog": 350, "dry": 140, "summer": 168, "monsoon": 220}  # day of the year
+# What is usual in each city, shape (cities,); see City.
+TEMPERATURE = per_city(lambda city: city.temperature)
+SWING = per_city(lambda city: city.swing)
+HUMIDITY = per_city(lambda city: city.humidity)
+MONSOON = per_city(lambda city: city.monsoon)
+FOG = per_city(lambda city: city.fog)
+WIND = per_city(lambda city: city.wind)
+PM25 = per_city(lambda city: city.pm25)
+SMOG = per_city(lambda city: city.smog)
+COARSE = per_city(lambda city: city.coarse)
+NO2 = per_city(lambda city: city.no2)
+O3 = per_city(lambda city: city.o3)
 
 
 def simulate_weather(seed: int) -> Mapping[str, Floats]:
-    """Daily values of the world ``seed`` by feature name, each of shape ``(days, cities)``, in tenths.
+    """Daily values of the world ``seed`` by feature name, each of shape ``(days, cities)``, rounded to tenths.
 
     ``pm25``, ``pm10`` (24-hour means, ug/m3), ``no2`` (daily 1-hour maximum, ppb), ``o3`` (daily 8-hour
     maximum, ppb), ``temperature`` (Cel), ``humidity`` (%), ``wind_speed`` (m/s), and ``aqi``, the US EPA
@@ -69,51 +81,36 @@ def _bump(peak: str, sharpness: float) -> Floats:
 
 
 def _temperature(warmth: Floats) -> Floats:
-    season = per_city(lambda city: city.swing) * np.cos(_phase("summer")) - 0.1 * per_city(
-        lambda city: city.monsoon
-    ) * _bump("monsoon", 4)
-    return np.clip(per_city(lambda city: city.temperature) + season + 2.2 * warmth, -20, 50)
+    season = SWING * np.cos(_phase("summer")) - 0.1 * MONSOON * _bump("monsoon", 4)
+    return np.clip(TEMPERATURE + season + 2.2 * warmth, -20, 50)
 
 
 def _humidity(warmth: Floats, moist: Floats) -> Floats:
-    season = (
-        per_city(lambda city: city.monsoon) * _bump("monsoon", 4)
-        + per_city(lambda city: city.fog) * _bump("smog", 3)
-        - 12 * _bump("dry", 3)
-    )
-    return np.clip(per_city(lambda city: city.humidity) + season - 4 * warmth + 7 * moist, 5, 100)
+    season = MONSOON * _bump("monsoon", 4) + FOG * _bump("smog", 3) - 12 * _bump("dry", 3)
+    return np.clip(HUMIDITY + season - 4 * warmth + 7 * moist, 5, 100)
 
 
 def _wind_speed(calm: Floats) -> Floats:
-    return np.clip(
-        per_city(lambda city: city.wind) * (0.85 + 0.35 * _bump("summer", 1)) * np.exp(-0.32 * calm), 0.1, 40
-    )
+    return np.clip(WIND * (0.85 + 0.35 * _bump("summer", 1)) * np.exp(-0.32 * calm), 0.1, 40)
 
 
 def _pm25(particles: Floats) -> Floats:
-    season = per_city(lambda city: city.smog) * _bump("smog", 1.6) - 0.012 * per_city(
-        lambda city: city.monsoon
-    ) * _bump("monsoon", 4)
-    return np.clip(per_city(lambda city: city.pm25) * np.exp(season + 0.42 * particles), 3, 900)
+    season = SMOG * _bump("smog", 1.6) - 0.012 * MONSOON * _bump("monsoon", 4)
+    return np.clip(PM25 * np.exp(season + 0.42 * particles), 3, 900)
 
 
 def _coarse(dust: Floats) -> Floats:
-    season = 0.4 * _bump("dry", 2) - 0.02 * per_city(lambda city: city.monsoon) * _bump("monsoon", 4)
-    return np.clip(per_city(lambda city: city.coarse) * np.exp(season + 0.42 * dust), 5, 600)
+    season = 0.4 * _bump("dry", 2) - 0.02 * MONSOON * _bump("monsoon", 4)
+    return np.clip(COARSE * np.exp(season + 0.42 * dust), 5, 600)
 
 
 def _no2(traffic: Floats) -> Floats:
-    return np.clip(
-        per_city(lambda city: city.no2) * (0.8 + 0.45 * _bump("smog", 1.5)) * np.exp(0.3 * traffic), 2, 300
-    )
+    return np.clip(NO2 * (0.8 + 0.45 * _bump("smog", 1.5)) * np.exp(0.3 * traffic), 2, 300)
 
 
 def _o3(warmth: Floats, sun: Floats) -> Floats:
-    return np.clip(
-        per_city(lambda city: city.o3) * (1 + 0.38 * np.cos(_phase("summer"))) + 2.5 * warmth + 6.5 * sun,
-        4,
-        180,
-    )
+    season = O3 * (1 + 0.38 * np.cos(_phase("summer")))
+    return np.clip(season + 2.5 * warmth + 6.5 * sun, 4, 180)
 
 
 def _aqi(rounded: Mapping[str, Floats]) -> Floats:
