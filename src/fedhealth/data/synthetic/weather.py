@@ -38,7 +38,7 @@ O3 = per_city(lambda city: city.o3)
 
 
 def simulate_weather(seed: int) -> Mapping[str, Floats]:
-    """Daily values of the world ``seed`` by feature name, each of shape ``(days, cities)``, rounded to tenths.
+    """Daily values of the world ``seed`` by feature name, each of shape ``(days, cities)``, to tenths.
 
     ``pm25``, ``pm10`` (24-hour means, ug/m3), ``no2`` (daily 1-hour maximum, ppb), ``o3`` (daily 8-hour
     maximum, ppb), ``temperature`` (Cel), ``humidity`` (%), ``wind_speed`` (m/s), and ``aqi``, the US EPA
