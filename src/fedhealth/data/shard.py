@@ -62,7 +62,11 @@ def stack(shards: Sequence[Shard], node: str = "pooled") -> Shard:
     """All rows of several shards as one, folds and sites kept (what no federation could do; a baseline)."""
     return Shard(
         node,
-        *(np.concatenate([getattr(s, name) for s in shards]) for name in ("x", "observed", "y", "fold", "site")),
+        x=np.concatenate([s.x for s in shards]),
+        observed=np.concatenate([s.observed for s in shards]),
+        y=np.concatenate([s.y for s in shards]),
+        fold=np.concatenate([s.fold for s in shards]),
+        site=np.concatenate([s.site for s in shards]),
     )
 
 

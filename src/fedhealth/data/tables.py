@@ -72,9 +72,7 @@ def read_table(path: Path, source: Source) -> pl.DataFrame:
         return pl.read_parquet(path)
     _check_lines(path, source)
     try:
-        return pl.read_csv(
-            path, has_header=source.header, new_columns=list(source.columns) or None, infer_schema=False
-        )
+        return pl.read_csv(path, has_header=source.header, new_columns=list(source.columns) or None, infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path}: not a readable CSV file: {error}") from None
 
@@ -100,7 +98,12 @@ def _column(name: str, table: pl.DataFrame, origin: str) -> pl.Series:
 
 
 def _numbers(
-    series: pl.Series, codes: Iterable[tuple[str, float]], missing: set[str], source: Source, origin: str, expected: str
+    series: pl.Series,
+    codes: Iterable[tuple[str, float]],
+    missing: set[str],
+    source: Source,
+    origin: str,
+    expected: str,
 ) -> Floats:
     """Cells as numbers, NaN where missing: codes first, then plain numbers; anything else names its line.
 
@@ -109,7 +112,11 @@ def _numbers(
     text = series.cast(pl.String).str.strip_chars().str.replace(r"^(-?\d+)\.0*$", "$1")
     absent = text.is_null() | text.is_in(["", *missing])
     table = dict(codes)
-    coded = text.replace_strict(table, default=None, return_dtype=pl.Float64) if table else text.clear(len(text)).cast(pl.Float64)
+    coded = (
+        text.replace_strict(table, default=None, return_dtype=pl.Float64)
+        if table
+        else text.clear(len(text)).cast(pl.Float64)
+    )
     values = coded.fill_null(text.cast(pl.Float64, strict=False)) if not _only_codes(table) else coded
     broken = (values.is_null() | ~values.is_finite().fill_null(True)) & ~absent
     if broken.any():
@@ -141,14 +148,23 @@ def _values(feature: Feature, source: Source, table: pl.DataFrame, origin: str) 
             f"convert the column to {feature.unit if feature.kind == 'number' else feature.allowed}"
         )
     values[outside] = np.nan
-    return values, [f"{origin}: column {feature.column!r}: {count} of {seen} values ({example}) are outside "
-                    f"{feature.allowed} and count as missing"]
+    return values, [
+        f"{origin}: column {feature.column!r}: {count} of {seen} values ({example}) are outside "
+        f"{feature.allowed} and count as missing"
+    ]
 
 
 def _label(outcome: Outcome, source: Source, table: pl.DataFrame, origin: str) -> NDArray[np.float64]:
     missing = set(source.missing_values)
     columns = [
-        _numbers(_column(c, table, origin), outcome.codes.items(), missing, source, origin, "a number for the label")
+        _numbers(
+            _column(c, table, origin),
+            outcome.codes.items(),
+            missing,
+            source,
+            origin,
+            "a number for the label",
+        )
         for c in outcome.columns
     ]
     values = np.column_stack(columns)

@@ -50,7 +50,7 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     rows = shard.held_out
     hidden = state["withhold"].astype(bool)
     if hidden.any():
-        rows = rows.rows(rows.observed[:, hidden].any(axis=1))
+        rows = rows.rows(np.asarray(rows.observed[:, hidden].any(axis=1)))
     risk = RiskModel.from_arrays(study, state).risk(rows.x, rows.observed & ~hidden, rows.site)
     return score_histogram(risk, rows.y, study.outcome.threshold)
 

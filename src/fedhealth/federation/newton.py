@@ -47,9 +47,7 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
         gradient[j, active] = matrix.T @ np.where(used, risk - rows.y, 0.0)
         weighted = matrix * np.where(used, risk * (1 - risk), 0.0)[:, None]
         hessian[j][np.ix_(active, active)] = matrix.T @ weighted
-    return Contribution(
-        arrays(loss=loss, gradient=gradient, hessian=hessian, rows=count, left_out=left_out), len(rows)
-    )
+    return Contribution(arrays(loss=loss, gradient=gradient, hessian=hessian, rows=count, left_out=left_out), len(rows))
 
 
 def update(state: State, total: Contribution, penalty: Floats) -> tuple[dict[str, Floats], float]:

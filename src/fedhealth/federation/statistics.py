@@ -91,7 +91,7 @@ def quantiles(counts: Floats, low: float, high: float, probabilities: Floats) ->
     if not counts.any():
         return np.zeros(0)
     cumulative = np.concatenate([[0.0], np.cumsum(counts)])
-    return np.interp(probabilities * cumulative[-1], cumulative, edges)
+    return np.asarray(np.interp(probabilities * cumulative[-1], cumulative, edges))
 
 
 def contribute_columns(study: Study, state: State, shard: Shard) -> Contribution:

@@ -41,8 +41,8 @@ class Round:
 class Fit:
     """A trained model and what was learnt on the way.
 
-    ``penalty`` holds the chosen strengths (roughness, size); ``counts``, ``low`` and ``high`` are the federated
-    reference histograms of the numbers; ``seen`` the rows that observe each feature.
+    ``penalty`` holds the chosen strengths (roughness, size); ``reference`` the federated histograms of the numbers
+    (``counts (d, bins)`` between ``low (d,)`` and ``high (d,)``) and ``seen (d,)``, the rows that observe each feature.
     """
 
     model: RiskModel
@@ -65,15 +65,16 @@ def fit(
     Raises:
         ValueError: all labels are equal.
     """
-    design, reference, prevalence = describe(study, exchange, segments)
+    design, description = describe(study, exchange, segments)
     grid = _candidates(segments) if penalty is None else np.array([penalty])
-    fits = _Fits(study, exchange, design, prevalence)
+    fits = _Fits(study, exchange, design, description.prevalence)
     crossed, left_out = fits.across_folds(grid)
     best = int(np.argmin(left_out))
     coefficients, hessian, rounds = fits.final(grid[best], on_round)
     line = _calibrate(study, exchange, design, crossed[best])
-    trained = RiskModel(design, coefficients, line, np.linalg.inv(hessian), _spread(reference, design, coefficients))
-    return Fit(trained, rounds, (float(grid[best, 0]), float(grid[best, 1])), reference)
+    spread = _spread(description.covariance, design, coefficients)
+    trained = RiskModel(design, coefficients, line, np.asarray(np.linalg.inv(hessian), dtype=np.float64), spread)
+    return Fit(trained, rounds, (float(grid[best, 0]), float(grid[best, 1])), description.reference)
 
 
 def _candidates(segments: int) -> Floats:
@@ -81,8 +82,21 @@ def _candidates(segments: int) -> Floats:
     return np.array([(rough, size) for rough in roughness for size in SIZE])
 
 
-def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, dict[str, Floats], float]:
-    """Scaling, knots and centres from three exchanges of sums; reference histograms; and the outcome's share.
+@dataclass(frozen=True)
+class Description:
+    """What the summed statistics say.
+
+    The outcome's share, the columns' covariance ``(p, p)`` within each feature's rows, and the reference histograms
+    (see :class:`Fit`).
+    """
+
+    prevalence: float
+    covariance: Floats
+    reference: dict[str, Floats]
+
+
+def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, Description]:
+    """Scaling, knots and centres from three exchanges of sums, and the statistics behind them.
 
     Raises:
         ValueError: all labels are equal.
@@ -103,20 +117,14 @@ def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, d
         seen[block] = max(count, 1.0)
     centre = columns["sums"] / seen
     centre[0] = 0.0
-    reference = {
-        "counts": counts,
-        "low": low,
-        "high": high,
-        "seen": summed["seen"],
-        "rows": summed["rows"],
-        "column_covariance": columns["products"] / seen - np.outer(centre, centre),
-    }
-    return Design(study, mean, sd, standardised, partial, centre), reference, positives / rows
+    reference = {"counts": counts, "low": low, "high": high, "seen": summed["seen"]}
+    covariance = columns["products"] / seen - np.outer(centre, centre)
+    description = Description(positives / rows, covariance, reference)
+    return Design(study, mean, sd, standardised, partial, centre), description
 
 
-def _spread(reference: Mapping[str, Floats], design: Design, coefficients: Floats) -> Floats:
+def _spread(covariance: Floats, design: Design, coefficients: Floats) -> Floats:
     """Variance of each feature's contribution over the rows that observe it, shape ``(d,)``."""
-    covariance = reference["column_covariance"]
     blocks = design.blocks
     return np.array([max(coefficients[b] @ covariance[b, b] @ coefficients[b], 0.0) for b in blocks])
 
@@ -162,9 +170,7 @@ class _Fits:
         self, number: int, replies: Mapping[str, Contribution], summed: Contribution, coefficients: Floats
     ) -> Round:
         blank = np.zeros((self.design.width, self.design.width))
-        untuned = RiskModel(
-            self.design, coefficients, np.array([0.0, 1.0]), blank, np.zeros(len(self.study.features))
-        )
+        untuned = RiskModel(self.design, coefficients, np.array([0.0, 1.0]), blank, np.zeros(len(self.study.features)))
         losses = {name: float(reply["loss"][0] / reply["rows"][0]) for name, reply in replies.items()}
         return Round(number, float(summed["loss"][0] / summed["rows"][0]), losses, untuned)
 

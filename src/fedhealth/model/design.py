@@ -70,7 +70,7 @@ class Design:
     @property
     def width(self) -> int:
         """Number of columns, ``p``."""
-        return self.intercepts.stop
+        return int(self.intercepts.stop)
 
     def matrix(self, x: Floats, observed: NDArray[np.bool_], site: NDArray[np.int16] | None = None) -> Floats:
         """Columns of each row, shape ``(n, p)``, from ``x`` and ``observed`` of shape ``(n, d)``.
@@ -102,10 +102,10 @@ class Design:
         if definition.kind == "flag":
             return values[:, None]
         if definition.kind == "category":
-            return (values[:, None] == np.arange(len(definition.levels))).astype(np.float64)
+            return np.asarray(values[:, None] == np.arange(len(definition.levels)), dtype=np.float64)
         knots = self.knots[feature][~np.isnan(self.knots[feature])]
         z = (rescale(definition, values) - self.mean[feature]) / self.sd[feature]
-        return np.clip(z[:, None], knots[:-1], knots[1:]) - knots[:-1]
+        return np.asarray(np.clip(z[:, None], knots[:-1], knots[1:]) - knots[:-1])
 
     @cached_property
     def penalty(self) -> tuple[Floats, Floats]:

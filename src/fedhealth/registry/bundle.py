@@ -60,7 +60,12 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, study: Study, model: RiskModel, reference: Mapping[str, Floats], facts: Mapping[str, Any], card: str
+    folder: Path,
+    study: Study,
+    model: RiskModel,
+    reference: Mapping[str, Floats],
+    facts: Mapping[str, Any],
+    card: str,
 ) -> Bundle:
     """Write a bundle into ``folder`` (each file replaced in one step, ``bundle.json`` last) and load it back.
 
@@ -116,7 +121,15 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 def _jsonable(array: Floats) -> Any:
-    return np.where(np.isnan(array), None, array.astype(object)).tolist()  # type: ignore[arg-type]
+    """Nested lists, None for NaN."""
+    nested = array.tolist()
+    return [_none_for_nan(row) for row in nested]
+
+
+def _none_for_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_none_for_nan(inner) for inner in value]
+    return None if value != value else value
 
 
 def _read(path: Path) -> bytes:

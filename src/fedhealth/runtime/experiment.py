@@ -8,7 +8,18 @@ import numpy as np
 
 from fedhealth.data.dataset import Dataset
 from fedhealth.data.shard import Shard, stack
-from fedhealth.federation import SEGMENTS, Contribution, Exchange, Fit, Metrics, Round, exchange_within, fit, metrics, total
+from fedhealth.federation import (
+    SEGMENTS,
+    Contribution,
+    Exchange,
+    Fit,
+    Metrics,
+    Round,
+    exchange_within,
+    fit,
+    metrics,
+    total,
+)
 from fedhealth.model import RiskModel
 from fedhealth.study import Study
 
@@ -26,7 +37,7 @@ class RoundReport:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Run:
     """What a run produced: the fit and the report (JSON-ready)."""
 
     fit: Fit
@@ -41,7 +52,7 @@ def run_experiment(
     seed: int = 0,
     on_round: Callable[[RoundReport], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
-) -> Outcome:
+) -> Run:
     """Train over ``exchange``, evaluate, and compare with every baseline that ``dataset`` allows.
 
     ``dataset`` serves only the baselines that no federation could compute (pooled rows, full rows); what the model
@@ -76,7 +87,7 @@ def run_experiment(
         },
         "took_part": list(replies),
     }
-    return Outcome(fitted, report)
+    return Run(fitted, report)
 
 
 def _evaluate(
@@ -97,7 +108,7 @@ def _round(finished: RoundReport) -> dict[str, Any]:
 
 
 def _node(study: Study, shard: Shard, reply: Contribution, alone: Contribution) -> dict[str, Any]:
-    seen = shard.observed.any(axis=0)
+    seen = np.asarray(shard.observed.any(axis=0))
     together, local = metrics(reply), metrics(alone)
     return {
         "name": shard.node,
@@ -115,7 +126,8 @@ def _central_baselines(
     study: Study, dataset: Dataset, fitted: Fit, segments: int, on_stage: Callable[[str], None]
 ) -> dict[str, Any]:
     """``pooled_rows``: the same rows stacked. ``fully_observed``: all features of all people. ``full_rows``: the
-    global model and each node's local one on held-out people of whom everything is known."""
+    global model and each node's local one on held-out people of whom everything is known.
+    """
     on_stage("comparing with pooled rows")
     pooled = _alone(study, [stack(dataset.shards)], segments, fitted.penalty)
     on_pooled_rows = _metrics_on(study, pooled, dataset.shards)

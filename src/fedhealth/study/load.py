@@ -69,9 +69,7 @@ def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
     nodes = tuple(_build(Node, r, f"{origin}: {_label('node', i, r)}") for i, r in _tables(top, "node", origin))
     outcomes = tuple(_outcome(r, f"{origin}: {_label('outcome', i, r)}") for i, r in _tables(top, "outcome", origin))
     source = _build(Source, top.pop("source", {}), f"{origin}: [source]")
-    study = _build(
-        Study, {**top, "features": features, "nodes": nodes, "outcomes": outcomes, "source": source}, origin
-    )
+    study = _build(Study, {**top, "features": features, "nodes": nodes, "outcomes": outcomes, "source": source}, origin)
     _check_names(study, origin)
     return study
 
@@ -132,7 +130,9 @@ def _feature(raw: Mapping[str, Any], where: str) -> Feature:
         filled["high"] = float(max(len(filled["levels"]) - 1, 0))
     feature = _build(Feature, filled, where)
     if not is_ucum(feature.unit):
-        raise StudyError(f"{where}: key 'unit': got {feature.unit!r}; expected a UCUM unit such as '/min', '%', 'ug/m3'")
+        raise StudyError(
+            f"{where}: key 'unit': got {feature.unit!r}; expected a UCUM unit such as '/min', '%', 'ug/m3'"
+        )
     if feature.kind == "number" and not ("low" in raw and "high" in raw and feature.low < feature.high):
         raise StudyError(
             f"{where}: keys 'low', 'high': got {raw.get('low')} and {raw.get('high')}; expected low < high for a number"
@@ -155,7 +155,7 @@ def _outcome(raw: Mapping[str, Any], where: str) -> Outcome:
 
 def _check_names(study: Study, origin: str) -> None:
     for kind, entries in (("feature", study.features), ("node", study.nodes), ("outcome", study.outcomes)):
-        names = [entry.name for entry in entries]  # type: ignore[attr-defined]
+        names = [entry.name for entry in entries]
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice:
             raise StudyError(f"{origin}: {kind} {twice!r} is defined twice")

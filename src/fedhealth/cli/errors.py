@@ -1,0 +1,21 @@
+"""Known errors become one plain line and exit code 1, without a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Print what a user can act on; let programming errors through."""
+    from fedhealth.data.tables import DataError
+    from fedhealth.privacy import PolicyRefusal
+    from fedhealth.registry import BundleError
+    from fedhealth.study import StudyError
+
+    try:
+        yield
+    except (DataError, PolicyRefusal, BundleError, StudyError, OSError) as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None

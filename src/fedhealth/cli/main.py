@@ -1,0 +1,41 @@
+"""All commands in one place. Heavy imports happen inside the commands, so that ``--help`` is quick."""
+
+from typing import Annotated
+
+import typer
+
+from fedhealth import __version__
+from fedhealth.cli.data import data_app
+from fedhealth.cli.serve import serve
+from fedhealth.cli.study import study_app
+from fedhealth.cli.train import train
+from fedhealth.cli.up import up
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train one calibrated health-risk model over nodes that keep their rows; serve it; explain it.",
+    epilog="First time here? Run: fedhealth up",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fedhealth {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options for all commands."""
+
+
+app.command()(up)
+app.command()(train)
+app.command()(serve)
+app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")

@@ -1,0 +1,109 @@
+"""What people see of a run: live progress on a terminal, one ``key=value`` line a round elsewhere; then tables."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fedhealth.data.dataset import Dataset
+from fedhealth.runtime.experiment import RoundReport
+from fedhealth.study import Study
+
+
+class TrainingProgress(Protocol):
+    """Told of each round and each stage of a run."""
+
+    def round(self, finished: RoundReport) -> None:
+        """A round is finished."""
+
+    def stage(self, name: str) -> None:
+        """A stage after the rounds begins."""
+
+
+class _Lines:
+    def round(self, finished: RoundReport) -> None:
+        held_out = finished.held_out
+        typer.echo(
+            f"round={finished.number} train_loss={finished.train_loss:.6f} loss={held_out.log_loss:.6f} "
+            f"accuracy={held_out.accuracy:.4f} auroc={held_out.auroc:.4f} nodes={len(finished.node_loss)} "
+            + " ".join(f"loss.{name}={loss:.6f}" for name, loss in finished.node_loss.items())
+        )
+
+    def stage(self, name: str) -> None:
+        typer.echo(f"stage={name!r}")
+
+
+class _Live:
+    def __init__(self, bar: Progress, nodes: int) -> None:
+        self._bar, self._nodes = bar, nodes
+        self._task = bar.add_task("Choosing the smoothness across folds", total=None)
+
+    def round(self, finished: RoundReport) -> None:
+        held_out = finished.held_out
+        text = (
+            f"Round [cyan]{finished.number}[/]  loss [cyan]{finished.train_loss:.4f}[/]  "
+            f"AUROC [cyan]{held_out.auroc:.4f}[/]  nodes {len(finished.node_loss)}/{self._nodes}"
+        )
+        self._bar.console.print(f"[green]✓[/] {text}", highlight=False)
+        self._bar.update(self._task, description="Training")
+
+    def stage(self, name: str) -> None:
+        self._bar.update(self._task, description=name[:1].upper() + name[1:])
+
+
+@contextmanager
+def training_progress(study: Study, dataset: Dataset) -> Iterator[TrainingProgress]:
+    """Say what is trained on, then show progress until the block ends."""
+    console = Console()
+    rows = sum(len(shard) for shard in dataset.shards)
+    kind = "synthetic rows" if dataset.synthetic else "rows"
+    typer.echo(f"{study.title}: {len(dataset.shards)} nodes, {rows:,} {kind}, policy {study.policy}")
+    for note in (note for shard in dataset.shards for note in shard.notes):
+        typer.echo(f"  note: {note}")
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Live(bar, len(dataset.shards))
+
+
+def show_results(report: Mapping[str, Any]) -> None:
+    """A table per node and the lines that the global model is compared with."""
+    console = Console()
+    table = Table("node", "rows", "features", "local AUROC", "global AUROC", "slope", "ECE", box=None)
+    for node in report["nodes"]:
+        together, alone = node["global"], node["local"]
+        figures = [
+            f"{node['rows']:,}",
+            str(len(node["features"])),
+            _figure(alone["auroc"]),
+            _figure(together["auroc"]),
+        ]
+        table.add_row(node["name"], *figures, _figure(together["calibration_slope"]), _figure(together["ece"]))
+    console.print(table)
+    for name, metrics in _comparisons(report):
+        console.print(
+            f"{name:48s} AUROC {_figure(metrics['auroc'])}  Brier {_figure(metrics['brier'])}",
+            highlight=False,
+        )
+    for node in (n["name"] for n in report["nodes"] if n["better_alone"]):
+        console.print(f"[yellow]{node} would do better with its local model.[/]")
+
+
+def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield "global model, all nodes' held-out rows", report["global"]
+    yield "pooled_rows: the same rows in one place", report["pooled_rows"]
+    if report["full_rows"]:
+        yield "global model, rows with every feature", report["full_rows"]["global"]
+        yield "fully_observed: trained on every feature", report["fully_observed"]
+    if report["best"]:
+        yield "best reachable with every feature", report["best"]["subsets"]["all"]
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,66 @@
+"""What a run leaves behind: a folder with its bundle and report, found again when its inputs have not changed."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fedhealth.registry import Bundle, model_card, write_bundle
+from fedhealth.runtime.experiment import Run
+from fedhealth.study import Study, load_study
+
+INPUTS = "inputs.sha256"
+
+
+def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any], Path]:
+    """Write bundle and ``report.json`` to a folder of ``runs`` named by study and bundle version; give all three."""
+    report = run.report
+    threshold = study.outcome.threshold
+    facts = {
+        **{key: report[key] for key in ("model", "seed", "policy", "synthetic", "penalty", "took_part", "nodes")},
+        "rounds": run.fit.rounds,
+        "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
+        "metrics": report["global"],
+        "versions": {name: version(name) for name in ("fedhealth", "numpy")},
+    }
+    facts = _rounded(facts)
+    folder = runs / ".new"
+    bundle = write_bundle(folder, study, run.fit.model, run.fit.reference, facts, model_card(study, facts))
+    final = runs / f"{study.name}-{bundle.version}"
+    final.mkdir(parents=True, exist_ok=True)
+    report = {**report, "bundle": {"hash": bundle.hash, "version": bundle.version, "folder": str(final)}}
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for file in folder.iterdir():
+        file.replace(final / file.name)
+    folder.rmdir()
+    return bundle, report, final
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to nine decimals, so that the last bits of a sum do not change a bundle's hash."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return round(value, 9) if isinstance(value, float) else value
+
+
+def fingerprint(data: Path, study: str, outcome: str | None, model: str, seed: int) -> str:
+    """A hash over a run's settings and the bytes of its tables."""
+    loaded = load_study(study, outcome)
+    digest = hashlib.sha256(json.dumps([loaded.hash, model, seed, version("fedhealth")]).encode())
+    for path in (data / node.file for node in loaded.nodes):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def remember_inputs(folder: Path, inputs: str) -> None:
+    """Note the fingerprint of the inputs that made the run in ``folder``."""
+    (folder / INPUTS).write_text(inputs + "\n", encoding="utf-8")
+
+
+def finished_run(runs: Path, inputs: str) -> Path | None:
+    """The folder of a finished run made from exactly these inputs, if there is one."""
+    matches = (p.parent for p in runs.glob(f"*/{INPUTS}") if p.read_text(encoding="utf-8").strip() == inputs)
+    return next(matches, None)

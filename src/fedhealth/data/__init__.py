@@ -1,0 +1,1 @@
+"""Rows: readers of node tables, shards, the synthetic world, air quality."""
