@@ -91,13 +91,17 @@ def show_results(report: Mapping[str, Any]) -> None:
             f"{name:48s} AUROC {_figure(metrics['auroc'])}  Brier {_figure(metrics['brier'])}",
             highlight=False,
         )
+    average = report["site_average"]
+    line = f"AUROC {_figure(average['auroc'])}  accuracy {_figure(average['accuracy'])}"
+    console.print(f"{'mean over nodes, each counted once':48s} {line}", highlight=False)
     for node in (n["name"] for n in report["nodes"] if n["better_alone"]):
         console.print(f"[yellow]{node} would do better with its local model.[/]")
 
 
 def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield "global model, all nodes' held-out rows", report["global"]
-    yield "pooled_rows: the same rows in one place", report["pooled_rows"]
+    if report["pooled_rows"]:
+        yield "pooled_rows: the same rows in one place", report["pooled_rows"]
     if report["full_rows"]:
         yield "global model, rows with every feature", report["full_rows"]["global"]
         yield "fully_observed: trained on every feature", report["fully_observed"]

@@ -66,5 +66,7 @@ def run_training(
     dataset = load_dataset(loaded, data, seed)
     with training_progress(loaded, dataset) as progress:
         exchange = exchange_in_process(loaded, dataset.shards, runs / "audit")
-        run = run_experiment(loaded, exchange, dataset, model.value, seed, progress.round, progress.stage)
+        run = run_experiment(
+            loaded, exchange, dataset, model.value, seed, dataset.synthetic, progress.round, progress.stage
+        )
     return write_run(loaded, run, runs)

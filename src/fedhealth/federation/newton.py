@@ -19,7 +19,7 @@ EVERY_ROW = -1.0
 
 
 def init(design: Design, folds: Floats, prevalence: float) -> dict[str, Floats]:
-    """State of ``J`` fits: ``fold[j]`` is the fold left out by fit ``j``, or -1 for none; all start at the prevalence."""
+    """State of ``J`` fits: fit ``j`` leaves out fold ``folds[j]`` (-1: none); all start at the prevalence."""
     coefficients = np.zeros((len(folds), design.width))
     coefficients[:, 0] = np.log(prevalence / (1 - prevalence))
     return {**design.arrays(), **arrays(coefficients=coefficients, fold=folds)}

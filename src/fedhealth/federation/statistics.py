@@ -11,6 +11,11 @@ BINS = 200
 REACH = 5.0  # standard deviations that the counting grid reaches to either side of the mean
 
 
+def contribute_inventory(study: Study, state: State, shard: Shard) -> Contribution:
+    """How many rows this node has, and in how many each feature is observed, shape ``(d,)``."""
+    return Contribution(arrays(rows=len(shard), seen=shard.observed.sum(axis=0)), len(shard))
+
+
 def contribute_moments(study: Study, state: State, shard: Shard) -> Contribution:
     """Per feature: rows that observe it, sum, sum of squares; and the number of rows and of positive labels."""
     rows = shard.training
@@ -68,7 +73,7 @@ def contribute_counts(study: Study, state: State, shard: Shard) -> Contribution:
 
 
 def knots(study: Study, counts: Floats, low: Floats, high: Floats, segments: int) -> Floats:
-    """Knots for curves of up to ``segments`` segments, on each feature's scale, shape ``(d, segments + 1)``, NaN-padded.
+    """Knots of curves of up to ``segments`` segments, on each feature's scale, ``(d, segments + 1)``, NaN-padded.
 
     Inner knots are federated quantiles (linear within a bin); the ends are the study's plausible range, so that a
     curve is defined wherever a value is accepted.
@@ -86,7 +91,7 @@ def knots(study: Study, counts: Floats, low: Floats, high: Floats, segments: int
 
 
 def quantiles(counts: Floats, low: float, high: float, probabilities: Floats) -> Floats:
-    """Quantiles of values counted in equal bins between ``low`` and ``high``, exact to a bin's width; none without values."""
+    """Quantiles of values counted in equal bins between ``low`` and ``high``; exact to a bin, none without values."""
     edges = np.linspace(low, high, len(counts) + 1)
     if not counts.any():
         return np.zeros(0)

@@ -22,6 +22,7 @@ def contribute_local_baseline(study: Study, state: State, shard: Shard) -> Contr
 
 
 STEPS: Mapping[str, Contribute] = {
+    "inventory": statistics.contribute_inventory,
     "moments": statistics.contribute_moments,
     "counts": statistics.contribute_counts,
     "columns": statistics.contribute_columns,

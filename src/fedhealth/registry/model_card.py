@@ -16,8 +16,8 @@ def model_card(study: Study, facts: Mapping[str, Any]) -> str:
             [
                 f"# {study.title}",
                 _what(study, facts),
-                "## Intended use\n\nInformation for people and public-health staff. An estimate for groups of people with the "
-                "same readings, not a diagnosis, and no ground for changing treatment.",
+                "## Intended use\n\nInformation for people and public-health staff. An estimate for groups of people "
+                "with the same readings, not a diagnosis, and no ground for changing treatment.",
                 "## Training data\n\n" + _data(facts),
                 "## Features\n\n" + _features(study),
                 "## Evaluation on held-out rows\n\n" + _evaluation(facts),
@@ -33,8 +33,8 @@ def _what(study: Study, facts: Mapping[str, Any]) -> str:
     threshold = facts["threshold"]
     return (
         f"A {facts['model']} model of the probability of {study.outcome.title}{window}. Risks from "
-        f"{threshold['value']:g} count as high; on held-out rows this finds {_percent(threshold['sensitivity'])} of the "
-        f"people with the outcome and leaves out {_percent(threshold['specificity'])} of those without."
+        f"{threshold['value']:g} count as high; on held-out rows this finds {_percent(threshold['sensitivity'])} of "
+        f"the people with the outcome and leaves out {_percent(threshold['specificity'])} of those without."
     )
 
 

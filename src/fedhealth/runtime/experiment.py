@@ -47,16 +47,17 @@ class Run:
 def run_experiment(
     study: Study,
     exchange: Exchange,
-    dataset: Dataset,
+    dataset: Dataset | None = None,
     model: str = "additive",
     seed: int = 0,
+    synthetic: bool = False,
     on_round: Callable[[RoundReport], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Run:
-    """Train over ``exchange``, evaluate, and compare with every baseline that ``dataset`` allows.
+    """Train over ``exchange``, evaluate, and compare with every baseline that can be had.
 
-    ``dataset`` serves only the baselines that no federation could compute (pooled rows, full rows); what the model
-    learns and its own metrics come through ``exchange``.
+    ``dataset`` (all nodes' rows in one place) serves only the baselines that no federation could compute: pooled rows
+    and full rows. What the model learns, and its own metrics, come through ``exchange``.
     """
     rounds: list[RoundReport] = []
 
@@ -69,19 +70,21 @@ def run_experiment(
     on_stage("evaluating at every node, beside its local baseline")
     replies = _evaluate(study, exchange, fitted.model)
     alone = exchange("local_baseline", {"segments": np.array(float(SEGMENTS[model]))})
+    inventory = exchange("inventory", {})
     report = {
         "study": study.name,
         "outcome": study.outcome.name,
         "seed": seed,
         "model": model,
         "policy": study.policy,
-        "synthetic": dataset.synthetic,
+        "synthetic": synthetic,
         "penalty": {"roughness": fitted.penalty[0], "size": fitted.penalty[1]},
         "rounds": [_round(r) for r in rounds],
-        "nodes": [_node(study, s, replies[s.node], alone[s.node]) for s in dataset.shards],
+        "nodes": [_node(study, name, inventory[name], replies[name], alone[name]) for name in replies],
         "global": metrics(total(replies.values())).as_dict(),
+        "site_average": _site_average(replies),
         **_central_baselines(study, dataset, fitted, SEGMENTS[model], on_stage),
-        "best": dataset.best,
+        "best": dataset.best if dataset else None,
         "missing": {
             m: metrics(total(_evaluate(study, exchange, fitted.model, m).values())).as_dict() for m in study.modalities
         },
@@ -107,27 +110,36 @@ def _round(finished: RoundReport) -> dict[str, Any]:
     }
 
 
-def _node(study: Study, shard: Shard, reply: Contribution, alone: Contribution) -> dict[str, Any]:
-    seen = np.asarray(shard.observed.any(axis=0))
+def _node(study: Study, name: str, inventory: Contribution, reply: Contribution, alone: Contribution) -> dict[str, Any]:
     together, local = metrics(reply), metrics(alone)
     return {
-        "name": shard.node,
-        "title": study.node(shard.node).title,
-        "rows": len(shard),
-        "features": [name for name, observed in zip(study.names, seen, strict=True) if observed],
+        "name": name,
+        "title": study.node(name).title,
+        "rows": inventory.rows,
+        "features": [f for f, seen in zip(study.names, inventory["seen"], strict=True) if seen > 0],
         "local": local.as_dict(),
         "global": together.as_dict(),
         "better_alone": bool(local.auroc - together.auroc > WORSE_BY),
-        "notes": list(shard.notes),
     }
 
 
+def _site_average(replies: Mapping[str, Contribution]) -> dict[str, float]:
+    """Unweighted means over the nodes, as benchmarks over hospitals report them; undefined ones left out."""
+    each = [metrics(reply) for reply in replies.values()]
+    means = {name: np.nanmean([getattr(m, name) for m in each]) for name in ("accuracy", "auroc")}
+    return {name: float(mean) for name, mean in means.items()}
+
+
 def _central_baselines(
-    study: Study, dataset: Dataset, fitted: Fit, segments: int, on_stage: Callable[[str], None]
+    study: Study, dataset: Dataset | None, fitted: Fit, segments: int, on_stage: Callable[[str], None]
 ) -> dict[str, Any]:
-    """``pooled_rows``: the same rows stacked. ``fully_observed``: all features of all people. ``full_rows``: the
-    global model and each node's local one on held-out people of whom everything is known.
+    """What needs all rows in one place; all None without ``dataset``.
+
+    ``pooled_rows``: trained on the same rows, stacked. ``fully_observed``: trained on all features of all people.
+    ``full_rows``: the global model and each node's local one, on held-out people of whom everything is known.
     """
+    if dataset is None:
+        return {"pooled_rows": None, "fully_observed": None, "full_rows": None}
     on_stage("comparing with pooled rows")
     pooled = _alone(study, [stack(dataset.shards)], segments, fitted.penalty)
     on_pooled_rows = _metrics_on(study, pooled, dataset.shards)
