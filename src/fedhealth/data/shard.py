@@ -22,6 +22,7 @@ class Shard:
         y: labels 0 or 1, shape ``(n,)``.
         fold: shape ``(n,)``; -1 for held-out rows (never trained on), else the cross-fitting fold 0, 1, ...
         site: shape ``(n,)``; position of the row's node in ``study.nodes``.
+        stratum: shape ``(n,)``; ``12 * city + month - 1`` with the city's position in ``study.cities``, -1 if unknown.
         notes: what the reader noticed, in words for the node's operator.
     """
 
@@ -31,6 +32,7 @@ class Shard:
     y: Floats
     fold: NDArray[np.int8]
     site: NDArray[np.int16]
+    stratum: NDArray[np.int16]
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -45,6 +47,7 @@ class Shard:
             y=self.y[chosen],
             fold=self.fold[chosen],
             site=self.site[chosen],
+            stratum=self.stratum[chosen],
         )
 
     @property
@@ -67,6 +70,7 @@ def stack(shards: Sequence[Shard], node: str = "pooled") -> Shard:
         y=np.concatenate([s.y for s in shards]),
         fold=np.concatenate([s.fold for s in shards]),
         site=np.concatenate([s.site for s in shards]),
+        stratum=np.concatenate([s.stratum for s in shards]),
     )
 
 

@@ -56,7 +56,22 @@ def shard_from_table(
     people = table[node.person].to_numpy() if node.person in table.columns else np.arange(table.height)
     site = np.full(table.height, study.nodes.index(node), dtype=np.int16)
     fold = assign_folds(people, seed, node.name, held_out, fixed=node.held_out)
-    return Shard(node.name, x, observed, np.nan_to_num(label), fold, site, tuple(notes)).rows(known)
+    stratum = _strata(study, table, origin)
+    return Shard(node.name, x, observed, np.nan_to_num(label), fold, site, stratum, tuple(notes)).rows(known)
+
+
+def _strata(study: Study, table: pl.DataFrame, origin: str) -> NDArray[np.int16]:
+    """City and month of each row where the table has ``city`` and ``date`` columns; -1 elsewhere."""
+    if not study.cities or not {"city", "date"} <= set(table.columns):
+        return np.full(table.height, -1, dtype=np.int16)
+    date = table["date"].cast(pl.String).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    if (bad := date.is_null() & table["date"].is_not_null()).any():
+        row = int(bad.arg_max() or 0)
+        raise DataError(f"{origin}: row {row + 1}, column 'date': got {table['date'][row]!r}; expected YYYY-MM-DD")
+    places = {name: i for i, name in enumerate(study.cities)}
+    city = table["city"].cast(pl.String).replace_strict(places, default=None, return_dtype=pl.Int16)
+    found = (city * 12 + date.dt.month().cast(pl.Int16) - 1).fill_null(-1)
+    return found.to_numpy().astype(np.int16)
 
 
 def read_table(path: Path, source: Source) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Federated statistics: moments for scaling, counts for knots, column sums for centring. All exact sums."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
@@ -97,6 +98,39 @@ def quantiles(counts: Floats, low: float, high: float, probabilities: Floats) ->
         return np.zeros(0)
     cumulative = np.concatenate([[0.0], np.cumsum(counts)])
     return np.asarray(np.interp(probabilities * cumulative[-1], cumulative, edges))
+
+
+def deciles(study: Study, counts: Floats, low: Floats, high: Floats) -> Floats:
+    """Nine inner deciles of each number on its scale, shape ``(d, 9)``: the edges of the bins that drift is read in.
+
+    A flag's or category's bins are its values; its edges lie half-way between them.
+    """
+    edges = np.tile(np.arange(9) + 0.5, (len(study.features), 1))
+    for i, feature in enumerate(study.features):
+        if feature.kind == "number" and counts[i].any():
+            edges[i] = quantiles(counts[i], low[i], high[i], np.arange(1, 10) / 10)
+    return edges
+
+
+def drift_bins(study: Study, edges: Floats, x: Floats) -> NDArray[np.intp]:
+    """The drift bin, 0..9, of every value of ``x`` (shape ``(n, d)``, the study's units)."""
+    scaled = [rescale(f, x[:, i]) for i, f in enumerate(study.features)]
+    places = [np.searchsorted(edges[i], values, side="right") for i, values in enumerate(scaled)]
+    return np.column_stack(places)
+
+
+def contribute_reference(study: Study, state: State, shard: Shard) -> Contribution:
+    """Counts of values by city and month, feature and drift bin, shape ``(strata, d, 10)``, and rows by city and month."""
+    rows = shard.training
+    rows = rows.rows(rows.stratum >= 0)
+    bins = drift_bins(study, state["edges"], rows.x)
+    counts = np.zeros((study.strata, len(study.features), 10))
+    feature = np.broadcast_to(np.arange(len(study.features)), bins.shape)
+    stratum = np.broadcast_to(rows.stratum[:, None].astype(np.intp), bins.shape)
+    np.add.at(counts, (stratum[rows.observed], feature[rows.observed], bins[rows.observed]), 1.0)
+    return Contribution(
+        arrays(by_stratum=counts, stratum_rows=np.bincount(rows.stratum, minlength=study.strata)), len(rows)
+    )
 
 
 def contribute_columns(study: Study, state: State, shard: Shard) -> Contribution:

@@ -25,6 +25,7 @@ STEPS: Mapping[str, Contribute] = {
     "inventory": statistics.contribute_inventory,
     "moments": statistics.contribute_moments,
     "counts": statistics.contribute_counts,
+    "reference": statistics.contribute_reference,
     "columns": statistics.contribute_columns,
     "newton": newton.contribute,
     "calibrate": calibration.contribute,

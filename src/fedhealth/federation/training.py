@@ -42,7 +42,8 @@ class Fit:
     """A trained model and what was learnt on the way.
 
     ``penalty`` holds the chosen strengths (roughness, size); ``reference`` the federated histograms of the numbers
-    (``counts (d, bins)`` between ``low (d,)`` and ``high (d,)``) and ``seen (d,)``, the rows that observe each feature.
+    (``counts (d, bins)`` between ``low (d,)`` and ``high (d,)``) and ``seen (d,)``, the rows that observe each feature; with cities
+    also ``by_stratum (strata, d, 10)``, counts by city and month in the drift bins between ``edges (d, 9)``.
     """
 
     model: RiskModel
@@ -118,6 +119,9 @@ def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, D
     centre = columns["sums"] / seen
     centre[0] = 0.0
     reference = {"counts": counts, "low": low, "high": high, "seen": summed["seen"]}
+    if study.strata:
+        edges = statistics.deciles(study, counts, low, high)
+        reference |= {"edges": edges, **total(exchange("reference", arrays(edges=edges)).values()).sums}
     covariance = columns["products"] / seen - np.outer(centre, centre)
     description = Description(positives / rows, covariance, reference)
     return Design(study, mean, sd, standardised, partial, centre), description

@@ -99,7 +99,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Study:
-    """A prediction task over nodes. ``outcomes[0]`` is the one in force; see :meth:`with_outcome`."""
+    """A prediction task over nodes. ``outcomes[0]`` is the one in force; see :meth:`with_outcome`.
+
+    ``node_intercepts`` gives every node an intercept of its own. ``cities`` are the names that a table's ``city`` column
+    may hold; together with its ``date`` column they tell drift from the seasons.
+    """
 
     name: str
     title: str
@@ -108,7 +112,13 @@ class Study:
     outcomes: tuple[Outcome, ...]
     source: Source = field(default_factory=Source)
     node_intercepts: bool = False
+    cities: tuple[str, ...] = ()
     policy: Literal["default", "research"] = "default"
+
+    @property
+    def strata(self) -> int:
+        """How many pairs of city and calendar month there are."""
+        return 12 * len(self.cities)
 
     @property
     def outcome(self) -> Outcome:
