@@ -120,7 +120,7 @@ def drift_bins(study: Study, edges: Floats, x: Floats) -> NDArray[np.intp]:
 
 
 def contribute_reference(study: Study, state: State, shard: Shard) -> Contribution:
-    """Counts of values by city and month, feature and drift bin, shape ``(strata, d, 10)``, and rows by city and month."""
+    """Counts of values by city and month, feature and drift bin, shape ``(strata, d, 10)``; rows by city and month."""
     rows = shard.training
     rows = rows.rows(rows.stratum >= 0)
     bins = drift_bins(study, state["edges"], rows.x)

@@ -42,8 +42,8 @@ class Fit:
     """A trained model and what was learnt on the way.
 
     ``penalty`` holds the chosen strengths (roughness, size); ``reference`` the federated histograms of the numbers
-    (``counts (d, bins)`` between ``low (d,)`` and ``high (d,)``) and ``seen (d,)``, the rows that observe each feature; with cities
-    also ``by_stratum (strata, d, 10)``, counts by city and month in the drift bins between ``edges (d, 9)``.
+    (``counts (d, bins)`` between ``low (d,)`` and ``high (d,)``) and ``seen (d,)``, the rows that observe each feature;
+    with cities also ``by_stratum (strata, d, 10)``, counts by city and month in the drift bins between ``edges (d, 9)``.
     """
 
     model: RiskModel

@@ -101,8 +101,8 @@ class Source:
 class Study:
     """A prediction task over nodes. ``outcomes[0]`` is the one in force; see :meth:`with_outcome`.
 
-    ``node_intercepts`` gives every node an intercept of its own. ``cities`` are the names that a table's ``city`` column
-    may hold; together with its ``date`` column they tell drift from the seasons.
+    ``node_intercepts`` gives every node an intercept of its own. ``cities`` are the names that a table's ``city``
+    column may hold; together with its ``date`` column they tell drift from the seasons.
     """
 
     name: str
