@@ -43,7 +43,7 @@ class Fit:
 
     ``penalty`` holds the chosen strengths (roughness, size); ``reference`` the federated histograms of the numbers
     (``counts (d, bins)`` between ``low (d,)`` and ``high (d,)``) and ``seen (d,)``, the rows that observe each feature;
-    with cities also ``by_stratum (strata, d, 10)``, counts by city and month in the drift bins between ``edges (d, 9)``.
+    with cities also ``by_stratum (strata, d, 10)``, counts by city and month in drift bins between ``edges (d, 9)``.
     """
 
     model: RiskModel
