@@ -3,6 +3,7 @@
 import hashlib
 import json
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,16 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
     for file in folder.iterdir():
         file.replace(final / file.name)
     folder.rmdir()
+    _mirror(report, final, runs)
     return bundle, report, final
+
+
+def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:
+    """Record the run in MLflow where that is installed."""
+    if find_spec("mlflow"):
+        from fedhealth.registry.tracking import track
+
+        track(report, folder, runs)
 
 
 def _rounded(value: Any) -> Any:

@@ -2,6 +2,19 @@
 
 from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, write_bundle
 from fedhealth.registry.model_card import model_card
-from fedhealth.registry.publish import publish
+from fedhealth.registry.publish import Version, champion, find_version, history, publish, rollback, versions
 
-__all__ = ["Bundle", "BundleError", "load_bundle", "model_card", "publish", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Version",
+    "champion",
+    "find_version",
+    "history",
+    "load_bundle",
+    "model_card",
+    "publish",
+    "rollback",
+    "versions",
+    "write_bundle",
+]
