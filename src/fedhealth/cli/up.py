@@ -32,9 +32,9 @@ def up(
             generate(data)
         _train_and_publish(data, models, runs)
     _say_where(host, port)
-    from fedhealth.serving import serve
+    from fedhealth.serving import create_app, serve
 
-    serve(host, port, models)
+    serve(host, port, create_app(models))
 
 
 def _train_and_publish(data: Path, models: Path, runs: Path) -> None:
