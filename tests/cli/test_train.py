@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fedhealth.cli import app
+from fedhealth.data.synthetic import write_world
+from fedhealth.registry import load_bundle
+
+METRICS = {
+    "auroc", "auprc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept", "accuracy", "n",
+    "prevalence",
+}  # fmt: skip
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder, rows=3000, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    result = invoke("train", "--data", world, "--runs", runs, "--report", runs / "report.json", "--model", "logistic")
+    assert result.exit_code == 0, result.output
+    return result.output, json.loads((runs / "report.json").read_text()), runs
+
+
+def test_the_report_holds_everything_a_reader_expects(trained):
+    _, report, _ = trained
+    assert {"study", "seed", "model", "rounds", "nodes", "global", "pooled_rows", "fully_observed", "best"} <= set(
+        report
+    )
+    assert set(report["missing"]) == {"wearable", "clinic", "environment"}
+    assert report["took_part"] == ["node_1", "node_2", "node_3"]
+    for node in report["nodes"]:
+        assert set(node["local"]) >= METRICS
+        assert set(node["global"]) >= METRICS
+        assert node["rows"] == 3000
+    assert "aqi" in report["nodes"][0]["features"]
+    assert "aqi" not in report["nodes"][1]["features"]
+
+
+def test_round_zero_is_the_untrained_model_and_rounds_learn(trained):
+    _, report, _ = trained
+    first, last = report["rounds"][0], report["rounds"][-1]
+    assert first["round"] == 0
+    assert first["global"]["auroc"] == pytest.approx(0.5)
+    assert last["global"]["auroc"] > 0.7
+    assert last["train_loss"] < first["train_loss"]
+    assert [node["name"] for node in last["nodes"]] == ["node_1", "node_2", "node_3"]
+
+
+def test_the_federated_model_is_the_pooled_model(trained):
+    _, report, _ = trained
+    assert report["pooled_rows"]["largest_coefficient_difference"] < 1e-8
+
+
+def test_without_a_terminal_every_round_is_one_line_of_keys_and_values(trained):
+    output, report, _ = trained
+    lines = [line for line in output.splitlines() if line.startswith("round=")]
+    assert len(lines) == len(report["rounds"])
+    assert all(dict(pair.split("=") for pair in line.split())["nodes"] == "3" for line in lines)
+
+
+def test_the_same_command_gives_the_same_bundle(trained, world, tmp_path):
+    _, report, _ = trained
+    result = invoke("train", "--data", world, "--runs", tmp_path, "--model", "logistic")
+    assert result.exit_code == 0, result.output
+    folder = next(tmp_path.glob("health-risk-*"))
+    assert load_bundle(folder).hash == report["bundle"]["hash"]
+
+
+def test_every_contribution_left_an_audit_line(trained):
+    _, _, runs = trained
+    lines = [json.loads(line) for line in (runs / "audit" / "node_1.jsonl").read_text().splitlines()]
+    steps = {line["step"] for line in lines}
+    assert {"inventory", "moments", "counts", "columns", "newton", "calibrate", "evaluate", "local_baseline"} <= steps
+    assert all(line["node"] == "node_1" and line["rows"] >= 100 for line in lines if line["rows"])
+
+
+def test_the_run_is_mirrored_in_mlflow(trained):
+    import mlflow
+
+    _, report, runs = trained
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{runs / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("health-risk")
+    (run,) = client.search_runs([experiment.experiment_id])
+    losses = client.get_metric_history(run.info.run_id, "node_1.loss")
+    assert [m.value for m in losses] == [
+        n["loss"] for r in report["rounds"] for n in r["nodes"] if n["name"] == "node_1"
+    ]
+    assert run.data.metrics["global.node_2.auroc"] == report["nodes"][1]["global"]["auroc"]
+    assert "bundle.json" in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--study", "heart"), "no such study"),
+        (("--data", "nowhere"), "python data/generate_synthetic_data.py"),
+        (("--outcome", "gout"), "it has health_risk"),
+    ],
+)
+def test_what_cannot_be_trained_says_why_in_one_line(arguments, message, tmp_path):
+    result = invoke("train", "--runs", tmp_path, *arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_too_few_rows_are_refused_by_the_nodes_policy(tmp_path):
+    write_world(tmp_path, rows=60, seed=1)
+    result = invoke("train", "--data", tmp_path, "--runs", tmp_path / "runs")
+    assert result.exit_code == 1
+    assert "node_1 refused" in result.output
+    assert "at least 100" in result.output
