@@ -1,0 +1,7 @@
+"""The citizen page: ``streamlit run dashboard/citizen_app.py`` or ``python dashboard/citizen_app.py``."""
+
+from fedhealth.dashboards.citizen import page
+from fedhealth.dashboards.run import show_or_start
+
+if __name__ == "__main__":
+    show_or_start(page.main, __file__, "citizen")

@@ -1,0 +1,1 @@
+"""The admin page: nine cities, alerts, trends, the federated run and drift."""

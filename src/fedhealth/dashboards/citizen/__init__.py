@@ -1,0 +1,1 @@
+"""The citizen page: readings in, a risk in plain words, air advice and safety rules."""

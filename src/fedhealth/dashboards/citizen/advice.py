@@ -1,0 +1,39 @@
+"""What to do about today's air: public guidance, apart from the model."""
+
+from typing import Any
+
+import streamlit as st
+
+from fedhealth.dashboards.guidance import category_of
+from fedhealth.dashboards.parts import badge, when
+from fedhealth.dashboards.texts import say
+
+
+def show(readings: dict[str, float]) -> None:
+    """The category of the air and advice for sensitive people and for everyone; needs no API."""
+    index = readings.get("aqi")
+    if index is None:
+        st.write(say("citizen.do_none"))
+        return
+    category, report = category_of(index), _report(index)
+    badge(category, index)
+    place = say("citizen.air_place", city=report["city"]) if report else ""
+    st.markdown(f"**{say('citizen.air_is', place=place, name=category.name, index=round(index))}**")
+    st.markdown(say("citizen.sensitive", advice=category.sensitive))
+    st.markdown(say("citizen.everyone", advice=category.everyone))
+    if report:
+        _source(report)
+    st.caption(say("citizen.guidance_source"))
+
+
+def _report(index: float) -> dict[str, Any] | None:
+    """The city's report, if the index in the form is still the one that it gave."""
+    air = st.session_state.get("air")
+    return air if isinstance(air, dict) and round(air["aqi"]) == round(index) else None
+
+
+def _source(report: dict[str, Any]) -> None:
+    facts = {name: report.get(name) or say("admin.unknown") for name in ("averaging", "dominant", "source")}
+    st.caption(say("citizen.air_line", when=when(report.get("time")), **facts))
+    if report.get("stale"):
+        st.badge(say("citizen.air_old"), icon=":material/history:", color="orange")

@@ -1,0 +1,139 @@
+"""The form: one field for each of the study's features, each of which may stay empty."""
+
+from typing import Any
+
+import streamlit as st
+
+from fedhealth.dashboards import api
+from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.features import Subject, built_in, options_of, step_of, title_of, unit_of
+from fedhealth.dashboards.guidance import category_of
+from fedhealth.dashboards.parts import badge
+from fedhealth.dashboards.texts import say
+from fedhealth.study import Feature
+
+FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
+
+
+def readings(subject: Subject) -> dict[str, float]:
+    """Draw the form and give what was filled in, by feature name; what is left empty is not in it."""
+    with st.container(border=True):
+        st.subheader(say("form.title"), anchor=False)
+        st.caption(say("form.hint"))
+        _buttons(subject)
+        _fields(subject)
+    values = {feature.name: _value(feature) for feature in subject.features}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _fields(subject: Subject) -> None:
+    main = [feature for feature in subject.features if feature.example is not None] or list(subject.features)
+    rest = [feature for feature in subject.features if feature not in main]
+    with st.grid(min_column_width=230, gap="medium"):
+        for feature in main:
+            _field(feature)
+        _city(subject)
+    if rest:
+        with st.expander(say("form.more")), st.grid(min_column_width=230, gap="medium"):
+            for feature in rest:
+                _field(feature)
+
+
+def _buttons(subject: Subject) -> None:
+    with st.container(horizontal=True):
+        st.button(say("form.demo"), type="primary", on_click=_fill, args=(subject, True))
+        st.button(say("form.clear"), on_click=_fill, args=(subject, False))
+
+
+def _fill(subject: Subject, example: bool) -> None:
+    """Put the study's example person into the fields, or empty them."""
+    st.session_state.pop("air", None)
+    st.session_state["city"] = None
+    for feature in subject.features:
+        value = feature.example if example else None
+        st.session_state[_key(feature.name)] = _as_widget(feature, value)
+
+
+def _key(name: str) -> str:
+    return f"reading_{name}"
+
+
+def _as_widget(feature: Feature, value: float | None) -> Any:
+    if value is None:
+        return None
+    if feature.kind != "number":
+        return options_of(feature)[int(value)]
+    return float(value) if step_of(feature) < 1 else round(value)
+
+
+def _value(feature: Feature) -> float | None:
+    raw = st.session_state.get(_key(feature.name))
+    if raw is None:
+        return None
+    return float(raw) if feature.kind == "number" else float(options_of(feature).index(raw))
+
+
+def _field(feature: Feature) -> None:
+    if feature.kind == "number":
+        _number(feature)
+    elif feature.kind == "flag":
+        st.segmented_control(title_of(feature), options_of(feature), key=_key(feature.name))
+    else:
+        st.selectbox(title_of(feature), options_of(feature), index=None, key=_key(feature.name))
+
+
+def _number(feature: Feature) -> None:
+    unit, step = unit_of(feature), step_of(feature)
+    low, high = f"{feature.low:,g}", f"{feature.high:,.0f}"
+    kind = float if step < 1 else int
+    st.number_input(
+        f"{title_of(feature)} ({unit})" if unit else title_of(feature),
+        min_value=kind(feature.low),
+        max_value=kind(feature.high),
+        value=None,
+        step=kind(step),
+        format="%.1f" if step < 1 else "%d",
+        placeholder=say("form.placeholder", low=low, high=high),
+        help=say("form.range", allowed=f"{low} – {high} {unit}".strip()),
+        key=_key(feature.name),
+    )
+
+
+def _city(subject: Subject) -> None:
+    """Choosing a city fills in its air, where a reading is there."""
+    with st.container():
+        st.selectbox(
+            say("form.city"),
+            built_in().cities,
+            index=None,
+            placeholder=say("form.city_none"),
+            key="city",
+            on_change=_take_air,
+            args=(subject,),
+        )
+        air = st.session_state.get("air")
+        if isinstance(air, str):
+            st.caption(air)
+        elif air:
+            badge(category_of(air["aqi"]), air["aqi"])
+
+
+def _take_air(subject: Subject) -> None:
+    city = st.session_state.get("city")
+    st.session_state["air"] = _air(city) if city else None
+    air = st.session_state["air"]
+    for feature in subject.features:
+        if feature.name in FROM_AIR:
+            value = air.get(feature.name) if isinstance(air, dict) else None
+            inside = value is not None and feature.low <= value <= feature.high
+            st.session_state[_key(feature.name)] = _as_widget(feature, value) if inside else None
+
+
+def _air(city: str) -> dict[str, Any] | str:
+    """The city's air as the API reports it, or why it is not known."""
+    try:
+        air = api.get("/air", city=city)
+    except ApiProblem as problem:
+        none = say("form.air_none", city=city)
+        return none if problem.kind == "missing" else say("form.air_problem", city=city, problem=problem)
+    return air if isinstance(air.get("aqi"), int | float) else say("form.air_none", city=city)

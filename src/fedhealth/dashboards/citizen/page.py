@@ -1,0 +1,103 @@
+"""The citizen page from top to bottom."""
+
+import streamlit as st
+
+from fedhealth.dashboards import api
+from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.citizen import advice, explore, form, result
+from fedhealth.dashboards.features import Subject, of_model, without_model
+from fedhealth.dashboards.parts import frame, panel
+from fedhealth.dashboards.safety import Safety, load_safety
+from fedhealth.dashboards.texts import say
+
+
+def main() -> None:
+    """Draw the page; Streamlit calls this at every rerun."""
+    frame(say("citizen.browser"))
+    st.title(say("citizen.title"), anchor=False)
+    subject, problem = _subject()
+    _say_model(subject)
+    banner = st.container()
+    if problem is not None:
+        st.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
+        st.fragment(_recover, run_every="5s")()
+    readings = form.readings(subject)
+    with banner:
+        _warn(readings)
+    _columns(subject, readings)
+    _footer()
+
+
+def _subject() -> tuple[Subject, ApiProblem | None]:
+    """What the model predicts, or the built-in study and why there is no model."""
+    try:
+        subject = of_model(api.get("/model"))
+    except ApiProblem as problem:
+        return st.session_state.get("subject", without_model()), problem
+    except (KeyError, TypeError, ValueError):
+        return without_model(), ApiProblem("error", say("api.unreadable"))
+    st.session_state["subject"] = subject
+    return subject, None
+
+
+def _recover() -> None:
+    """Look again every few seconds, and draw the whole page anew when the model is back."""
+    try:
+        api.get("/model")
+    except ApiProblem:
+        return
+    st.rerun(scope="app")
+
+
+def _say_model(subject: Subject) -> None:
+    published = say("citizen.published", date=subject.published[:10]) if subject.published else ""
+    about = say("citizen.about_model", version=subject.version, published=published)
+    words = [about if subject.version else say("citizen.no_model"), say("citizen.estimate").split(".")[0]]
+    st.caption(" · ".join(words))
+    if subject.synthetic:
+        st.badge(say("page.synthetic"), icon=":material/science:", color="gray")
+
+
+def _warn(readings: dict[str, float]) -> None:
+    """The safety rules that the readings raise, before anything else."""
+    try:
+        safety = load_safety()
+    except (OSError, ValueError, KeyError, TypeError):
+        st.error(say("safety.broken"), icon=":material/emergency:")
+        return
+    raised = safety.raised(readings)
+    for rule in raised:
+        st.error(_words(rule.name, readings[rule.feature], rule.limit, safety), icon=":material/emergency:")
+    if raised:
+        st.caption(_approval(safety))
+
+
+def _words(rule: str, value: float, limit: float, safety: Safety) -> str:
+    key = f"safety.{rule}" if rule in ("low_oxygen", "fast_heart", "slow_heart") else "safety.other"
+    return say(key, value=f"{value:g}", limit=f"{limit:g}", number=safety.emergency_number)
+
+
+def _approval(safety: Safety) -> str:
+    where = {"number": safety.emergency_number, "place": safety.emergency_place}
+    if safety.approved_by:
+        return say("safety.approved", who=safety.approved_by, **where)
+    return say("safety.unapproved", **where)
+
+
+def _columns(subject: Subject, readings: dict[str, float]) -> None:
+    left, right = st.columns(2, gap="large")
+    title = "citizen.risk_title" if subject.window_days else "citizen.risk_title_now"
+    with left, panel(say(title, outcome=subject.outcome, days=subject.window_days)):
+        risk = result.show(subject, readings)
+    with right:
+        with panel(say("citizen.do_title")):
+            advice.show(readings)
+        with panel(say("citizen.explore_title")):
+            explore.show(subject, readings, risk)
+
+
+def _footer() -> None:
+    st.divider()
+    st.caption(say("citizen.limits"))
+    with st.expander(say("citizen.privacy_title")):
+        st.write(say("citizen.privacy"))

@@ -1,0 +1,62 @@
+"""The estimate: so many of 100 people, with the range, and what it rests on."""
+
+import streamlit as st
+
+from fedhealth.dashboards import api, svg
+from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.features import Subject, title_of
+from fedhealth.dashboards.risk import Risk
+from fedhealth.dashboards.texts import say
+
+SAME = ("age", "sex")  # features of the group a person is compared with
+
+
+def ask(subject: Subject, readings: dict[str, float]) -> Risk:
+    """The model's risk for these readings; ApiProblem if it gives none."""
+    levels = {feature.name: feature.levels for feature in subject.features if feature.kind == "category"}
+    body = {name: levels[name][int(value)] if name in levels else value for name, value in readings.items()}
+    try:
+        return Risk.of(api.post("/predict", body))
+    except (KeyError, TypeError, ValueError):
+        raise ApiProblem("error", say("api.unreadable")) from None
+
+
+def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
+    """Draw the estimate and give it; None while there are no readings."""
+    if not readings:
+        st.write(say("citizen.empty"))
+        return None
+    risk = ask(subject, readings)
+    low, high = risk.span
+    key = "citizen.of_100" if subject.window_days else "citizen.of_100_now"
+    words = {"about": risk.about, "outcome": subject.outcome, "days": subject.window_days, "low": low, "high": high}
+    st.markdown(say(key, **words))
+    _people(risk.of_100, svg.PRIMARY)
+    st.markdown(f"**{say('citizen.estimate')}**")
+    _baseline(subject, readings)
+    _rests_on(subject, risk)
+    return risk
+
+
+def _people(filled: int, colour: str) -> None:
+    st.image(svg.icon_array(filled, colour), alt=say("citizen.array_alt", filled=filled))
+
+
+def _baseline(subject: Subject, readings: dict[str, float]) -> None:
+    """The same for everybody of that age and sex, if more than that is known of the person."""
+    same = {name: value for name, value in readings.items() if name in SAME}
+    if not same or same == readings:
+        return
+    risk = ask(subject, same)
+    low, high = risk.span
+    titles = [title_of(feature).lower() for feature in subject.features if feature.name in same]
+    st.markdown(say("citizen.baseline", same=say("citizen.and").join(titles), about=risk.about, low=low, high=high))
+    _people(risk.of_100, svg.GREY)
+
+
+def _rests_on(subject: Subject, risk: Risk) -> None:
+    names = [title_of(feature).rstrip("?") for feature in subject.features if feature.name in risk.missing]
+    st.caption(say("citizen.missing", names=", ".join(names)) if names else say("citizen.complete"))
+    published = say("citizen.published", date=subject.published[:10]) if subject.published else ""
+    trained = say("citizen.trained_synthetic" if subject.synthetic else "citizen.trained_unknown")
+    st.caption(say("citizen.model_line", version=risk.version, published=published, trained=trained))

@@ -1,0 +1,67 @@
+"""One script, two ways to run it: under Streamlit it draws the page, under Python it starts Streamlit on itself."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Literal
+
+HOST = "127.0.0.1"
+PORTS = {"citizen": 8501, "admin": 8502}
+Page = Literal["citizen", "admin"]
+FLAGS = ("--server.headless=true", "--server.showEmailPrompt=false", "--browser.gatherUsageStats=false")
+
+
+def show_or_start(draw: Callable[[], None], script: str, page: Page) -> None:
+    """Draw the page if Streamlit runs this script; otherwise serve the script with Streamlit until Ctrl-C.
+
+    The address is ``FEDHEALTH_DASHBOARD_HOST`` (default 127.0.0.1), the port ``FEDHEALTH_CITIZEN_PORT`` or
+    ``FEDHEALTH_ADMIN_PORT`` (default 8501 and 8502).
+
+    Raises:
+        SystemExit: the port is none or is taken; says which variable changes it.
+    """
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    if get_script_run_ctx(suppress_warning=True) is None:
+        _start(script, page)
+    else:
+        draw()
+
+
+def _start(script: str, page: Page) -> None:
+    from streamlit.web.cli import main
+
+    host = os.environ.get("FEDHEALTH_DASHBOARD_HOST") or HOST
+    port = port_of(page)
+    refuse_taken(host, port, page)
+    main(["run", script, f"--server.address={host}", f"--server.port={port}", *FLAGS])
+
+
+def port_of(page: Page) -> int:
+    """The port that the environment or the default gives a page.
+
+    Raises:
+        SystemExit: the variable holds no port number.
+    """
+    text = os.environ.get(_variable(page)) or str(PORTS[page])
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**16):
+        raise SystemExit(f"{_variable(page)}: got {text!r}; expected a port number from 1 to 65535")
+    return int(text)
+
+
+def refuse_taken(host: str, port: int, page: Page) -> None:
+    """Say in words that an address cannot be listened on, and how to choose another.
+
+    Raises:
+        SystemExit: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        change = f"stop what uses it, or choose another port: {_variable(page)}={min(port + 10, 65535)}"
+        raise SystemExit(f"cannot listen on {host}, port {port} ({error.strerror}); {change}") from None
+
+
+def _variable(page: Page) -> str:
+    return f"FEDHEALTH_{page.upper()}_PORT"

@@ -1,0 +1,71 @@
+"""Safety rules: limits on single readings, read from a file, that need no model and no API.
+
+The limits follow the red scores of the UK's National Early Warning Score (NEWS2), with oxygen one point more careful.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One limit: it is raised by a reading ``at_most`` or ``at_least`` so high, in the feature's own unit."""
+
+    name: str
+    feature: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def raised_by(self, reading: float | None) -> bool:
+        """Whether a reading is at or past the limit; one that is not given never is."""
+        if reading is None:
+            return False
+        too_low = self.at_most is not None and reading <= self.at_most
+        return too_low or (self.at_least is not None and reading >= self.at_least)
+
+    @property
+    def limit(self) -> float:
+        """The limit itself."""
+        return next(limit for limit in (self.at_most, self.at_least) if limit is not None)
+
+
+@dataclass(frozen=True)
+class Safety:
+    """All rules, who approved them (empty: nobody yet), and whom to call."""
+
+    approved_by: str
+    emergency_number: str
+    emergency_place: str
+    rules: tuple[Rule, ...]
+
+    def raised(self, readings: Mapping[str, float | None]) -> list[Rule]:
+        """The rules that a person's readings raise."""
+        return [rule for rule in self.rules if rule.raised_by(readings.get(rule.feature))]
+
+
+def load_safety() -> Safety:
+    """The rules in the file that ``FEDHEALTH_SAFETY`` names, else those that come with FedHealth.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not TOML, or a rule has not exactly one limit; says which.
+        KeyError, TypeError: a key is missing or unknown; names it.
+    """
+    named = os.environ.get("FEDHEALTH_SAFETY")
+    own = resources.files("fedhealth.dashboards") / "safety.toml"
+    text = Path(named).read_text(encoding="utf-8") if named else own.read_text(encoding="utf-8")
+    raw: dict[str, Any] = tomllib.loads(text)
+    rules = tuple(_rule(one) for one in raw.pop("rule"))
+    return Safety(rules=rules, **raw)
+
+
+def _rule(raw: Mapping[str, Any]) -> Rule:
+    rule = Rule(**raw)
+    if (rule.at_most is None) == (rule.at_least is None):
+        raise ValueError(f"safety rule {rule.name!r}: expected one of at_most and at_least")
+    return rule

@@ -1,0 +1,93 @@
+"""Small pictures as SVG text, for ``st.image``: Streamlit strips SVG out of HTML, but shows it as an image."""
+
+from collections.abc import Sequence
+from html import escape
+
+INK = "#0F1722"
+PRIMARY = "#0B5CAD"
+GREY = "#5A6678"
+GRID = "#C6CDD8"
+Value = float | None
+
+
+def icon_array(filled: int, colour: str = PRIMARY, total: int = 100, per_row: int = 20) -> str:
+    """``total`` people as circles, ``filled`` of them solid."""
+    step, radius = 17, 6.2
+    circles = "".join(
+        f'<circle cx="{step * (i % per_row) + 8.5:g}" cy="{step * (i // per_row) + 8.5:g}" r="{radius}" '
+        f'fill="{colour if i < filled else "#FFFFFF"}" stroke="{colour if i < filled else GREY}" stroke-width="1.1"/>'
+        for i in range(total)
+    )
+    return _svg(step * per_row, step * -(-total // per_row), circles)
+
+
+def sparkline(values: Sequence[Value], width: int = 220, height: int = 44) -> str:
+    """A line over equal steps with a dot at its end; None is a gap."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return _svg(width, height, "")
+    low, high = min(known), max(known)
+    points = _points(values, (6, width - 6), (6, height - 6), (low, high if high > low else low + 1))
+    return _svg(width, height, _line(points) + _dot(points))
+
+
+def small_trend(values: Sequence[Value], top: float, threshold: float | None, ends: tuple[str, str]) -> str:
+    """A trend on a y-axis from 0 to ``top``, with a dashed line at ``threshold`` and a date at either end."""
+    width, height, left, right, upper, lower = 330, 130, 30, 324, 10, 106
+    points = _points(values, (left + 3, right - 6), (upper, lower), (0.0, top))
+    axis = "".join(_tick(left, right, lower - (lower - upper) * share, f"{top * share:.0f}") for share in (0, 0.5, 1))
+    dates = _text(left, height - 6, ends[0], "start") + _text(right, height - 6, ends[1], "end")
+    limit = _limit(threshold, top, left, right, upper, lower)
+    return _svg(width, height, axis + limit + dates + _line(points) + _dot(points))
+
+
+def _points(
+    values: Sequence[Value], x: tuple[float, float], y: tuple[float, float], span: tuple[float, float]
+) -> list[tuple[float, float] | None]:
+    """Where each value lies in the picture; ``y`` and ``span`` are (upper, lower) and (lowest, highest)."""
+    across = (x[1] - x[0]) / max(len(values) - 1, 1)
+    scale = (y[1] - y[0]) / (span[1] - span[0])
+    return [
+        None if value is None else (x[0] + i * across, y[1] - (min(value, span[1]) - span[0]) * scale)
+        for i, value in enumerate(values)
+    ]
+
+
+def _line(points: Sequence[tuple[float, float] | None]) -> str:
+    path, pen = "", "M"
+    for point in points:
+        path += "" if point is None else f"{pen}{point[0]:.1f} {point[1]:.1f}"
+        pen = "M" if point is None else "L"
+    return f'<path d="{path}" fill="none" stroke="{PRIMARY}" stroke-width="2" stroke-linejoin="round"/>'
+
+
+def _dot(points: Sequence[tuple[float, float] | None]) -> str:
+    last = next((point for point in reversed(points) if point is not None), None)
+    return "" if last is None else f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="3.5" fill="{PRIMARY}"/>'
+
+
+def _tick(left: float, right: float, y: float, label: str) -> str:
+    rule = f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}" stroke-width="1"/>'
+    return rule + _text(left - 5, y + 4, label, "end")
+
+
+def _limit(threshold: float | None, top: float, left: float, right: float, upper: float, lower: float) -> str:
+    if threshold is None or not 0 <= threshold <= top:
+        return ""
+    y = lower - (lower - upper) * threshold / top
+    place = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
+    return f'<line {place} stroke="#B3261E" stroke-dasharray="5 4" stroke-width="1.6"/>'
+
+
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    return (
+        f'<text x="{x:g}" y="{y:.1f}" text-anchor="{anchor}" font-family="sans-serif" font-size="11" '
+        f'fill="{INK}">{escape(words)}</text>'
+    )
+
+
+def _svg(width: float, height: float, content: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">{content}</svg>'
+    )
