@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from fedhealth.data import synthetic
+from fedhealth.data.files import DataError
 from fedhealth.data.nhanes import read_nhanes
 from fedhealth.data.shard import Shard
-from fedhealth.data.tables import DataError, read_shard, shard_from_table
+from fedhealth.data.tables import read_shard, shard_from_table
 from fedhealth.study import Study
 
 

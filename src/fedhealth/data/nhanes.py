@@ -6,7 +6,6 @@ Only the package's table is read, as text; its loader and its pickle are never u
 import importlib.resources
 from dataclasses import replace
 
-import numpy as np
 import polars as pl
 
 from fedhealth.data.shard import Shard, generator
@@ -26,17 +25,14 @@ def read_nhanes(study: Study, seed: int) -> tuple[tuple[Shard, ...], tuple[Shard
     table = _adults()
     place = generator(seed, "nhanes", "nodes").integers(len(study.nodes), size=table.height)
     everything = replace(study, nodes=tuple(replace(n, features=study.names) for n in study.nodes))
-    full = tuple(
-        shard_from_table(everything, node, table.filter(place == i), seed, "nhanes", held_out=HELD_OUT_SHARE)
-        for i, node in enumerate(everything.nodes)
-    )
-    return tuple(observe(study, shard) for shard in full), full
 
+    def rows(seen: Study) -> tuple[Shard, ...]:
+        return tuple(
+            shard_from_table(seen, node, table.filter(place == i), seed, "nhanes", HELD_OUT_SHARE)
+            for i, node in enumerate(seen.nodes)
+        )
 
-def observe(study: Study, full: Shard) -> Shard:
-    """The rows of ``full`` as the node of that name sees them: every feature outside its block unobserved."""
-    block = np.isin(study.names, study.node(full.node).features)
-    return replace(full, x=np.where(block, full.x, 0.0), observed=full.observed & block)
+    return rows(study), rows(everything)
 
 
 def _adults() -> pl.DataFrame:

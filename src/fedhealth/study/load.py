@@ -5,6 +5,7 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from math import inf
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar
@@ -49,7 +50,10 @@ def _read(name_or_path: str) -> tuple[str, str]:
     if not path.is_file():
         known = ", ".join(builtin_studies())
         raise StudyError(f"{name_or_path}: no such study; expected one of {known}, or the path of a TOML file")
-    return path.read_text(encoding="utf-8"), str(path)
+    try:
+        return path.read_text(encoding="utf-8"), str(path)
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
 
 
 def study_from_dict(raw: Mapping[str, Any], origin: str) -> Study:
@@ -65,10 +69,15 @@ def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
         StudyError: names ``origin``, the key and what was expected.
     """
     top = dict(raw)
+    plural = next((key for key in ("features", "nodes", "outcomes") if key in top), None)
+    if plural:
+        raise StudyError(f"{origin}: unknown key {plural!r}; expected [[{plural[:-1]}]] tables")
     features = tuple(_feature(r, f"{origin}: {_label('feature', i, r)}") for i, r in _tables(top, "feature", origin))
     nodes = tuple(_build(Node, r, f"{origin}: {_label('node', i, r)}") for i, r in _tables(top, "node", origin))
     outcomes = tuple(_outcome(r, f"{origin}: {_label('outcome', i, r)}") for i, r in _tables(top, "outcome", origin))
-    source = _build(Source, top.pop("source", {}), f"{origin}: [source]")
+    source = _build(
+        Source, _instance(top.pop("source", {}), (Mapping,), f"{origin}: key 'source'"), f"{origin}: [source]"
+    )
     study = _build(Study, {**top, "features": features, "nodes": nodes, "outcomes": outcomes, "source": source}, origin)
     _check_names(study, origin)
     return study
@@ -80,7 +89,7 @@ def _label(kind: str, position: int, raw: Mapping[str, Any]) -> str:
 
 def _tables(top: dict[str, Any], key: str, origin: str) -> Iterable[tuple[int, dict[str, Any]]]:
     tables = top.pop(key, [])
-    if not tables or not all(isinstance(table, Mapping) for table in tables):
+    if not isinstance(tables, list | tuple) or not tables or not all(isinstance(t, Mapping) for t in tables):
         raise StudyError(f"{origin}: key {key!r}: expected at least one [[{key}]] table")
     return enumerate(tables)
 
@@ -126,19 +135,21 @@ def _instance(value: Any, types: tuple[type, ...], where: str) -> Any:
 
 def _feature(raw: Mapping[str, Any], where: str) -> Feature:
     filled = dict(raw)
-    if filled.get("kind") == "category" and "levels" in filled:
+    if filled.get("kind") == "category" and isinstance(filled.get("levels"), list | tuple):
         filled["high"] = float(max(len(filled["levels"]) - 1, 0))
     feature = _build(Feature, filled, where)
     if not is_ucum(feature.unit):
         raise StudyError(
             f"{where}: key 'unit': got {feature.unit!r}; expected a UCUM unit such as '/min', '%', 'ug/m3'"
         )
-    if feature.kind == "number" and not ("low" in raw and "high" in raw and feature.low < feature.high):
+    if feature.kind == "flag" and (feature.low, feature.high) != (0.0, 1.0):
+        raise StudyError(f"{where}: keys 'low', 'high': a flag is 0 or 1; expected neither")
+    if feature.kind == "number" and not ("low" in raw and "high" in raw and -inf < feature.low < feature.high < inf):
         raise StudyError(
             f"{where}: keys 'low', 'high': got {raw.get('low')} and {raw.get('high')}; expected low < high for a number"
         )
-    if feature.kind == "category" and len(feature.levels) < 2:
-        raise StudyError(f"{where}: key 'levels': expected at least two levels for a category")
+    if feature.kind == "category" and len(set(feature.levels)) < max(len(feature.levels), 2):
+        raise StudyError(f"{where}: key 'levels': expected at least two levels, all different, for a category")
     if feature.scale == "log" and feature.low <= 0:
         raise StudyError(f"{where}: key 'low': got {feature.low:g}; expected above 0 on a log scale")
     if feature.example is not None and not feature.low <= feature.example <= feature.high:
@@ -150,6 +161,8 @@ def _outcome(raw: Mapping[str, Any], where: str) -> Outcome:
     outcome = _build(Outcome, raw, where)
     if not 0 < outcome.threshold < 1:
         raise StudyError(f"{where}: key 'threshold': got {outcome.threshold:g}; expected between 0 and 1")
+    if outcome.window_days < 0:
+        raise StudyError(f"{where}: key 'window_days': got {outcome.window_days}; expected 0 or more")
     return dataclasses.replace(outcome, columns=outcome.columns or (outcome.name,))
 
 
@@ -160,10 +173,21 @@ def _check_names(study: Study, origin: str) -> None:
         if twice:
             raise StudyError(f"{origin}: {kind} {twice!r} is defined twice")
     for node in study.nodes:
-        stray = next((f for f in node.features if f not in study.names), None)
-        if stray or not node.features:
-            raise StudyError(f"{origin}: node {node.name!r}: key 'features': got {stray!r}; expected study features")
+        _check_node(study, node, f"{origin}: node {node.name!r}")
     for outcome in study.outcomes:
         stray = next((f for f in outcome.leaks if f not in study.names), None)
         if stray:
             raise StudyError(f"{origin}: outcome {outcome.name!r}: key 'leaks': got {stray!r}; expected study features")
+        blind = next((n.name for n in study.nodes if set(n.features) <= set(outcome.leaks)), None)
+        if blind:
+            raise StudyError(f"{origin}: outcome {outcome.name!r}: key 'leaks': leaves node {blind!r} without features")
+
+
+def _check_node(study: Study, node: Node, where: str) -> None:
+    stray = next((f for f in node.features if f not in study.names), None)
+    if stray or not node.features:
+        raise StudyError(f"{where}: key 'features': got {stray!r}; expected study features")
+    if study.source.kind == "tables" and not node.file:
+        raise StudyError(f"{where}: key 'file' is missing; expected the node's table below the data folder")
+    if any(row < 0 for row in node.held_out):
+        raise StudyError(f"{where}: key 'held_out': got {min(node.held_out)}; expected row numbers from 0")

@@ -1,0 +1,99 @@
+"""Read CSV and Parquet files as people's programs write them, and say which line is broken where one is."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fedhealth.study import Source
+
+
+class DataError(ValueError):
+    """A node's data cannot be used as it is; the message names file, line or column, and what was expected."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of a file: ``origin`` names it in messages, ``lines`` (where known) is each row's line in it, from 1."""
+
+    frame: pl.DataFrame
+    origin: str
+    lines: NDArray[np.int64] | None = None
+
+    def place(self, row: int) -> str:
+        """Where a row (from 0) is found, in words."""
+        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+
+    def column(self, name: str) -> pl.Series:
+        """A column of the table.
+
+        Raises:
+            DataError: it is missing; the message lists the ones there are.
+        """
+        if name not in self.frame.columns:
+            raise DataError(f"{self.origin}: column {name!r} is missing; the file has {', '.join(self.frame.columns)}")
+        return self.frame[name]
+
+
+def read_table(path: Path, source: Source) -> Table:
+    """Read a CSV (every cell as text) or Parquet file.
+
+    Raises:
+        DataError: no such file (with the command that makes it, where the study names one), no rows, or a broken line.
+    """
+    if not path.is_file():
+        hint = f"; make it with: {source.hint}" if source.hint else ""
+        raise DataError(f"{path}: no such file{hint}")
+    table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, source)
+    if not table.frame.height:
+        raise DataError(f"{path}: the file has no rows")
+    return table
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        return Table(pl.read_parquet(path), str(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _read_csv(path: Path, source: Source) -> Table:
+    cells, lines = _csv_rows(path)
+    if not cells:
+        raise DataError(f"{path}: the file is empty")
+    names = [name.strip() for name in cells[0]] if source.header else list(source.columns)
+    start = 1 if source.header else 0
+    _check_names(names, path)
+    for row, line in zip(cells[start:], lines[start:], strict=True):
+        if len(row) != len(names):
+            raise DataError(f"{path}: line {line}: got {len(row)} cells; expected {len(names)}")
+    columns = zip(*cells[start:], strict=True) if cells[start:] else [()] * len(names)
+    frame = pl.DataFrame({n: pl.Series(list(c), dtype=pl.String) for n, c in zip(names, columns, strict=True)})
+    return Table(frame, str(path), np.array(lines[start:], dtype=np.int64))
+
+
+def _csv_rows(path: Path) -> tuple[list[list[str]], list[int]]:
+    """All rows that are not blank, and the line that each ends on."""
+    cells, lines = [], []
+    with path.open(newline="", encoding="utf-8-sig") as text:
+        reader = csv.reader(text, strict=True)
+        try:
+            for row in reader:
+                if row:
+                    cells.append(row)
+                    lines.append(reader.line_num)
+        except UnicodeDecodeError:
+            raise DataError(f"{path}: near line {reader.line_num + 1}: not UTF-8 text; save it as UTF-8") from None
+        except csv.Error as error:
+            raise DataError(f"{path}: line {reader.line_num}: {error}") from None
+    return cells, lines
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: column {twice!r} occurs twice; expected each name once")
