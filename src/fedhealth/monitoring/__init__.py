@@ -1,0 +1,1 @@
+"""What is stored and watched: readings, predictions, city figures, trends, alerts and drift."""

@@ -1,0 +1,120 @@
+"""The store: readings, predictions and alerts in SQLite, or in PostgreSQL where ``DATABASE_URL`` says so."""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from fedhealth.monitoring.tables import Reading, Table
+
+DEFAULT_FILE = Path(".fedhealth/fedhealth.db")
+CREATE_LOCK = 7_391_204  # any number: PostgreSQL lets one process at a time create tables under it
+
+
+class StoreError(Exception):
+    """The store cannot be used; the message says why, without any password."""
+
+
+def store_url() -> str:
+    """Where the store is: ``DATABASE_URL``, else SQLite in ``.fedhealth/fedhealth.db`` in the working directory."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{DEFAULT_FILE}"
+
+
+class Store:
+    """The database at ``url``; connected to, and its tables created, when it is first used.
+
+    Raises:
+        StoreError: ``url`` is not one of SQLite or PostgreSQL.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = _parsed(url or store_url())
+        self._engine = _engine(self.url)
+        self._prepared = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction: committed at the end of the block, undone if the block fails.
+
+        Raises:
+            StoreError: the database is away, or refuses.
+        """
+        try:
+            self._prepare()
+            with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(f"the store at {self.name} cannot be used: {_cause(error)}") from error
+
+    @property
+    def name(self) -> str:
+        """The store's address without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _prepare(self) -> None:
+        with self._lock:
+            if self._prepared:
+                return
+            if self.url.get_backend_name() == "sqlite" and self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            with self._engine.begin() as connection:
+                if self.url.get_backend_name() == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({CREATE_LOCK})")
+                Table.metadata.create_all(connection)
+            self._prepared = True
+
+
+def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+    """Store rows (by column name) whose ``id`` is not stored yet; how many those were."""
+    by_id = {row["id"]: row for row in rows}
+    known = set(session.scalars(select(Reading.id).where(Reading.id.in_(by_id))))
+    fresh = [row for name, row in by_id.items() if name not in known]
+    if fresh:
+        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+        session.execute(dialect.insert(Reading).on_conflict_do_nothing(), fresh)
+    return len(fresh)
+
+
+def _parsed(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise StoreError("DATABASE_URL: got no database address; expected postgresql://… or sqlite:///…") from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"DATABASE_URL: got {url.drivername!r}; expected postgresql://… or sqlite:///…")
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, connect_args={"timeout": 10})
+    event.listen(engine, "connect", _use_write_ahead_log)
+    return engine
+
+
+def _use_write_ahead_log(connection: Any, _: object) -> None:
+    """Readers then do not wait for the writer."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _cause(error: Exception) -> str:
+    """The database's own words, on one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
