@@ -57,9 +57,7 @@ def choose_days(rng: np.random.Generator, people: int, days: int) -> Integers:
     return day
 
 
-def live_days(
-    rng: np.random.Generator, people: People, day: Integers, air: Mapping[str, Floats]
-) -> dict[str, Floats]:
+def live_days(rng: np.random.Generator, people: People, day: Integers, air: Mapping[str, Floats]) -> dict[str, Floats]:
     """Signals and symptoms of people on their days.
 
     Args:
@@ -97,9 +95,7 @@ def _spo2(people: People, strain: Floats, habit: Floats, noise: Floats) -> Float
 
 
 def _heart_rate(people: People, strain: Floats, habit: Floats, noise: Floats, temperature: Floats) -> Floats:
-    usual = (
-        72 + 4 * people.chronic + 3 * people.smoker - 3 * people.sex - 0.04 * (people.age - 45) + 7 * habit
-    )
+    usual = 72 + 4 * people.chronic + 3 * people.smoker - 3 * people.sex - 0.04 * (people.age - 45) + 7 * habit
     heat = 0.25 * np.maximum(temperature - 30, 0)
     return np.clip(np.round(usual + 2.5 * strain + heat + 4 * noise), 40, 190)
 

@@ -60,9 +60,7 @@ def _draw_chunk(node: str, seed: int, chunk: int, weather: Mapping[str, Floats])
     columns["true_risk"] = true_risk(columns)
     columns["health_risk"] = (rng.random(day.shape) < columns["true_risk"]).astype(np.float64)
     first_person = chunk * len(people.age)
-    return _table(
-        {name: values.T.ravel() for name, values in columns.items()}, node, day, people, first_person
-    )
+    return _table({name: values.T.ravel() for name, values in columns.items()}, node, day, people, first_person)
 
 
 def _facts(people: People, shape: tuple[int, ...]) -> dict[str, Floats]:
@@ -87,9 +85,7 @@ def _table(
     }
     features = {name: _typed(name, columns[name]) for name in load_study(STUDY).names}
     return pl.DataFrame(
-        heading
-        | features
-        | {"true_risk": columns["true_risk"], "health_risk": _typed("", columns["health_risk"])}
+        heading | features | {"true_risk": columns["true_risk"], "health_risk": _typed("", columns["health_risk"])}
     )
 
 
