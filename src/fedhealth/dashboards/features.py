@@ -80,12 +80,14 @@ def options_of(feature: Feature) -> tuple[str, ...]:
     return (words[0] or say("form.no"), words[1] or say("form.yes"))
 
 
-def shown(feature: Feature, value: float) -> str:
-    """A value with its unit, as in ``4,500 steps``; a flag or category by its word."""
+def group_of(feature: Feature, value: float) -> str:
+    """What people of that value have, as in ``4,500 steps a day``, ``6 hours of sleep`` or ``no smoking``."""
     if feature.kind != "number":
-        return options_of(feature)[int(value)]
+        word = "one" if value else "zero"
+        return find(f"feature.{feature.name}.group_{word}") or f"{title_of(feature)}: {options_of(feature)[int(value)]}"
     number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-    return f"{number} {unit_of(feature)}".strip()
+    group = find(f"feature.{feature.name}.group")
+    return group.format(value=number) if group else f"{number} {unit_of(feature)}".strip()
 
 
 def step_of(feature: Feature) -> float:

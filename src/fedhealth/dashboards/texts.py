@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -31,3 +32,8 @@ def find(key: str) -> str | None:
             return None
         entry = entry[part]
     return entry if isinstance(entry, str) else None
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a list: ``a, b and c``."""
+    return say("page.and").join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

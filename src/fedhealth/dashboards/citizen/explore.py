@@ -7,9 +7,9 @@ from importlib import resources
 import streamlit as st
 
 from fedhealth.dashboards.citizen.result import ask
-from fedhealth.dashboards.features import Subject, options_of, shown, title_of, unit_of
+from fedhealth.dashboards.features import Subject, group_of, options_of, title_of, unit_of
 from fedhealth.dashboards.risk import Risk
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import listed, say
 from fedhealth.study import Feature
 
 
@@ -40,9 +40,7 @@ def _control(feature: Feature, value: float) -> float:
     key = f"explore_{feature.name}_{value:g}"
     if feature.kind != "number":
         options = options_of(feature)
-        picked = st.segmented_control(
-            title_of(feature), options, default=options[int(value)], required=True, key=key
-        )
+        picked = st.segmented_control(title_of(feature), options, default=options[int(value)], required=True, key=key)
         return float(options.index(picked))
     low, high, step = (reach()[feature.name][name] for name in ("low", "high", "step"))
     start = min(max(value, low), high)
@@ -56,7 +54,7 @@ def _control(feature: Feature, value: float) -> float:
 
 def _compare(subject: Subject, given: list[Feature], group: dict[str, float], own: Risk, same: bool) -> None:
     risk = own if same else ask(subject, group)
-    what = say("citizen.and").join(shown(feature, group[feature.name]) for feature in given)
+    what = listed([group_of(feature, group[feature.name]) for feature in given])
     low, high = risk.span
     st.markdown(say("citizen.explore", what=what, about=risk.about, low=low, high=high))
     if same:

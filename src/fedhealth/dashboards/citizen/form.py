@@ -29,10 +29,11 @@ def readings(subject: Subject) -> dict[str, float]:
 def _fields(subject: Subject) -> None:
     main = [feature for feature in subject.features if feature.example is not None] or list(subject.features)
     rest = [feature for feature in subject.features if feature not in main]
-    with st.grid(min_column_width=230, gap="medium"):
+    with st.grid(min_column_width=280, gap="medium"):
         for feature in main:
+            if feature.name == FROM_AIR[0]:
+                _city(subject)
             _field(feature)
-        _city(subject)
     if rest:
         with st.expander(say("form.more")), st.grid(min_column_width=230, gap="medium"):
             for feature in rest:

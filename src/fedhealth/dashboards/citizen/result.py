@@ -6,7 +6,7 @@ from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.features import Subject, title_of
 from fedhealth.dashboards.risk import Risk
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import listed, say
 
 SAME = ("age", "sex")  # features of the group a person is compared with
 
@@ -50,7 +50,7 @@ def _baseline(subject: Subject, readings: dict[str, float]) -> None:
     risk = ask(subject, same)
     low, high = risk.span
     titles = [title_of(feature).lower() for feature in subject.features if feature.name in same]
-    st.markdown(say("citizen.baseline", same=say("citizen.and").join(titles), about=risk.about, low=low, high=high))
+    st.markdown(say("citizen.baseline", same=listed(titles), about=risk.about, low=low, high=high))
     _people(risk.of_100, svg.GREY)
 
 

@@ -1,0 +1,73 @@
+"""Alerts: the open ones with what they rest on, each to be acknowledged by name."""
+
+from typing import Any
+
+import streamlit as st
+
+from fedhealth.dashboards import api
+from fedhealth.dashboards.admin.view import View, of_100, whole
+from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.parts import when
+from fedhealth.dashboards.texts import say
+
+Alert = dict[str, Any]
+
+
+def show(view: View) -> None:
+    """Open alerts as cards; acknowledged and past ones folded away."""
+    found = [one for one in view.ask("/alerts")["alerts"] if view.city in (None, one["city"])]
+    is_open = [one for one in found if one["state"] == "firing"]
+    if not is_open:
+        st.success(say("admin.alerts_none"), icon=":material/check_circle:")
+    for alert in is_open:
+        _card(view, alert)
+    _others([one for one in found if one not in is_open])
+
+
+def _card(view: View, alert: Alert) -> None:
+    with st.container(border=True):
+        facts = {"value": _figure(alert["value"]), "threshold": _figure(alert["threshold"])}
+        words = say("admin.alert", city=alert["city"], title=alert["title"], since=when(alert["since"]), **facts)
+        st.markdown(f":material/warning: {words}")
+        evidence = alert.get("evidence") or {}
+        few = {"readings": whole(evidence.get("readings")), "risk": of_100(evidence.get("mean_risk"))}
+        st.caption(say("admin.alert_evidence", aqi=whole(evidence.get("aqi")), last=when(alert["last_seen"]), **few))
+        with st.popover(say("admin.acknowledge")):
+            _form(view, alert)
+
+
+def _figure(number: float | None) -> str:
+    """A risk (0..1) as a count of 100, an index as it is."""
+    return f"{100 * number:.1f} of 100" if number is not None and number <= 1 else whole(number)
+
+
+def _form(view: View, alert: Alert) -> None:
+    with st.form(f"acknowledge_{alert['id']}", border=False):
+        who = st.text_input(say("admin.ack_who"), key=f"who_{alert['id']}")
+        note = st.text_input(say("admin.ack_note"), key=f"note_{alert['id']}")
+        sent = st.form_submit_button(say("admin.ack_send"), type="primary")
+    if sent and not who.strip():
+        st.error(say("admin.ack_need"))
+    elif sent:
+        _acknowledge(view, alert, who.strip(), note.strip())
+
+
+def _acknowledge(view: View, alert: Alert, who: str, note: str) -> None:
+    try:
+        api.post(f"/alerts/{alert['id']}/acknowledge", {"by": who, "note": note}, view.key)
+    except ApiProblem as problem:
+        st.error(str(problem))
+        return
+    st.toast(say("admin.ack_done"))
+    st.rerun()
+
+
+def _others(found: list[Alert]) -> None:
+    if not found:
+        return
+    with st.expander(say("admin.alerts_other", n=len(found))):
+        for alert in found[:50]:
+            who = f"{alert.get('acknowledged_by') or ''}:" if alert.get("acknowledged_by") else ""
+            state = say(f"admin.state_{alert['state']}")
+            facts = {"city": alert["city"], "title": alert["title"], "state": state}
+            st.caption(say("admin.alert_done", who=who, note=alert.get("note") or "", **facts))

@@ -1,0 +1,60 @@
+"""Drift: recent readings against what the model learned from, feature by feature."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from fedhealth.dashboards.admin.charts import SERIES, draw, styled
+from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.parts import table, twin
+from fedhealth.dashboards.texts import say
+
+Drift = Mapping[str, Any]
+STATES = {"ok": "admin.drift_ok", "drift": "admin.drift_drift", "too few": "admin.drift_few"}
+
+
+def show(view: View) -> None:
+    """The table of all features, and one of them then and now."""
+    found = view.ask("/drift", days=view.window)
+    st.caption(say("admin.drift_line", days=found["days"]))
+    rows = sorted(found["features"], key=lambda one: -(one["psi"] or 0))
+    table([_row(one) for one in rows], say("admin.drift_alt"))
+    shown = {one["title"]: one for one in rows if one["current"] and one["reference"]}
+    if shown:
+        title = st.selectbox(say("admin.drift_show"), list(shown), key="drift_feature", width=420)
+        _then_and_now(shown[title])
+
+
+def _row(one: Drift) -> dict[str, Any]:
+    missing = one.get("missing_share")
+    return {
+        say("admin.drift_feature"): one["title"],
+        say("admin.drift_state"): say(STATES.get(one["status"], "admin.unknown")),
+        say("admin.drift_psi"): to_3(one["psi"]),
+        say("admin.drift_limit"): to_3(one["threshold"]),
+        say("admin.col_readings"): whole(one["n"]),
+        say("admin.drift_missing"): None if missing is None else f"{100 * missing:.0f} %",
+    }
+
+
+def _then_and_now(one: Drift) -> None:
+    title = say("admin.drift_chart", feature=one["title"])
+    st.subheader(title, anchor=False)
+    figure = go.Figure()
+    for i, (kind, pattern) in enumerate((("reference", "/"), ("current", ""))):
+        shares = [100 * share for share in one[kind]]
+        marker = {"color": "#8A94A6" if kind == "reference" else SERIES[0], "pattern": {"shape": pattern}}
+        figure.add_bar(x=one["labels"], y=shares, name=say(f"admin.drift_{kind}"), marker=marker, offsetgroup=i)
+    styled(figure, "", say("admin.drift_share")).update_xaxes(type="category")
+    draw(figure, say("admin.drift_chart_alt"), "drift")
+    rows = [
+        {
+            one["title"]: label,
+            say("admin.drift_reference"): round(100 * then, 1),
+            say("admin.drift_current"): round(100 * now, 1),
+        }
+        for label, then, now in zip(one["labels"], one["reference"], one["current"], strict=True)
+    ]
+    twin(title, rows, say("admin.drift_chart_alt"))

@@ -1,0 +1,127 @@
+"""Now: the figures on top, the map and the table of the cities."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from statistics import fmean, median
+from typing import Any
+
+import streamlit as st
+
+from fedhealth.dashboards.admin import maps
+from fedhealth.dashboards.admin.charts import draw
+from fedhealth.dashboards.admin.view import View, of_100, to_3, whole
+from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.guidance import CATEGORIES, category_named
+from fedhealth.dashboards.parts import card, table, when
+from fedhealth.dashboards.texts import say
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def head(view: View) -> None:
+    """How fresh the data are, and the figures on top."""
+    try:
+        cities = view.ask("/cities")
+    except ApiProblem as problem:
+        st.warning(str(problem), icon=":material/cloud_off:")
+        return
+    number, now = len(cities["cities"]), f"{datetime.now(UTC):%H:%M:%S}"
+    words = {"when": when(cities["as_of"]), "reporting": cities["reporting"], "cities": number, "refreshed": now}
+    st.caption(f"{say('admin.up_to', **words)} · {say('page.synthetic')}")
+    with st.grid(min_column_width=215, gap="small"):
+        for figure in (_alerts, _risk, _aqi, _readings, _auroc):
+            with suppress(ApiProblem):
+                figure(view)
+
+
+def _alerts(view: View) -> None:
+    found = [one for one in view.ask("/alerts")["alerts"] if view.city in (None, one["city"])]
+    is_open = {one["city"] for one in found if one["state"] == "firing"}
+    seen = {one["city"] for one in found if one["state"] == "acknowledged"}
+    value = say("admin.kpi_alerts_value", n=len(is_open), cities=len(view.cities()))
+    card(say("admin.kpi_alerts"), value, say("admin.kpi_alerts_note", n=len(seen)))
+
+
+def _risk(view: View) -> None:
+    known = [one["mean_risk"] for one in view.cities() if one["mean_risk"] is not None]
+    value = say("admin.kpi_risk_value", n=of_100(fmean(known) if known else None))
+    daily = _daily(view.points(), "mean_risk", fmean)
+    _trend_card(say("admin.kpi_risk"), value, [None if one is None else 100 * one for one in daily], 1)
+
+
+def _aqi(view: View) -> None:
+    known = [one["aqi"] for one in view.cities() if one["aqi"] is not None]
+    value = whole(median(known) if known else None)
+    _trend_card(say("admin.kpi_aqi"), value, _daily(view.points(), "aqi", median), 0)
+
+
+def _trend_card(title: str, value: str, daily: list[float | None], places: int) -> None:
+    now, before = (daily[-1], daily[-8]) if len(daily) >= 8 else (None, None)
+    known = now is not None and before is not None
+    note = say("admin.kpi_change", change=f"{now - before:+.{places}f}") if known else ""  # type: ignore[operator]
+    last = next((f"{one:.{places}f}" for one in reversed(daily) if one is not None), say("admin.unknown"))
+    card(title, value, note, daily if len(daily) > 1 else (), say("admin.trend_alt", last=last))
+
+
+def _readings(view: View) -> None:
+    cities = view.cities()
+    readings, people = (sum(one[name] or 0 for one in cities) for name in ("readings", "people"))
+    card(say("admin.kpi_readings"), whole(readings), say("admin.kpi_readings_note", people=whole(people)))
+
+
+def _auroc(view: View) -> None:
+    metrics = view.ask("/evaluation")["metrics"] or {}
+    bound, people = to_3(metrics.get("auroc_bound")), whole(metrics.get("n"))
+    note = say("admin.kpi_auroc_note", bound=bound, n=people)
+    card(say("admin.kpi_auroc"), to_3(metrics.get("auroc")), note)
+
+
+def _daily(points: Rows, name: str, middle: Callable[[list[float]], float]) -> list[float | None]:
+    """One value a day over the cities, oldest first; None where no city has one."""
+    by_day: dict[str, list[float]] = defaultdict(list)
+    for point in points:
+        by_day[point["date"]] += [] if point[name] is None else [point[name]]
+    return [middle(by_day[day]) if by_day[day] else None for day in sorted(by_day)]
+
+
+def show_map(view: View) -> None:
+    """The cities on a map that needs no network."""
+    draw(maps.figure(view.cities(), view.city is None), say("admin.map_alt"), "map")
+    names = [f"{one.symbol} {one.name}" for one in CATEGORIES]
+    st.caption(" · ".join(names))
+    st.caption(say("admin.map_source"))
+
+
+def show_table(view: View) -> None:
+    """The same cities as a table, highest risk first."""
+    cities = sorted(view.cities(), key=lambda one: -(one["mean_risk"] or 0))
+    top = max([0.3, *(one["mean_risk"] or 0 for one in cities)])
+    bar = st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100 * top, width="small")
+    table([_row(one) for one in cities], say("admin.cities_alt"), {say("admin.col_risk"): bar})
+    if any(one.get("suppressed") for one in cities):
+        st.caption(say("admin.few"))
+
+
+def _row(one: Mapping[str, Any]) -> dict[str, Any]:
+    category = category_named(one["aqi_category"] or "")
+    high = one["high_risk_share"]
+    return {
+        say("admin.col_city"): one["city"],
+        say("admin.col_risk"): None if one["mean_risk"] is None else 100 * one["mean_risk"],
+        say("admin.col_aqi"): one["aqi"],
+        say("admin.col_category"): f"{category.symbol} {category.name}" if category else None,
+        say("admin.col_high"): None if high is None else f"{100 * high:.0f} %",
+        say("admin.col_readings"): one["readings"],
+        say("admin.col_pm25"): None if one["pm25"] is None else round(one["pm25"]),
+        say("admin.col_state"): say(f"admin.state_{_state(one)}"),
+    }
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    if one.get("suppressed"):
+        return "few"
+    if one["time"] is None:
+        return "none"
+    return "old" if one["stale"] else "ok"

@@ -1,0 +1,131 @@
+"""Over time: risk by city and day, small trends side by side, and the air by category."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from fedhealth.dashboards import svg
+from fedhealth.dashboards.admin.charts import draw, styled
+from fedhealth.dashboards.admin.view import View, of_100
+from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.guidance import CATEGORIES
+from fedhealth.dashboards.parts import twin
+from fedhealth.dashboards.texts import say
+
+Panel = Callable[[View], None]
+Points = Sequence[Mapping[str, Any]]
+THRESHOLD = 0.2  # where the API gives none
+DOWN_TO_UP = "Cividis"  # even steps of lightness, also without colour vision
+
+
+def by_city(points: Points) -> tuple[list[str], dict[str, list[float | None]]]:
+    """All days from the first to the last, and each city's mean risk (of 100) on them; None is a gap."""
+    days = sorted({point["date"] for point in points})
+    if days:
+        first, last = (date.fromisoformat(day).toordinal() for day in (days[0], days[-1]))
+        days = [date.fromordinal(day).isoformat() for day in range(first, last + 1)]
+    risks = {(point["city"], point["date"]): point["mean_risk"] for point in points}
+    cities = sorted({point["city"] for point in points})
+    found = {city: [_percent(risks.get((city, day))) for day in days] for city in cities}
+    return days, found
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def show_heat(view: View) -> None:
+    """Mean risk by city and day; grey is a gap."""
+    days, found = by_city(view.points())
+    if not days:
+        st.caption(say("page.nothing_yet"))
+        return
+    cities = sorted(found, reverse=True)
+    figure = go.Figure(
+        go.Heatmap(
+            z=[found[city] for city in cities],
+            x=days,
+            y=cities,
+            colorscale=DOWN_TO_UP,
+            xgap=1,
+            ygap=1,
+            zmin=0,
+            colorbar={"title": {"text": say("admin.heat_bar")}, "thickness": 14},
+            hovertemplate=say("admin.heat_hover"),
+        )
+    )
+    styled(figure, "", "", 90 + 34 * len(cities)).update_layout(plot_bgcolor="#C9CED6")
+    figure.update_xaxes(showgrid=False, type="category", nticks=8)
+    figure.update_yaxes(showgrid=False)
+    draw(figure, say("admin.heat_alt"), "heat")
+    st.caption(say("admin.heat_gap") + (" " + say("admin.days_24") if view.days == 1 else ""))
+    rows = [_row(day, {city: found[city][i] for city in sorted(found)}) for i, day in enumerate(days)]
+    twin(say("admin.heat_title"), rows, say("admin.heat_alt"))
+
+
+def _row(day: str, values: Mapping[str, float | None]) -> dict[str, Any]:
+    rounded = {city: None if value is None else round(value, 1) for city, value in values.items()}
+    return {say("admin.col_date"): day, **rounded}
+
+
+def show_small(view: View) -> None:
+    """A small trend for each city, all on one axis, with the threshold."""
+    days, found = by_city(view.points())
+    if not days:
+        st.caption(say("page.nothing_yet"))
+        return
+    limit = 100 * _threshold(view)
+    top = 10.0 * -(-max([limit, *(one for values in found.values() for one in values if one is not None)]) // 10)
+    with st.grid(min_column_width=290, gap="medium"):
+        for city, values in found.items():
+            _small(city, values, top, limit, days)
+    st.caption(say("admin.trends_note", top=f"{top:.0f}", threshold=f"{limit:.0f}"))
+    rows = [_row(day, {city: found[city][i] for city in found}) for i, day in enumerate(days)]
+    twin(say("admin.trends_title"), rows, say("admin.trends_title"))
+
+
+def _threshold(view: View) -> float:
+    try:
+        return float((view.ask("/evaluation").get("threshold") or {}).get("value") or THRESHOLD)
+    except ApiProblem:
+        return THRESHOLD
+
+
+def _small(city: str, values: list[float | None], top: float, limit: float, days: list[str]) -> None:
+    last = next((one for one in reversed(values) if one is not None), None)
+    value = of_100(None if last is None else last / 100)
+    with st.container():
+        st.markdown(say("admin.trends_value", city=city, value=value))
+        first, final = (f"{date.fromisoformat(day):%d %b}" for day in (days[0], days[-1]))
+        name = say("admin.trends_alt", city=city, first=first, last=final, value=value)
+        st.image(svg.small_trend(values, top, limit, (first, final)), alt=name, width="stretch")
+
+
+def show_categories(view: View) -> None:
+    """How many of the days each city had in each category of the air."""
+    found = view.ask("/aqi", days=view.days)["categories"]
+    rows = [one for one in found if view.city in (None, one["city"])]
+    cities = sorted({one["city"] for one in rows}, reverse=True)
+    if not cities:
+        st.caption(say("page.nothing_yet"))
+        return
+    days = {(one["city"], one["category"]): one["days"] for one in rows}
+    figure = go.Figure()
+    for one in CATEGORIES:
+        figure.add_bar(
+            y=cities,
+            x=[days.get((city, one.name), 0) for city in cities],
+            name=f"{one.symbol} {one.name}",
+            orientation="h",
+            marker={"color": one.colour, "line": {"color": "#0F1722", "width": 0.6}},
+        )
+    styled(figure, say("admin.aqi_days"), "", 150 + 30 * len(cities)).update_layout(barmode="stack")
+    draw(figure, say("admin.aqi_alt"), "aqi")
+    twin(say("admin.aqi_title"), [_days(city, days) for city in reversed(cities)], say("admin.aqi_alt"))
+
+
+def _days(city: str, days: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    return {say("admin.col_city"): city, **{one.name: days.get((city, one.name), 0) for one in CATEGORIES}}
