@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' Makefile
 
-up: .venv/.api ## train on synthetic data if need be, then serve the API; Ctrl-C stops it
+up: .venv/.api ## train on synthetic data if need be, then serve API and dashboards; Ctrl-C stops it
 	@echo "Starting FedHealth"
 	@$(BIN)/fedhealth up
 
@@ -50,8 +50,8 @@ $(BIN)/pip:
 
 # Installs run again only when the pins or pyproject.toml are newer than these stamps.
 .venv/.api: $(PINS) | $(BIN)/pip
-	@echo "Installing FedHealth and its API into .venv (about a minute)"
-	@$(PIP) -r requirements_api.txt
+	@echo "Installing FedHealth, its API and dashboards into .venv (about a minute)"
+	@$(PIP) -r requirements_api.txt -r requirements_dashboard.txt
 	@touch $@
 
 .venv/.all: $(PINS) | $(BIN)/pip

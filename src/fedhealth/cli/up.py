@@ -1,14 +1,29 @@
-"""``fedhealth up``: from nothing to a served model."""
+"""``fedhealth up``: from nothing to a served model with both dashboards."""
 
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedhealth.cli.data import generate
+from fedhealth.cli.services import Service, run_until_stopped
 from fedhealth.cli.train import Model, run_training
 
-EXAMPLE = '{"heart_rate": 88, "spo2": 97, "steps": 4500, "sleep_hours": 6, "age": 30, "aqi": 60}'
+if TYPE_CHECKING:
+    from fedhealth.registry import Bundle
+
+EXAMPLE = (
+    '{"heart_rate": 88, "spo2": 97, "steps": 4500, "sleep_hours": 6, "age": 30, "smoker": 0, "chronic": 0, "aqi": 60}'
+)
+
+
+class Runtime(StrEnum):
+    """Where the nodes run."""
+
+    local = "local"
+    flower = "flower"
 
 
 def up(
@@ -17,11 +32,20 @@ def up(
     ] = Path("data"),
     models: Annotated[Path, typer.Option(help="Folder of the published bundle.")] = Path("models"),
     runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.")] = Path("runs"),
+    runtime: Annotated[
+        Runtime, typer.Option(help="local: nodes in this process; flower: a Flower server and one process a node.")
+    ] = Runtime.local,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8000,
+    citizen_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the citizens' page.")] = 8501,
+    admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the public-health page.")] = 8502,
 ) -> None:
-    """Generate data if there is none, train if that was not done, publish, and serve the API; Ctrl-C stops it."""
+    """Generate data if there is none, train if need be, publish, and serve; Ctrl-C stops it all.
+
+    Served are the API, the citizens' and the public-health dashboards, and a feed of synthetic city readings.
+    """
     from fedhealth.cli.errors import plain_errors
+    from fedhealth.keys import key_file, load_key
     from fedhealth.study import load_study
 
     with plain_errors():
@@ -30,34 +54,59 @@ def up(
             typer.echo(f"Data: using the tables in {data}")
         else:
             generate(data)
-        _train_and_publish(data, models, runs)
-    _say_where(host, port)
-    from fedhealth.serving import create_app, serve
+        _train_and_publish(data, models, runs, runtime)
+        load_key(create=True)
+    services = _services(models, runs, host, port, citizen_port, admin_port)
+    _say_where(services, port, citizen_port, admin_port, key_file())
+    run_until_stopped(services)
 
-    serve(host, port, create_app(models))
 
-
-def _train_and_publish(data: Path, models: Path, runs: Path) -> None:
+def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime) -> None:
     from fedhealth.cli.progress import show_results
     from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
     from fedhealth.registry import publish
 
-    inputs = fingerprint(data, "health-risk", None, Model.additive.value, 0)
+    inputs = fingerprint(data, "health-risk", None, f"additive on {runtime}", 0)
     folder = finished_run(runs, inputs)
     if folder:
         typer.echo(f"Training: data and settings unchanged, using {folder}")
     else:
-        _, report, folder = run_training("health-risk", data, None, Model.additive, 0, runs)
+        _, report, folder = _train(data, runs, runtime)
         show_results(report)
         remember_inputs(folder, inputs)
     typer.echo(f"Published: bundle {publish(folder, models).version} in {models}")
 
 
-def _say_where(host: str, port: int) -> None:
-    shown = "127.0.0.1" if host == "0.0.0.0" else host
-    typer.echo(f"\nAPI        http://{shown}:{port}       (Ctrl-C stops it)")
-    typer.echo(f"API docs   http://{shown}:{port}/docs")
-    typer.echo("\nAsk for a risk, from another terminal:")
-    typer.echo(f"  curl -s http://{shown}:{port}/predict -H 'Content-Type: application/json' -d '{EXAMPLE}'")
-    typer.echo("Train another study:")
-    typer.echo("  .venv/bin/fedhealth train --help\n")
+def _services(models: Path, runs: Path, host: str, port: int, citizen_port: int, admin_port: int) -> list[Service]:
+    address = f"http://127.0.0.1:{port}"
+    api = ["-m", "fedhealth", "serve", "--models", str(models), "--host", host, "--port", str(port)]
+    services = [Service("API", api, {"FEDHEALTH_RUNS": str(runs)})]
+    if find_spec("streamlit"):
+        pages = {
+            "FEDHEALTH_API": address,
+            "FEDHEALTH_DASHBOARD_HOST": host,
+            "FEDHEALTH_CITIZEN_PORT": str(citizen_port),
+            "FEDHEALTH_ADMIN_PORT": str(admin_port),
+        }
+        services += [Service(p, ["-m", f"fedhealth.dashboards.{p}"], pages) for p in ("citizen", "admin")]
+    return [*services, Service("feed", ["-m", "fedhealth", "feed", "--api", address], {})]
+
+
+def _say_where(services: list[Service], port: int, citizen_port: int, admin_port: int, key: Path) -> None:
+    typer.echo(f"\nAPI               http://127.0.0.1:{port}/docs")
+    if any(service.name == "citizen" for service in services):
+        typer.echo(f"Citizens          http://127.0.0.1:{citizen_port}")
+        typer.echo(f"Public health     http://127.0.0.1:{admin_port}   (key: {key})")
+    else:
+        typer.echo("Dashboards        not installed; get them with: pip install 'fedhealth[dashboard]'")
+    typer.echo("\nCity readings are synthetic and replayed by a feed. Ctrl-C stops everything.")
+    typer.echo("Ask for a risk, from another terminal:")
+    typer.echo(f"  curl -s http://127.0.0.1:{port}/predict -H 'Content-Type: application/json' -d '{EXAMPLE}'\n")
+
+
+def _train(data: Path, runs: Path, runtime: Runtime) -> "tuple[Bundle, dict[str, Any], Path]":
+    if runtime is Runtime.flower:
+        from fedhealth.cli.flower import train_with_flower
+
+        return train_with_flower("health-risk", data, Model.additive, 0, runs)
+    return run_training("health-risk", data, None, Model.additive, 0, runs)

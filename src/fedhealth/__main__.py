@@ -1,0 +1,5 @@
+"""``python -m fedhealth``: the ``fedhealth`` command."""
+
+from fedhealth.cli import app
+
+app()
