@@ -88,12 +88,12 @@ def show_results(report: Mapping[str, Any]) -> None:
     console.print(table)
     for name, metrics in _comparisons(report):
         console.print(
-            f"{name:48s} AUROC {_figure(metrics['auroc'])}  Brier {_figure(metrics['brier'])}",
+            f"{name:62s} AUROC {_figure(metrics['auroc'])}  Brier {_figure(metrics['brier'])}",
             highlight=False,
         )
     average = report["site_average"]
     line = f"AUROC {_figure(average['auroc'])}  accuracy {_figure(average['accuracy'])}"
-    console.print(f"{'mean over nodes, each counted once':48s} {line}", highlight=False)
+    console.print(f"{'mean over nodes, each counted once':62s} {line}", highlight=False)
     for node in (n["name"] for n in report["nodes"] if n["better_alone"]):
         console.print(f"[yellow]{node} would do better with its local model.[/]")
 
@@ -103,6 +103,8 @@ def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
     if report["pooled_rows"]:
         yield "pooled_rows: the same rows in one place", report["pooled_rows"]
     if report["full_rows"]:
+        name, alone = max(report["full_rows"]["nodes"].items(), key=lambda node: node[1]["auroc"])
+        yield f"best single node ({name}), rows with every feature", alone
         yield "global model, rows with every feature", report["full_rows"]["global"]
         yield "fully_observed: trained on every feature", report["fully_observed"]
     if report["best"]:
