@@ -1,0 +1,78 @@
+"""``/docs`` and ``/openapi.json``: the study in force, shown by Swagger UI from this server's own files."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from fedhealth.serving.models import Models
+from fedhealth.serving.schema import PredictionBody
+
+SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
+# Swagger UI draws its icons from data: URLs in its own style sheet.
+POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>FedHealth API</title>
+<link rel="icon" href="docs/files/favicon.png">
+<link rel="stylesheet" href="docs/files/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/files/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+START = """SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
+"""
+
+
+def add_docs(app: FastAPI, models: Models) -> None:
+    """Add the pages, and make ``app.openapi()`` describe the study in force."""
+
+    @lru_cache(maxsize=2)
+    def document(body: PredictionBody) -> dict[str, Any]:
+        return _document(app, body)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    async def start(_: Request) -> Response:
+        return Response(START, media_type="text/javascript")
+
+    @app.get("/", include_in_schema=False)
+    async def root(_: Request) -> Response:
+        return RedirectResponse("docs")
+
+    app.mount("/docs/files", StaticFiles(directory=SWAGGER_UI))
+    app.openapi = lambda: document(models.body())  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI, body: PredictionBody) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    document["components"]["schemas"]["Features"] = body.json_schema
+    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Features"}}
+    if body.example:
+        content["example"] = body.example
+    document["paths"]["/predict"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {"application/json": content},
+    }
+    return document

@@ -1,0 +1,101 @@
+"""The body of ``POST /predict``, derived from the study: its pydantic model, its JSON schema and its example."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from fedhealth.serving.errors import Refused, problem, problems_of
+from fedhealth.study import Feature, Study
+
+Value = float | bool | str
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionBody:
+    """What a client may send: any of the study's features by name, each optional or null, at least one present."""
+
+    study: Study
+
+    def parse(self, raw: bytes) -> dict[str, float]:
+        """The values that a body gives, by feature name; a category is the position of its level.
+
+        Raises:
+            Refused: the body is not JSON, gives no value, or a field is unknown, of another type or out of range.
+        """
+        try:
+            given = self._model.model_validate_json(raw).model_dump(by_alias=True, exclude_none=True)
+        except ValidationError as error:
+            raise Refused(problems_of(error, raw, self.study)) from None
+        if not given:
+            anything = f"at least one of {', '.join(self.study.names)}"
+            raise Refused([problem(None, None, "no feature has a value", anything)])
+        return {name: self._number(name, value) for name, value in given.items()}
+
+    def _number(self, name: str, value: Value) -> float:
+        if isinstance(value, str):
+            return float(self._features[name].levels.index(value))
+        return float(value)
+
+    @cached_property
+    def _features(self) -> dict[str, Feature]:
+        return {feature.name: feature for feature in self.study.features}
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        """Fields go by alias, so that a feature may have any name, also one that pydantic keeps for itself."""
+        fields: dict[str, Any] = {f"field_{i}": _field(feature) for i, feature in enumerate(self.study.features)}
+        return create_model(
+            "Features",
+            __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False),
+            __doc__=f"What is known about a person: at least one of these; the others are absent or null. "
+            f"Predicted is {self.study.outcome.title}.",
+            **fields,
+        )
+
+    @cached_property
+    def example(self) -> dict[str, Value]:
+        """The study's example person, as a client would send it; empty if the study has none."""
+        examples = {feature.name: example_of(feature) for feature in self.study.features}
+        return {name: example for name, example in examples.items() if example is not None}
+
+    @cached_property
+    def json_schema(self) -> dict[str, Any]:
+        """The same in JSON Schema, for OpenAPI."""
+        return self._model.model_json_schema() | {"minProperties": 1}
+
+
+def example_of(feature: Feature) -> Value | None:
+    """A feature's example as a client would send it: whole numbers without a point, a level by its name."""
+    if feature.example is None:
+        return None
+    if feature.kind == "category":
+        return feature.levels[int(feature.example)]
+    return int(feature.example) if feature.example.is_integer() else feature.example
+
+
+def _field(feature: Feature) -> tuple[Any, Any]:
+    example = example_of(feature)
+    described = Field(
+        default=None,
+        alias=feature.name,
+        title=feature.title,
+        description=f"{feature.title}: {feature.allowed}",
+        examples=None if example is None else [example],
+        json_schema_extra={"x-unit": feature.unit} if feature.kind == "number" else None,
+    )
+    return _accepted(feature) | None, described
+
+
+def _accepted(feature: Feature) -> Any:
+    if feature.kind == "category":
+        return Literal[feature.levels]
+    if feature.kind == "flag":
+        return Annotated[int, Field(ge=0, le=1), BeforeValidator(_whole)] | bool
+    return Annotated[float, Field(ge=feature.low, le=feature.high)]
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 1.0 is 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
