@@ -1,0 +1,1 @@
+"""Training between processes over Flower (the only package that imports flwr)."""

@@ -1,0 +1,114 @@
+"""A node's side: ``app`` answers the server's questions from the node's own rows, through the node's own door.
+
+Settings come from the node's own configuration, never from the server: ``node`` (its name), ``study`` (a built-in
+name or a TOML file), ``outcome`` (empty: the study's first), ``data`` (the folder with its table), ``runs`` (where its
+audit log goes).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedhealth.data.nhanes import read_nhanes
+from fedhealth.data.shard import Shard
+from fedhealth.data.tables import DataError, read_shard
+from fedhealth.federation import STEPS
+from fedhealth.privacy import POLICIES, Door, PolicyRefusal
+from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.wire import (
+    GOODBYE,
+    HELLO,
+    Introduction,
+    Question,
+    pack_contribution,
+    pack_introduction,
+    unpack_question,
+)
+from fedhealth.runtime.local import LocalNode
+from fedhealth.study import Study, StudyError, load_study
+
+REFUSED = 1  # the code of an answer that only says why there is none
+
+app = ClientApp()
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """A node's own settings; see the top of this module."""
+
+    node: str
+    study: str
+    data: str
+    runs: str
+    outcome: str = ""
+
+    @classmethod
+    def read(cls, context: Context) -> "NodeConfig":
+        """The settings in Flower's node configuration.
+
+        Raises:
+            KeyError: names the one that is missing.
+        """
+        given = context.node_config
+        wanted = {name: str(given[name]) for name in ("node", "study", "data", "runs")}
+        return cls(**wanted, outcome=str(given.get("outcome", "")))
+
+
+@app.query()
+def answer(message: Message, context: Context) -> Message:
+    """The node's contribution to one step, or the reason why it gives none."""
+    try:
+        content = respond(unpack_question(message), NodeConfig.read(context))
+    except (FlowerError, PolicyRefusal, DataError, StudyError, ImportError, KeyError, ValueError) as error:
+        return Message(Error(REFUSED, str(error)), reply_to=message)
+    return Message(content, reply_to=message)
+
+
+def respond(question: Question, config: NodeConfig) -> RecordDict:
+    """Answer one question.
+
+    Raises:
+        FlowerError: the server means another study, or asks for a step that there is not.
+        PolicyRefusal: the node's policy does not let the answer out.
+        DataError: the node's table cannot be used.
+    """
+    if question.step == GOODBYE:
+        return RecordDict()
+    study = load_study(config.study, config.outcome or None)
+    _check_study(question, study, config.node)
+    holder = _holder(config, question.seed)
+    if question.step == HELLO:
+        return pack_introduction(Introduction(config.node, (Path(config.data) / "world.json").is_file()))
+    if question.step not in STEPS:
+        raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
+    return pack_contribution(holder.answer(question.step, question.state))
+
+
+def read_own_shard(study: Study, node: str, data: Path, seed: int) -> Shard:
+    """Read one node's rows and no other's (the ``nhanes`` package holds all in one table; the rest is dropped).
+
+    Raises:
+        DataError: the table cannot be used.
+    """
+    if study.source.kind == "nhanes":
+        return next(shard for shard in read_nhanes(study, seed)[0] if shard.node == node)
+    return read_shard(study, study.node(node), data, seed)
+
+
+def _check_study(question: Question, study: Study, node: str) -> None:
+    if question.study_hash != study.hash:
+        raise FlowerError(
+            f"{node} refused: it takes part in study {study.name!r} (hash {study.hash[:12]}), but the server's has "
+            f"hash {question.study_hash[:12]}; start both with the same --study"
+        )
+
+
+@lru_cache(maxsize=1)
+def _holder(config: NodeConfig, seed: int) -> LocalNode:
+    """The node's rows and door, read once per process."""
+    study = load_study(config.study, config.outcome or None)
+    door = Door(config.node, POLICIES[study.policy], Path(config.runs) / "audit" / f"{config.node}.jsonl")
+    return LocalNode(study, read_own_shard(study, config.node, Path(config.data), seed), door)

@@ -1,0 +1,72 @@
+"""A node as one lasting process: takes messages from a SuperLink and answers them with the installed ClientApp.
+
+Flower's own SuperNode starts a fresh Python process for every message and waits three seconds between looks: at
+least five seconds a step, and a run takes some forty steps. This loop speaks the same protocol (Flower's Fleet API)
+from within one process, and, unlike a SuperNode, never loads code that came over the network.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+from flwr.app import Context, Message, RecordDict
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree, no_object_id_recompute
+from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree, push_objects
+from flwr.supernode.fleet_http_connection import http_request_response
+
+from fedhealth.runtime.flower.client import NodeConfig, app
+from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.wire import GOODBYE, unpack_question
+
+POLL = 0.05  # seconds between looks for a message
+LOST = 20.0  # seconds without the server before a node gives up
+
+
+def serve_node(address: str, config: NodeConfig, on_joined: Callable[[], None]) -> str:
+    """Answer the server at ``address`` (host:port) until it says goodbye; give back how it says the run ended.
+
+    Raises:
+        FlowerError: the connection was lost.
+    """
+    lost: Exception | None = None
+    with http_request_response(address, insecure=True, max_wait_time=LOST) as connection:
+        on_joined()
+        try:
+            return _answer_until_goodbye(connection, config)
+        except Exception as error:  # the connection would only log it
+            lost = error
+    raise FlowerError(f"{config.node} lost the server at {address}: {lost or 'the run was ended'}") from lost
+
+
+# What flwr's Fleet connection hands out: node id and eight functions. It has no type of its own.
+def _answer_until_goodbye(connection: tuple, config: NodeConfig) -> str:  # type: ignore[type-arg]
+    node_id, receive, send, _, _, pull_object, push_object, confirm = connection
+    while True:
+        received = receive()
+        if received is None:
+            time.sleep(POLL)
+            continue
+        run_id = received[0].metadata.run_id
+        message = pull_and_inflate_object_from_tree(
+            received[1],
+            partial(pull_object, run_id),
+            partial(confirm, run_id),
+            return_type=Message,
+            max_tries_per_object=None,
+            initial_backoff=0.02,  # the server announces a message shortly before its arrays arrive
+            backoff_cap=0.5,
+        )
+        message.metadata.__dict__["_message_id"] = received[1].object_id
+        started = time.monotonic()
+        reply = app(message, Context(run_id, node_id, asdict(config), RecordDict(), {}))
+        _send(reply, send, partial(push_object, run_id), time.monotonic() - started)
+        if (question := unpack_question(message)).step == GOODBYE:
+            return question.text
+
+
+def _send(reply: Message, send: Callable, push_object: Callable, seconds: float) -> None:  # type: ignore[type-arg]
+    reply.metadata.__dict__["_message_id"] = reply.object_id
+    with no_object_id_recompute():
+        wanted, session = send(reply, get_object_tree(reply), seconds)
+        push_objects(get_all_nested_objects(reply), partial(push_object, session), object_ids_to_push=wanted)

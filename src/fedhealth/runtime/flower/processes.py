@@ -1,0 +1,153 @@
+"""Start a SuperLink on loopback, open a run on it, and end both cleanly."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.cli.build import build_fab_from_files
+from flwr.common.constant import SubStatus
+from flwr.common.serde import context_from_proto, fab_to_proto, run_from_proto
+from flwr.proto.control_pb2 import StartRunRequest
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
+from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid.http_grid import HttpGrid
+
+from fedhealth.runtime.flower.environment import FlowerError
+
+HOST = "127.0.0.1"
+START = 60.0  # seconds that a SuperLink may take to listen
+
+# What a SuperNode would be told to load: the installed package. No code travels.
+APP = b"""
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "fedhealth-training"
+version = "1.0.0"
+[tool.flwr.app]
+publisher = "fedhealth"
+[tool.flwr.app.components]
+serverapp = "fedhealth.runtime.flower.server:server_app"
+clientapp = "fedhealth.runtime.flower.client:app"
+[tool.flwr.app.config]
+"""
+
+
+def listens(port: int) -> bool:
+    """Whether something listens on this port of the loopback address."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def wait_for_server(port: int, seconds: float) -> None:
+    """Wait until the server's port is open.
+
+    Raises:
+        FlowerError: it is still closed after ``seconds``.
+    """
+    until = time.monotonic() + seconds
+    while not listens(port):
+        if time.monotonic() > until:
+            raise FlowerError(f"no server on {HOST}:{port} after {seconds:.0f} s; start one: python fl/server.py")
+        time.sleep(0.2)
+
+
+def run_server_app(app: ServerApp, port: int, home: Path) -> None:
+    """Run ``app`` on a SuperLink of its own at ``port``; Flower's log is kept in ``home``.
+
+    Raises:
+        FlowerError: the port is taken, or the SuperLink does not start.
+    """
+    with _superlink(port, home) as address, _opened_run(address) as (grid, context):
+        app(grid, context)
+
+
+@contextmanager
+def _superlink(port: int, home: Path) -> Iterator[str]:
+    """A SuperLink that leaves the server's work to this process (isolation mode "process"); ended with the block."""
+    if listens(port):
+        raise FlowerError(f"port {port} is taken; choose another with --port, for the server and every node")
+    log = home / "superlink.log"
+    command = [sys.executable, "-c", "from flwr.superlink.cli.flower_superlink import flower_superlink as f; f()"]
+    options = ["--insecure", "--host", HOST, "--port", str(port), "--isolation", "process"]
+    with log.open("wb") as output:
+        child = subprocess.Popen([*command, *options], stdout=output, stderr=output, start_new_session=True)
+    try:
+        _wait_for_start(child, port, log)
+        yield f"{HOST}:{port}"
+    finally:
+        _end(child)
+
+
+def _wait_for_start(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    until = time.monotonic() + START
+    while not listens(port):
+        if child.poll() is not None or time.monotonic() > until:
+            said = log.read_text(encoding="utf-8", errors="replace").strip()
+            raise FlowerError(f"Flower's SuperLink did not start on port {port}: {said[-1000:]}")
+        time.sleep(0.1)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def _opened_run(address: str) -> Iterator[tuple[Grid, Context]]:
+    """A run on the SuperLink at ``address`` whose ServerApp is this process."""
+    _start_run(address)
+    grid = HttpGrid(address, insecure=True, token=_acquire_task(address))
+    client = grid._runtime_client
+    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    heartbeat.start()
+    status, details = SubStatus.FAILED, "the server stopped"
+    try:
+        task = client.PullTaskInput(PullTaskInputRequest())
+        grid.set_run(run_from_proto(task.run))
+        TaskIdentity.task_id, TaskIdentity.run_id = task.task_id, task.run.run_id
+        TaskIdentity.node_id = task.context.node_id
+        yield grid, context_from_proto(task.context)
+        status, details = SubStatus.COMPLETED, ""
+    finally:
+        client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
+        heartbeat.stop()
+        grid.close()
+
+
+def _start_run(address: str) -> None:
+    content, _ = build_fab_from_files({"pyproject.toml": APP})
+    fab = Fab("", content, {})
+    with closing(
+        ControlHttpClient.from_server_address(address, True, None, [RuntimeVersionHttpInterceptor("fedhealth")])
+    ) as control:
+        control.StartRun(StartRunRequest(fab=fab_to_proto(fab)))
+
+
+def _acquire_task(address: str) -> str:
+    request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
+    interceptors = [RuntimeVersionHttpInterceptor("SuperExec")]
+    with closing(RuntimeHttpClient.from_server_address(address, True, None, interceptors)) as client:
+        for _ in range(200):
+            if token := client.AcquireTask(request).token:
+                return str(token)
+            time.sleep(0.05)
+    raise FlowerError(f"Flower's SuperLink at {address} did not hand out its run")
