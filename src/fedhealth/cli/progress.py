@@ -56,20 +56,25 @@ class _Live:
 
 
 @contextmanager
-def training_progress(study: Study, dataset: Dataset) -> Iterator[TrainingProgress]:
-    """Say what is trained on, then show progress until the block ends."""
+def training_progress(study: Study, dataset: Dataset | None = None) -> Iterator[TrainingProgress]:
+    """Say what is trained on, then show progress until the block ends; without ``dataset`` the rows are elsewhere."""
     console = Console()
-    rows = sum(len(shard) for shard in dataset.shards)
-    kind = "synthetic rows" if dataset.synthetic else "rows"
-    typer.echo(f"{study.title}: {len(dataset.shards)} nodes, {rows:,} {kind}, policy {study.policy}")
-    for note in (note for shard in dataset.shards for note in shard.notes):
+    typer.echo(f"{study.title}: {_what_is_there(study, dataset)}, policy {study.policy}")
+    for note in (note for shard in (dataset.shards if dataset else ()) for note in shard.notes):
         typer.echo(f"  note: {note}")
     if not console.is_terminal:
         yield _Lines()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        yield _Live(bar, len(dataset.shards))
+        yield _Live(bar, len(study.nodes))
+
+
+def _what_is_there(study: Study, dataset: Dataset | None) -> str:
+    if dataset is None:
+        return f"{len(study.nodes)} nodes, their rows stay with them"
+    rows = sum(len(shard) for shard in dataset.shards)
+    return f"{len(dataset.shards)} nodes, {rows:,} {'synthetic rows' if dataset.synthetic else 'rows'}"
 
 
 def show_results(report: Mapping[str, Any]) -> None:
@@ -86,26 +91,23 @@ def show_results(report: Mapping[str, Any]) -> None:
         ]
         table.add_row(node["name"], *figures, _figure(together["calibration_slope"]), _figure(together["ece"]))
     console.print(table)
+    lines = Table("", "AUROC", "Brier", "accuracy", box=None)
     for name, metrics in _comparisons(report):
-        console.print(
-            f"{name:62s} AUROC {_figure(metrics['auroc'])}  Brier {_figure(metrics['brier'])}",
-            highlight=False,
-        )
-    average = report["site_average"]
-    line = f"AUROC {_figure(average['auroc'])}  accuracy {_figure(average['accuracy'])}"
-    console.print(f"{'mean over nodes, each counted once':62s} {line}", highlight=False)
+        lines.add_row(name, *(_figure(metrics.get(figure)) for figure in ("auroc", "brier", "accuracy")))
+    console.print(lines)
     for node in (n["name"] for n in report["nodes"] if n["better_alone"]):
         console.print(f"[yellow]{node} would do better with its local model.[/]")
 
 
 def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield "global model, all nodes' held-out rows", report["global"]
+    yield "global model, held-out rows of all nodes", report["global"]
+    yield "  mean over nodes, each counted once", report["site_average"]
     if report["pooled_rows"]:
-        yield "pooled_rows: the same rows in one place", report["pooled_rows"]
+        yield "pooled_rows: same rows in one place", report["pooled_rows"]
     if report["full_rows"]:
         name, alone = max(report["full_rows"]["nodes"].items(), key=lambda node: node[1]["auroc"])
-        yield f"best single node ({name}), rows with every feature", alone
         yield "global model, rows with every feature", report["full_rows"]["global"]
+        yield f"  best node alone ({name})", alone
         yield "fully_observed: trained on every feature", report["fully_observed"]
     if report["best"]:
         yield "best reachable with every feature", report["best"]["subsets"]["all"]
