@@ -40,7 +40,8 @@ def version(models: Models) -> str:
     return models.predictor().bundle.version
 
 
-def test_without_a_bundle_all_but_health_is_unavailable_until_one_appears(tmp_path, small_models, no_wait):
+@pytest.mark.usefixtures("no_wait")
+def test_without_a_bundle_all_but_health_is_unavailable_until_one_appears(tmp_path, small_models):
     client = TestClient(create_app(tmp_path / "models"))
     assert client.get("/health").json() == {"status": "ok"}
     for answer in (client.get("/ready"), client.get("/model"), client.post("/predict", json={"age": 30})):
@@ -64,15 +65,18 @@ def test_a_new_bundle_takes_over(tmp_path, small_models, clock):
     assert version(models) == first.version  # looked less than a second ago
     clock.tick()
     assert version(models) == second.version != first.version
+    assert models.state().problem is None
 
 
-def test_a_bundle_of_another_study_brings_its_own_body(tmp_path, small_models, no_wait):
+@pytest.mark.usefixtures("no_wait")
+def test_a_bundle_of_another_study_brings_its_own_body(tmp_path, small_models):
     client = TestClient(create_app(tmp_path))
     publish(small_models["first"], tmp_path)
     assert client.post("/predict", json={"aqi": 50}).status_code == 200
     hearts = publish(small_models["hearts"], tmp_path).study
     assert client.post("/predict", json={"aqi": 50}).status_code == 422
     assert client.post("/predict", json={"chest_pain": "none"}).status_code == 200
+    assert client.get("/ready").json()["problem"] is None
     described = client.get("/openapi.json").json()["components"]["schemas"]["Features"]["properties"]
     assert list(described) == list(hearts.names)
 
@@ -137,7 +141,8 @@ def test_a_damaged_bundle_is_not_served_at_all_without_an_older_one(tmp_path, sm
         models.predictor()
 
 
-def test_ready_tells_of_a_damaged_bundle(tmp_path, small_models, no_wait):
+@pytest.mark.usefixtures("no_wait")
+def test_ready_tells_of_a_damaged_bundle(tmp_path, small_models):
     publish(small_models["first"], tmp_path)
     client = TestClient(create_app(tmp_path))
     truncate(tmp_path)

@@ -70,14 +70,16 @@ class Models:
         found = _signature(self.folder / "bundle.json")
         if found == self._seen and self._state.problem is None:
             return
-        try:
-            self._state = State(Predictor.from_bundle(load_bundle(self.folder)), None)
-            logger.info("serving model %s", self.predictor().bundle.version)
-        except Exception as error:  # whatever is wrong with a new bundle, the old one is still good
-            self._keep(error)
         self._seen = found
+        try:
+            loaded = Predictor.from_bundle(load_bundle(self.folder))
+        except Exception as error:  # whatever is wrong with a new bundle, the old one is still good
+            self._keep_old(error)
+        else:
+            self._state = State(loaded, None)
+            logger.info("serving model %s", loaded.bundle.version)
 
-    def _keep(self, error: Exception) -> None:
+    def _keep_old(self, error: Exception) -> None:
         old, wrong = self._state.predictor, str(error) or type(error).__name__
         problem = f"{wrong}; still serving model {old.bundle.version}" if old else self._nothing(wrong)
         if problem != self._state.problem:
