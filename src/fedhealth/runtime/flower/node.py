@@ -36,7 +36,7 @@ def serve_node(address: str, config: NodeConfig, on_joined: Callable[[], None]) 
             return _answer_until_goodbye(connection, config)
         except Exception as error:  # the connection would only log it
             lost = error
-    raise FlowerError(f"{config.node} lost the server at {address}: {lost or 'the run was ended'}") from lost
+    raise FlowerError(f"{config.node} lost the server at {address}: {lost}") from lost
 
 
 # What flwr's Fleet connection hands out: node id and eight functions. It has no type of its own.

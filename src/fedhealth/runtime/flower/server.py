@@ -43,7 +43,7 @@ def server_app(
     study: Study,
     seed: int,
     train: Callable[[Federation], None],
-    patience: Patience = Patience(),  # noqa: B008 - frozen
+    patience: Patience = Patience(),
     on_node: Callable[[str], None] = lambda _: None,
 ) -> ServerApp:
     """A ServerApp that gathers the nodes of ``study``, calls ``train``, and tells the nodes how it ended.

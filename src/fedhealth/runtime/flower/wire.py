@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -42,10 +43,8 @@ def pack_question(question: Question) -> RecordDict:
 
 def unpack_question(message: Message) -> Question:
     """The question that a node received."""
-    settings, state = message.content["settings"], _unpack(message.content)
-    return Question(
-        str(settings["step"]), str(settings["study"]), int(settings["seed"]), state, str(settings["text"])
-    )
+    settings, state = _settings(message), _unpack(message.content)
+    return Question(str(settings["step"]), str(settings["study"]), int(settings["seed"]), state, str(settings["text"]))
 
 
 def pack_contribution(contribution: Contribution) -> RecordDict:
@@ -55,7 +54,7 @@ def pack_contribution(contribution: Contribution) -> RecordDict:
 
 def unpack_contribution(message: Message) -> Contribution:
     """The contribution that the server received."""
-    return Contribution(_unpack(message.content), int(message.content["settings"]["rows"]))
+    return Contribution(_unpack(message.content), int(_settings(message)["rows"]))
 
 
 def pack_introduction(introduction: Introduction) -> RecordDict:
@@ -65,7 +64,7 @@ def pack_introduction(introduction: Introduction) -> RecordDict:
 
 def unpack_introduction(message: Message) -> Introduction:
     """The introduction that the server received."""
-    settings = message.content["settings"]
+    settings = _settings(message)
     return Introduction(str(settings["node"]), bool(settings["synthetic"]))
 
 
@@ -83,10 +82,14 @@ def _pack(arrays: Mapping[str, Floats], settings: Mapping[str, str | int | bool]
 
 
 def _unpack(content: RecordDict) -> dict[str, Floats]:
-    flat, layout = content["arrays"]["values"].numpy(), content["layout"]
+    flat = content.array_records["arrays"]["values"].numpy()
+    layout: dict[str, Any] = dict(content.config_records["layout"])
     shapes = [tuple(int(n) for n in shape.split(",") if n) for shape in layout.get("shapes", [])]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes], dtype=np.intp)
     pieces = np.split(np.asarray(flat, dtype=np.float64), ends)
-    return {
-        name: piece.reshape(shape) for name, piece, shape in zip(layout.get("names", []), pieces, shapes, strict=False)
-    }
+    named = zip(layout.get("names", []), pieces, shapes, strict=False)  # after the last shape an empty piece is left
+    return {name: piece.reshape(shape) for name, piece, shape in named}
+
+
+def _settings(message: Message) -> dict[str, Any]:
+    return dict(message.content.config_records["settings"])

@@ -1,0 +1,5 @@
+"""The neural network that ``--model mlp`` trains."""
+
+from fedhealth.model.mlp import HealthRiskNet
+
+__all__ = ["HealthRiskNet"]

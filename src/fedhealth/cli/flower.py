@@ -1,0 +1,202 @@
+"""The commands behind ``fl/server.py`` and ``fl/client_node*.py``: training between processes over Flower."""
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from fedhealth.cli.train import Model
+
+if TYPE_CHECKING:
+    from fedhealth.registry import Bundle
+    from fedhealth.study import Study
+
+PORT = 9092
+StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
+OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
+DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
+RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server on 127.0.0.1.")]
+WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
+ModelOption = Annotated[Model, typer.Option(help="What to train.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split and of the training.")]
+
+
+class NodeCommand(Protocol):
+    """The command of one node."""
+
+    def __call__(self, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float) -> None:
+        """Take part in one training run."""
+
+
+def server(
+    study: StudyOption = "health-risk",
+    outcome: OutcomeOption = None,
+    model: ModelOption = Model.additive,
+    seed: SeedOption = 0,
+    port: PortOption = PORT,
+    runs: RunsOption = Path("runs"),
+    wait: WaitOption = 600.0,
+) -> None:
+    """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.cli.progress import show_results
+    from fedhealth.study import load_study
+
+    with _polite_end(), plain_errors():
+        loaded = load_study(study, outcome)
+        names = ", ".join(node.name for node in loaded.nodes)
+        typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
+        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait)
+        show_results(report)
+        typer.echo(f"Bundle {bundle.version} and report.json written to {folder}")
+
+
+def client(node: str) -> NodeCommand:
+    """The command that takes part in training as ``node``."""
+
+    def command(
+        data: DataOption = Path("data"),
+        study: StudyOption = "health-risk",
+        outcome: OutcomeOption = None,
+        port: PortOption = PORT,
+        runs: RunsOption = Path("runs"),
+        wait: WaitOption = 600.0,
+    ) -> None:
+        from fedhealth.cli.errors import plain_errors
+
+        with _polite_end(), plain_errors():
+            _take_part(node, data, study, outcome, port, runs, wait)
+
+    command.__doc__ = f"Take part in one training run as {node}: rows stay here, only sums leave."
+    return command
+
+
+def train_with_flower(
+    study: str,
+    data: Path,
+    model: Model,
+    seed: int,
+    runs: Path,
+    port: int = PORT,
+    outcome: str | None = None,
+) -> "tuple[Bundle, dict[str, Any], Path]":
+    """Train over Flower with every node of the study as a process of its own; give bundle, report and folder.
+
+    Raises:
+        FlowerError, StudyError, DataError: with a message for the user.
+    """
+    from fedhealth.study import load_study
+
+    loaded = load_study(study, outcome)
+    for node in loaded.nodes:
+        _check_data(loaded, node.name, data)
+    options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(runs)]
+    options += ["--outcome", outcome] if outcome else []
+    children = [_start_node(node.name, options) for node in loaded.nodes]
+    try:
+        return _train_as_server(loaded, model, seed, port, runs, 120.0)
+    finally:
+        for child in children:
+            _end(child)
+
+
+def _train_as_server(
+    study: "Study", model: Model, seed: int, port: int, runs: Path, wait: float
+) -> "tuple[Bundle, dict[str, Any], Path]":
+    from fedhealth.cli.progress import training_progress
+    from fedhealth.cli.runs import write_run
+    from fedhealth.runtime.experiment import Run, run_experiment
+    from fedhealth.runtime.flower.environment import private_environment
+
+    finished: list[Run] = []
+    with private_environment() as home:
+        _quiet()
+        from fedhealth.runtime.flower.processes import run_server_app
+        from fedhealth.runtime.flower.server import Federation, Patience, server_app
+
+        def train(nodes: Federation) -> None:
+            with training_progress(study) as progress:
+                run = run_experiment(
+                    study,
+                    nodes.exchange,
+                    None,
+                    model.value,
+                    seed,
+                    nodes.synthetic,
+                    progress.round,
+                    progress.stage,
+                )
+            finished.append(run)
+
+        app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
+        run_server_app(app, port, Path(home))
+    return write_run(study, finished[0], runs)
+
+
+def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float) -> None:
+    from fedhealth.runtime.flower.environment import private_environment
+    from fedhealth.study import load_study
+
+    _check_data(load_study(study, outcome), node, data)
+    with private_environment():
+        _quiet()
+        from fedhealth.runtime.flower.client import NodeConfig
+        from fedhealth.runtime.flower.node import serve_node
+        from fedhealth.runtime.flower.processes import HOST, wait_for_server
+
+        typer.echo(f"{node}: looking for the server on {HOST}:{port}")
+        wait_for_server(port, wait)
+        config = NodeConfig(node, study, str(data), str(runs), outcome or "")
+        ending = serve_node(f"{HOST}:{port}", config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"))
+        typer.echo(f"{node}: {ending}")
+
+
+def _check_data(study: "Study", node: str, data: Path) -> None:
+    from fedhealth.data.tables import DataError
+    from fedhealth.study import StudyError
+
+    try:
+        holder = study.node(node)
+    except KeyError as error:
+        raise StudyError(str(error.args[0])) from None
+    path = data / holder.file
+    if holder.file and not path.is_file():
+        how = f"; make it with: {study.source.hint}" if study.source.hint else ""
+        raise DataError(f"{path}: no such file{how}")
+
+
+def _start_node(node: str, options: list[str]) -> "subprocess.Popen[bytes]":
+    code = f"import typer; from fedhealth.cli.flower import client; typer.run(client({node!r}))"
+    return subprocess.Popen([sys.executable, "-c", code, *options], start_new_session=True)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    try:
+        child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        child.wait()
+
+
+def _quiet() -> None:
+    """Only warnings of Flower's own log reach the terminal."""
+    for name in ("flwr", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def _polite_end() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a command with one line, after it has ended its own processes."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(130) from None
