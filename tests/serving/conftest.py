@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def _draw(feature: Feature, rng: np.random.Generator, rows: int) -> np.ndarray:
     if feature.kind == "number":
         return rng.uniform(feature.low, feature.high, rows)
     return rng.integers(0, int(feature.high) + 1, rows).astype(np.float64)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Apps under test store nothing where people work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}")
+        patch.setenv("FEDHEALTH_API_KEY", "a key for tests")
+        yield
 
 
 @pytest.fixture(scope="session")

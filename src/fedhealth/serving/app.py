@@ -5,9 +5,12 @@ from pathlib import Path
 from fastapi import FastAPI
 
 import fedhealth
+from fedhealth.monitoring.prediction_log import PredictionLog
+from fedhealth.monitoring.store import Store
 from fedhealth.serving.docs import add_docs
 from fedhealth.serving.errors import add_handlers
 from fedhealth.serving.models import Models, models_folder
+from fedhealth.serving.operations import operations
 from fedhealth.serving.routes import routes
 
 ABOUT = (
@@ -19,7 +22,7 @@ def create_app(models: Path | None = None) -> FastAPI:
     """The API over the bundle in the folder ``models``.
 
     Default: the folder that ``FEDHEALTH_MODELS`` names, else ``models`` in the working directory. There need not be a
-    bundle yet: one is loaded as soon as it is there.
+    bundle yet: one is loaded as soon as it is there. What is stored goes where ``DATABASE_URL`` says.
     """
     app = FastAPI(
         title="FedHealth",
@@ -30,7 +33,10 @@ def create_app(models: Path | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     in_force = Models(models or models_folder())
-    app.include_router(routes(in_force))
+    store = Store()
+    log = PredictionLog(store)
+    app.include_router(routes(in_force, log))
+    app.include_router(operations(in_force, store, log))
     add_docs(app, in_force)
     add_handlers(app)
     return app

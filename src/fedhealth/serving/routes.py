@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
+from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.serving.errors import NoModel, Refusal, Refused, problem
 from fedhealth.serving.models import Models
 
@@ -55,15 +56,15 @@ class Description(BaseModel):
     synthetic: bool | None = Field(description="Whether the model was trained on generated data")
 
 
-def routes(models: Models) -> APIRouter:
-    """All routes, answering from ``models``."""
+def routes(models: Models, log: PredictionLog) -> APIRouter:
+    """All routes, answering from ``models``; ``log`` notes what was predicted."""
     router = APIRouter()
-    _add_predict(router, models)
+    _add_predict(router, models, log)
     _add_status(router, models)
     return router
 
 
-def _add_predict(router: APIRouter, models: Models) -> None:
+def _add_predict(router: APIRouter, models: Models, log: PredictionLog) -> None:
     refusals: dict[int | str, dict[str, Any]] = {
         413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
         422: {"model": Refusal, "description": "The body is not what the study asks for"},
@@ -74,7 +75,9 @@ def _add_predict(router: APIRouter, models: Models) -> None:
         """The risk of a person from whatever is known about them."""
         raw = await _read(request)
         predictor = models.predictor()
-        return JSONResponse(predictor.predict(predictor.body.parse(raw)))
+        answer = predictor.predict(predictor.body.parse(raw))
+        log.note(answer["model_version"], answer["risk_score"], len(answer["missing"]))
+        return JSONResponse(answer)
 
 
 def _add_status(router: APIRouter, models: Models) -> None:

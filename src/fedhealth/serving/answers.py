@@ -1,0 +1,206 @@
+"""The answers of the routes over the store, as clients see them."""
+
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedhealth.monitoring.alerts import TITLES, State, state_of
+from fedhealth.monitoring.drift import Status
+from fedhealth.monitoring.tables import Alert
+
+
+class Message(BaseModel):
+    """Why there is no other answer."""
+
+    detail: str
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Air(BaseModel):
+    """A city's newest air; null where nothing is known."""
+
+    city: str
+    time: datetime | None
+    aqi: float | None = Field(description="US EPA index")
+    category: str | None
+    dominant: str | None = Field(description="The pollutant that decides the index")
+    averaging: str
+    pm25: float | None
+    source: str | None
+    synthetic: bool
+    stale: bool
+
+
+class Stored(BaseModel):
+    """How many readings were stored (those of known ids were before) and how many scored."""
+
+    stored: int
+    scored: int
+
+
+class City(_Answer):
+    """A city's last 24 hours; figures about fewer than ten are null."""
+
+    city: str
+    latitude: float | None
+    longitude: float | None
+    time: datetime | None
+    readings: int | None
+    people: int | None
+    mean_risk: float | None
+    high_risk_share: float | None
+    suppressed: bool
+    aqi: float | None
+    aqi_category: str | None
+    pm25: float | None
+    stale: bool
+
+
+class Cities(BaseModel):
+    """All cities of the study."""
+
+    as_of: datetime | None
+    reporting: int
+    cities: list[City]
+
+
+class Point(_Answer):
+    """A city on a day."""
+
+    city: str
+    date: date
+    mean_risk: float | None
+    aqi: float | None
+    pm25: float | None
+    readings: int | None
+
+
+class Trends(BaseModel):
+    """Days that have readings, oldest first."""
+
+    points: list[Point]
+
+
+class DaysInCategory(_Answer):
+    """On how many days a city's air was in a category."""
+
+    city: str
+    category: str
+    days: int
+
+
+class Categories(BaseModel):
+    """Days by city and category."""
+
+    categories: list[DaysInCategory]
+
+
+class Evidence(BaseModel):
+    """What an alert was last seen with."""
+
+    readings: int | None
+    mean_risk: float | None
+    aqi: float | None
+
+
+class AlertAnswer(BaseModel):
+    """An alert."""
+
+    id: int
+    city: str
+    rule: str
+    title: str
+    value: float
+    threshold: float
+    since: datetime
+    last_seen: datetime
+    ended: datetime | None
+    state: State
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+    note: str | None
+    evidence: Evidence
+
+    @classmethod
+    def of(cls, alert: Alert) -> "AlertAnswer":
+        """How clients see a stored alert."""
+        kept = ("id", "city", "rule", "value", "threshold", "since", "last_seen", "ended", "acknowledged_by")
+        evidence = Evidence(readings=alert.readings or None, mean_risk=alert.mean_risk, aqi=alert.aqi)
+        return cls(
+            **{name: getattr(alert, name) for name in kept},
+            title=TITLES[alert.rule],
+            state=state_of(alert),
+            acknowledged_at=alert.acknowledged_at,
+            note=alert.note,
+            evidence=evidence,
+        )
+
+
+class Alerts(BaseModel):
+    """Alerts, lasting ones first."""
+
+    alerts: list[AlertAnswer]
+
+
+class Acknowledgement(BaseModel):
+    """Who looks after an alert, and what they say."""
+
+    by: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00]*\S[^\x00]*$")
+    note: str = Field(default="", max_length=2000, pattern=r"^[^\x00]*$")
+
+
+class RunSummary(BaseModel):
+    """A finished training run."""
+
+    id: str
+    study: str
+    seed: int
+    model: str
+    runtime: str
+    finished: datetime
+    nodes: list[str]
+    rounds: int
+    global_auroc: float | None
+
+
+class Runs(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[RunSummary]
+
+
+class Evaluation(BaseModel):
+    """How well the served model does on held-out rows."""
+
+    model_version: str
+    metrics: dict[str, Any]
+    nodes: list[dict[str, Any]]
+    threshold: dict[str, Any]
+    synthetic: bool | None
+
+
+class DriftedFeature(_Answer):
+    """A feature's recent values beside those of training."""
+
+    feature: str
+    title: str
+    n: int
+    psi: float | None
+    threshold: float | None
+    status: Status
+    reference: list[float]
+    current: list[float]
+    labels: list[str]
+    missing_share: float
+
+
+class Drift(BaseModel):
+    """Every feature of which training left a reference by city and month."""
+
+    as_of: datetime | None
+    days: int
+    features: list[DriftedFeature]

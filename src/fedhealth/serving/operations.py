@@ -1,0 +1,260 @@
+"""The routes over the store and the runs: readings in; cities, trends, alerts, runs, evaluation and drift out."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+
+from fedhealth.data.aqi import category
+from fedhealth.monitoring import alerts as rules
+from fedhealth.monitoring.cities import city_days, is_stale, newest_air, newest_time
+from fedhealth.monitoring.drift import drift as compare
+from fedhealth.monitoring.prediction_log import PredictionLog
+from fedhealth.monitoring.recent import dominant_pollutant, recent_window
+from fedhealth.monitoring.store import Store, StoreError, add_readings
+from fedhealth.monitoring.trends import category_days, trend
+from fedhealth.serving.access import need_key, prepare_key
+from fedhealth.serving.answers import (
+    Acknowledgement,
+    Air,
+    AlertAnswer,
+    Alerts,
+    Categories,
+    Cities,
+    City,
+    DaysInCategory,
+    Drift,
+    DriftedFeature,
+    Evaluation,
+    Message,
+    Point,
+    Runs,
+    Stored,
+    Trends,
+)
+from fedhealth.serving.errors import Refusal, Refused, Unavailable, problem
+from fedhealth.serving.models import Models
+from fedhealth.serving.readings import ReadingsBody, parse_readings
+from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
+
+MAX_BODY = 4 * 1024 * 1024  # bytes
+Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to the newest reading")]
+CityName = Annotated[str | None, Query(description="Only this city")]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Answers = dict[int | str, dict[str, Any]]
+UNAVAILABLE: Answers = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
+MISSING: Answers = {404: {"model": Message, "description": "There is no such thing"}}
+INVALID: Answers = {400: {"model": Message, "description": "The body cannot be read"}}
+logger = logging.getLogger(__name__)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class _StoreRoute(APIRoute):
+    """A store that is away is the answer 503, on every route here."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except StoreError as error:
+                logger.warning(str(error))
+                raise Unavailable("the store cannot be used now; the API's log says why") from None
+
+        return answer
+
+
+def operations(
+    models: Models, store: Store, log: PredictionLog, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> APIRouter:
+    """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock.
+
+    When the app starts, the key is made if there is none; when it stops, ``log`` and ``store`` are closed.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        prepare_key()
+        yield
+        await run_in_threadpool(log.close)
+        store.close()
+
+    public = APIRouter(route_class=_StoreRoute, lifespan=lifespan)
+    keyed = APIRouter(
+        route_class=_StoreRoute,
+        dependencies=[Depends(need_key)],
+        responses={401: {"model": Message, "description": "No key, or a wrong one"}, **UNAVAILABLE},
+    )
+    _add_air(public, models, store, now)
+    _add_readings(keyed, models, store)
+    _add_cities(keyed, models, store, now)
+    _add_alerts(keyed, store, now)
+    _add_runs(keyed, models)
+    _add_drift(keyed, models, store)
+    public.include_router(keyed)
+    return public
+
+
+def _known(models: Models, city: str) -> str:
+    cities = models.body().study.cities
+    if city not in cities:
+        raise HTTPException(404, f"there is no city {city[:64]!r}; expected one of {', '.join(cities)}")
+    return city
+
+
+def _add_air(router: APIRouter, models: Models, store: Store, now: Callable[[], datetime]) -> None:
+    @router.get("/air", responses={**MISSING, **UNAVAILABLE})
+    def air(city: Annotated[str, Query(examples=["Lahore"])]) -> Air:
+        """A city's newest air quality; null where nothing is known."""
+        with store.session() as session:
+            found = newest_air(session, _known(models, city))
+        index = found.aqi if found else None
+        return Air(
+            city=city,
+            time=found.time if found else None,
+            aqi=index,
+            category=None if index is None else category(index),
+            dominant=dominant_pollutant(found.features) if found else None,
+            averaging="24-hour",
+            pm25=found.pm25 if found else None,
+            source=found.source if found else None,
+            synthetic=found is not None and found.source == "synthetic",
+            stale=is_stale(found.time if found else None, now()),
+        )
+
+
+def _add_readings(router: APIRouter, models: Models, store: Store) -> None:
+    schema = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
+    refusals: Answers = {413: {"model": Refusal}, 422: {"model": Refusal}}
+
+    def keep(raw: bytes) -> Stored:
+        predictor = models.predictor()
+        rows = parse_readings(raw, predictor)
+        limits = rules.rules_for((predictor.bundle.facts.get("metrics") or {}).get("prevalence"))
+        with store.session() as session:
+            stored = add_readings(session, rows)
+            as_of = newest_time(session)
+            if as_of:
+                rules.check_cities(session, {row["city"] for row in rows}, limits, as_of)
+        return Stored(stored=stored, scored=len(rows))
+
+    @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
+    async def readings(request: Request) -> Stored:
+        """Score readings with the model in force and store them; all or none."""
+        return await run_in_threadpool(keep, await _read(request))
+
+
+def _schema() -> dict[str, Any]:
+    """The body's schema with its parts in place, as OpenAPI wants it inside a path."""
+    schema = ReadingsBody.model_json_schema()
+    schema["properties"]["readings"]["items"] = schema.pop("$defs")["ReadingBody"]
+    return schema
+
+
+async def _read(request: Request) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            raise Refused([problem(None, None, "the body is too large", f"at most {MAX_BODY} bytes")], status=413)
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _add_cities(router: APIRouter, models: Models, store: Store, now: Callable[[], datetime]) -> None:
+    @router.get("/cities")
+    def cities() -> Cities:
+        """Each city's last 24 hours, up to the newest reading of all."""
+        with store.session() as session:
+            as_of = newest_time(session)
+            days = city_days(session, models.body().study.cities, as_of, now())
+        reporting = sum(day.readings != 0 for day in days)
+        return Cities(as_of=as_of, reporting=reporting, cities=[City.model_validate(day) for day in days])
+
+    @router.get("/trends", responses=MISSING)
+    def trends(days: Days = 30, city: CityName = None) -> Trends:
+        """Each city's days."""
+        with store.session() as session:
+            as_of = newest_time(session)
+            chosen = None if city is None else _known(models, city)
+            points = trend(session, as_of, days, chosen) if as_of else []
+        return Trends(points=[Point.model_validate(point) for point in points])
+
+    @router.get("/aqi")
+    def aqi(days: Days = 30) -> Categories:
+        """On how many days each city's air was in which category."""
+        with store.session() as session:
+            as_of = newest_time(session)
+            counted = category_days(session, as_of, days) if as_of else []
+        return Categories(categories=[DaysInCategory.model_validate(one) for one in counted])
+
+
+def _add_alerts(router: APIRouter, store: Store, now: Callable[[], datetime]) -> None:
+    @router.get("/alerts")
+    def alerts(state: Literal["firing", "acknowledged", "resolved"] | None = None) -> Alerts:
+        """Alerts, lasting ones first, then the newest."""
+        with store.session() as session:
+            return Alerts(alerts=[AlertAnswer.of(alert) for alert in rules.list_alerts(session, state)])
+
+    conflicts: Answers = {409: {"model": Message, "description": "The alert is resolved"}, **MISSING, **INVALID}
+
+    @router.post("/alerts/{number}/acknowledge", responses=conflicts)
+    def acknowledge(number: Number, said: Acknowledgement) -> AlertAnswer:
+        """Note who looks after an alert."""
+        try:
+            with store.session() as session:
+                return AlertAnswer.of(rules.acknowledge(session, number, said.by, said.note, now()))
+        except rules.NoSuchAlert as error:
+            raise HTTPException(404, str(error)) from None
+        except rules.AlertOver as error:
+            raise HTTPException(409, str(error)) from None
+
+
+def _add_runs(router: APIRouter, models: Models) -> None:
+    @router.get("/runs")
+    def runs() -> Runs:
+        """Finished training runs, newest first."""
+        return Runs.model_validate({"runs": run_summaries(runs_folder())})
+
+    @router.get("/runs/{name}", responses=MISSING)
+    def run(name: str) -> dict[str, Any]:
+        """The report of a run; ``latest`` is the newest."""
+        folder = runs_folder()
+        found = finished_runs(folder)
+        for known, time in found[:1] if name == "latest" else found:
+            if name in ("latest", known):
+                return report(folder, known, time)
+        raise HTTPException(404, f"there is no run {name[:64]!r} with a report in {folder}")
+
+    @router.get("/evaluation")
+    def evaluation() -> Evaluation:
+        """How well the served model does on held-out rows, in all and node by node."""
+        bundle = models.predictor().bundle
+        kept = ("name", "title", "rows", "local", "global", "better_alone")
+        facts = bundle.facts
+        return Evaluation(
+            model_version=bundle.version,
+            metrics=facts.get("metrics") or {},
+            nodes=[{key: node.get(key) for key in kept} for node in facts.get("nodes") or []],
+            threshold=facts["threshold"],
+            synthetic=facts.get("synthetic"),
+        )
+
+
+def _add_drift(router: APIRouter, models: Models, store: Store) -> None:
+    @router.get("/drift")
+    def drift(days: Days = 30) -> Drift:
+        """Whether recent readings lie where training's lay, in the same cities and months."""
+        bundle = models.predictor().bundle
+        with store.session() as session:
+            as_of = newest_time(session)
+            window = recent_window(session, bundle.study, as_of, days) if as_of else None
+        found = compare(bundle.study, bundle.reference, window) if window else []
+        return Drift(as_of=as_of, days=days, features=[DriftedFeature.model_validate(one) for one in found])

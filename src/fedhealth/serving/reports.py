@@ -1,0 +1,54 @@
+"""Finished training runs, as the folders below ``FEDHEALTH_RUNS`` hold them."""
+
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def runs_folder() -> Path:
+    """Where runs are looked for: ``FEDHEALTH_RUNS``, else ``runs`` in the working directory."""
+    return Path(os.environ.get("FEDHEALTH_RUNS") or "runs")
+
+
+def finished_runs(folder: Path) -> list[tuple[str, float]]:
+    """Name and time of every run with a report, newest first; none where there is no such folder."""
+    found = [(path.parent.name, path.stat().st_mtime) for path in folder.glob("*/report.json")]
+    return sorted((run for run in found if not run[0].startswith(".")), key=lambda run: run[1], reverse=True)
+
+
+def run_summaries(folder: Path) -> list[dict[str, Any]]:
+    """What a list of runs shows of each; a report that cannot be read is left out, and logged."""
+    summaries = []
+    for name, time in finished_runs(folder):
+        try:
+            summaries.append(_summary(name, time, report(folder, name, time)))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            logger.warning("run %s is not listed, its report cannot be read: %r", name, error)
+    return summaries
+
+
+@lru_cache(maxsize=256)
+def report(folder: Path, name: str, time: float) -> dict[str, Any]:
+    """The report of a run as it was at ``time``."""
+    content: dict[str, Any] = json.loads((folder / name / "report.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _summary(name: str, time: float, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": name,
+        "study": content["study"],
+        "seed": content["seed"],
+        "model": content["model"],
+        "runtime": content.get("runtime", "in-process"),
+        "finished": datetime.fromtimestamp(int(time), UTC),
+        "nodes": [node["name"] for node in content["nodes"]],
+        "rounds": max((one["round"] for one in content["rounds"]), default=0),
+        "global_auroc": content["global"]["auroc"],
+    }
