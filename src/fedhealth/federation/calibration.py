@@ -21,11 +21,16 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     rows = shard.training
     matrix = Design.from_arrays(study, state).matrix(rows.x, rows.observed, rows.site)
     logits = matrix @ state["coefficients"].T
-    columns = np.column_stack([np.ones(len(rows)), logits[np.arange(len(rows)), rows.fold]])
-    risk = sigmoid(columns @ state["calibration"])
+    return sums(logits[np.arange(len(rows)), rows.fold], rows.y, state["calibration"])
+
+
+def sums(logit: Floats, y: Floats, line: Floats) -> Contribution:
+    """Gradient and Hessian at ``line`` (intercept and slope), of rows with these raw logits and labels."""
+    columns = np.column_stack([np.ones(len(y)), logit])
+    risk = sigmoid(columns @ line)
     return Contribution(
-        arrays(gradient=columns.T @ (risk - rows.y), hessian=(columns * (risk * (1 - risk))[:, None]).T @ columns),
-        len(rows),
+        arrays(gradient=columns.T @ (risk - y), hessian=(columns * (risk * (1 - risk))[:, None]).T @ columns),
+        len(y),
     )
 
 

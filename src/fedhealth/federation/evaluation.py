@@ -6,7 +6,7 @@ import numpy as np
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
-from fedhealth.model.risk_model import RiskModel, sigmoid
+from fedhealth.model import model_from_arrays, sigmoid
 from fedhealth.study import Study
 
 EDGES = np.linspace(-9.0, 9.0, 361)  # on the logit: 0.05 wide, 0.012 of risk at the steepest
@@ -51,7 +51,7 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     hidden = state["withhold"].astype(bool)
     if hidden.any():
         rows = rows.rows(np.asarray(rows.observed[:, hidden].any(axis=1)))
-    risk = RiskModel.from_arrays(study, state).risk(rows.x, rows.observed & ~hidden, rows.site)
+    risk = model_from_arrays(study, state).risk(rows.x, rows.observed & ~hidden, rows.site)
     return score_histogram(risk, rows.y, study.outcome.threshold)
 
 

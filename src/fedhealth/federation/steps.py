@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from fedhealth.data.shard import Shard
-from fedhealth.federation import calibration, evaluation, newton, statistics
+from fedhealth.federation import averaging, calibration, evaluation, newton, statistics
 from fedhealth.federation.contribution import Contribution, State, arrays
 from fedhealth.federation.training import Exchange, fit
 from fedhealth.study import Study
@@ -21,6 +21,13 @@ def contribute_local_baseline(study: Study, state: State, shard: Shard) -> Contr
     return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
 
 
+def contribute_local_network(study: Study, state: State, shard: Shard) -> Contribution:
+    """As :func:`contribute_local_baseline`, with a network; ``state['seed']`` keys its training."""
+    alone = averaging.fit_network(study, exchange_within([shard], study), int(state["seed"]))
+    hidden = arrays(withhold=[0.0] * len(study.features))
+    return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
+
+
 STEPS: Mapping[str, Contribute] = {
     "inventory": statistics.contribute_inventory,
     "moments": statistics.contribute_moments,
@@ -31,6 +38,9 @@ STEPS: Mapping[str, Contribute] = {
     "calibrate": calibration.contribute,
     "evaluate": evaluation.contribute,
     "local_baseline": contribute_local_baseline,
+    "average": averaging.contribute,
+    "calibrate_network": averaging.contribute_calibration,
+    "local_network": contribute_local_network,
 }
 
 

@@ -1,0 +1,72 @@
+"""A neural network over (value, observed) as plain arrays: it answers with NumPy alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedhealth.model.design import Arrays, Floats, rescale
+from fedhealth.model.risk_model import RiskModel, sigmoid
+from fedhealth.study import Study
+
+HIDDEN = 64
+LAYERS = ("net.0", "net.2", "net.4")
+FIRST = "net.0.weight"  # the weights that read the inputs
+WEIGHTS = tuple(f"{layer}.{part}" for layer in LAYERS for part in ("weight", "bias"))
+
+
+@dataclass(frozen=True)
+class NetworkModel:
+    """Two hidden layers of 64 rectified units (ReLU) and one logit, calibrated.
+
+    Attributes:
+        study: the study whose features, in order, are read (``d`` of them).
+        mean: shape ``(d,)``; federated mean of each number on its scale, 0 for others.
+        sd: shape ``(d,)``; federated standard deviation, 1 for others.
+        weights: by name (``WEIGHTS``): ``net.0.weight (64, 2d)``, ``net.0.bias (64,)``, ...
+        calibration: shape ``(2,)``; intercept and slope on the logit.
+    """
+
+    study: Study
+    mean: Floats
+    sd: Floats
+    weights: dict[str, Floats]
+    calibration: Floats
+
+    @classmethod
+    def from_arrays(cls, study: Study, arrays: Arrays) -> "NetworkModel":
+        """The model whose arrays are found under their own names."""
+        weights = {name: np.asarray(arrays[name]) for name in WEIGHTS}
+        return cls(study, arrays["mean"], arrays["sd"], weights, arrays["calibration"])
+
+    def arrays(self) -> dict[str, Floats]:
+        """All arrays that define the model, by name; with ``floor``, which a reader without the study needs."""
+        floor = np.array([f.low if f.scale == "log" else np.nan for f in self.study.features])
+        return {**self.weights, "mean": self.mean, "sd": self.sd, "floor": floor, "calibration": self.calibration}
+
+    def inputs(self, x: Floats, observed: NDArray[np.bool_]) -> Floats:
+        """What the network reads of each row: standardised value × observed, then observed; shape ``(n, 2d)``."""
+        scaled = np.column_stack([rescale(f, x[:, i]) for i, f in enumerate(self.study.features)])
+        return np.column_stack([(scaled - self.mean) / self.sd * observed, observed.astype(np.float64)])
+
+    def logit(self, x: Floats, observed: NDArray[np.bool_], site: NDArray[np.int16] | None = None) -> Floats:
+        """Calibrated log-odds of each row, shape ``(n,)``; which node a row is from (``site``) does not matter."""
+        raw = forward(self.weights, self.inputs(x, observed))
+        return np.asarray(self.calibration[0] + self.calibration[1] * raw)
+
+    def risk(self, x: Floats, observed: NDArray[np.bool_], site: NDArray[np.int16] | None = None) -> Floats:
+        """Risk of each row, 0..1, shape ``(n,)``."""
+        return sigmoid(self.logit(x, observed, site))
+
+
+def forward(weights: Arrays, inputs: Floats) -> Floats:
+    """The network's raw logit, shape ``(n,)``, from inputs of shape ``(n, 2d)``."""
+    for layer in LAYERS[:-1]:
+        inputs = np.maximum(inputs @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"], 0.0)
+    last = inputs @ weights[f"{LAYERS[-1]}.weight"].T + weights[f"{LAYERS[-1]}.bias"]
+    return np.asarray(last[:, 0])
+
+
+def model_from_arrays(study: Study, arrays: Arrays) -> RiskModel | NetworkModel:
+    """Whichever model these arrays define."""
+    return NetworkModel.from_arrays(study, arrays) if FIRST in arrays else RiskModel.from_arrays(study, arrays)
