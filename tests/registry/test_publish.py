@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from tests.federation.worlds import STUDY, draw_rows
+
+from fedhealth.federation import exchange_within, fit
+from fedhealth.registry import (
+    BundleError,
+    champion,
+    find_version,
+    history,
+    load_bundle,
+    publish,
+    rollback,
+    versions,
+    write_bundle,
+)
+
+FIT = fit(STUDY, exchange_within([draw_rows(200, seed=1)], STUDY), penalty=(30.0, 3.0))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three runs' folders, a, b and c, each with a bundle of its own."""
+    for seed, name in enumerate("abc"):
+        write_bundle(tmp_path / "runs" / name, STUDY, FIT.model, FIT.reference, {"seed": seed}, f"# {name}\n")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def models(tmp_path):
+    return tmp_path / "models"
+
+
+def test_publishing_makes_a_champion_with_a_history(runs, models):
+    assert champion(models) is None
+    assert history(models) == []
+    published = publish(runs / "a", models, reason="first")
+    assert champion(models).hash == published.hash == load_bundle(runs / "a").hash
+    (entry,) = history(models)
+    assert (entry["action"], entry["version"], entry["hash"]) == ("publish", published.version, published.hash)
+    assert (entry["reason"], entry["before"], entry["study"]) == ("first", None, "tiny")
+
+
+def test_publishing_the_champion_again_changes_nothing(runs, models):
+    publish(runs / "a", models)
+    before = {p: p.stat().st_mtime_ns for p in models.rglob("*")}
+    publish(runs / "a", models)
+    assert {p: p.stat().st_mtime_ns for p in models.rglob("*")} == before
+
+
+def test_a_damaged_bundle_is_not_published(runs, models):
+    publish(runs / "a", models)
+    (runs / "b" / "MODEL_CARD.md").write_text("other")
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md"):
+        publish(runs / "b", models)
+    assert champion(models).facts["seed"] == 0
+    assert len(history(models)) == 1
+
+
+def test_a_damaged_champion_can_be_replaced(runs, models):
+    publish(runs / "a", models)
+    (models / "model.safetensors").write_bytes(b"")
+    assert champion(models) is None
+    publish(runs / "b", models)
+    assert champion(models).facts["seed"] == 1
+
+
+def test_rolling_back_goes_to_the_predecessor_and_is_written_down(runs, models):
+    for name in "abc":
+        publish(runs / name, models)
+    seen = [rollback(models, "worse in the field").facts["seed"] for _ in range(2)]
+    assert seen == [1, 0]
+    assert champion(models).facts["seed"] == 0
+    assert [e["action"] for e in history(models)] == ["publish"] * 3 + ["rollback"] * 2
+    assert history(models)[-1]["reason"] == "worse in the field"
+    with pytest.raises(BundleError, match="no predecessor"):
+        rollback(models, "again")
+
+
+def test_rolling_back_needs_no_runs(runs, models):
+    publish(runs / "a", models)
+    publish(runs / "b", models)
+    for folder in runs.iterdir():
+        for file in folder.iterdir():
+            file.unlink()
+    assert rollback(models, "gone").facts["seed"] == 0
+
+
+def test_rolling_back_without_a_model_is_refused(models):
+    with pytest.raises(BundleError, match="nothing to roll back"):
+        rollback(models, "why")
+
+
+def test_versions_tell_their_standing(runs, models):
+    for name in "ab":
+        publish(runs / name, models)
+    standing = {v.bundle.facts["seed"]: v.standing for v in versions(models, runs)}
+    assert standing == {0: "former", 1: "champion", 2: "challenger"}
+
+
+def test_a_version_is_found_by_the_start_of_its_hash_or_by_its_folder(runs, models):
+    publish(runs / "a", models)
+    known = versions(models, runs)
+    one = load_bundle(runs / "b")
+    assert find_version(one.version, known).bundle.hash == one.hash
+    assert find_version(f"{runs / 'b'}/", known).bundle.hash == one.hash
+    for name, count in (("zzz", 0), ("", 3)):
+        with pytest.raises(BundleError, match=f"names {count} versions; expected one of: .*{one.version}"):
+            find_version(name, known)
+
+
+def test_a_published_model_answers_like_the_run(runs, models):
+    publish(runs / "a", models)
+    rows = draw_rows(50, seed=4)
+    np.testing.assert_array_equal(
+        champion(models).model.risk(rows.x, rows.observed), load_bundle(runs / "a").model.risk(rows.x, rows.observed)
+    )
