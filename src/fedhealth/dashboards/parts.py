@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from fedhealth.dashboards import svg
+from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.guidance import Category
 from fedhealth.dashboards.texts import say
@@ -30,6 +30,17 @@ def badge(category: Category, index: float) -> None:
     words = escape(say("air.badge", symbol=category.symbol, index=round(index), name=category.name))
     style = f"background:{category.colour};color:{category.ink};border:1px solid #0F1722;border-radius:4px"
     st.html(f'<span style="{style};padding:4px 10px;font-weight:600;display:inline-block">{words}</span>')
+
+
+def legend(categories: Sequence[Category]) -> None:
+    """Symbol, colour and name of each category in a row that wraps."""
+    box = "display:inline-block;padding:0 5px;border:1px solid #0F1722;border-radius:3px"
+    items = (
+        f'<span style="white-space:nowrap;margin-right:14px"><span style="{box};background:{one.colour};'
+        f'color:{one.ink}">{one.symbol}</span> {escape(one.name)}</span>'
+        for one in categories
+    )
+    st.html(f'<div style="font-size:0.85rem;line-height:1.9">{" ".join(items)}</div>')
 
 
 def card(title: str, value: str, note: str = "", trend: Sequence[float | None] = (), trend_words: str = "") -> None:
@@ -69,7 +80,25 @@ def table(rows: Sequence[Mapping[str, Any]], name: str, columns: Mapping[str, An
         st.caption(say("page.nothing_yet"))
         return
     by_column = {column: [row.get(column) for row in rows] for column in rows[0]}
-    st.dataframe(by_column, hide_index=True, alt=name, column_config=dict(columns or {}), height="content")
+    st.dataframe(
+        by_column, hide_index=True, alt=name, column_config=dict(columns or {}), height="content", placeholder="–"
+    )
+
+
+def come_back(path: str) -> None:
+    """While the API gives no answer at ``path``, look again every few seconds; draw the page anew once it does."""
+    try:
+        api.get(path)
+    except ApiProblem:
+        st.fragment(_look_again, run_every="5s")(path)
+
+
+def _look_again(path: str) -> None:
+    try:
+        api.get(path)
+    except ApiProblem:
+        return
+    st.rerun(scope="app")
 
 
 @dataclass(frozen=True)

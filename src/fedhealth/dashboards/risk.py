@@ -46,8 +46,5 @@ class Risk:
 
 def count(share: float) -> str:
     """A share of people as a count of 100."""
-    if share < 0.005:
-        return say("risk.under_one")
-    if share >= 0.995:
-        return say("risk.over_99")
-    return str(round(100 * share))
+    people = round(100 * share)
+    return {0: say("risk.under_one"), 100: say("risk.over_99")}.get(people, str(people))

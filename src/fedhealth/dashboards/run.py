@@ -2,13 +2,14 @@
 
 import os
 import socket
+import tomllib
 from collections.abc import Callable
-from typing import Literal
+from importlib import resources
+from typing import Any, Literal
 
 HOST = "127.0.0.1"
 PORTS = {"citizen": 8501, "admin": 8502}
 Page = Literal["citizen", "admin"]
-FLAGS = ("--server.headless=true", "--server.showEmailPrompt=false", "--browser.gatherUsageStats=false")
 
 
 def show_or_start(draw: Callable[[], None], script: str, page: Page) -> None:
@@ -34,7 +35,19 @@ def _start(script: str, page: Page) -> None:
     host = os.environ.get("FEDHEALTH_DASHBOARD_HOST") or HOST
     port = port_of(page)
     refuse_taken(host, port, page)
-    main(["run", script, f"--server.address={host}", f"--server.port={port}", *FLAGS])
+    main(["run", script, *settings(), f"--server.address={host}", f"--server.port={port}"])
+
+
+def settings() -> list[str]:
+    """Streamlit's settings as flags, from ``streamlit.toml``; ``streamlit run`` reads its copy beside the doors."""
+    text = (resources.files("fedhealth.dashboards") / "streamlit.toml").read_text(encoding="utf-8")
+    sections: dict[str, dict[str, Any]] = tomllib.loads(text)
+    return [
+        f"--{section}.{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for section, values in sections.items()
+        for name, value in values.items()
+        if name != "address"
+    ]
 
 
 def port_of(page: Page) -> int:

@@ -38,8 +38,9 @@ def lines(series: dict[str, list[Any]], x: list[Any], x_title: str, y_title: str
 
 def styled(figure: go.Figure, x_title: str, y_title: str, height: int = 320) -> go.Figure:
     """Axes, a legend above the plot and room for both on a telephone."""
-    figure.update_xaxes(title=x_title, gridcolor=GRID, tickfont={"color": INK}, fixedrange=True)
-    figure.update_yaxes(title=y_title, gridcolor=GRID, tickfont={"color": INK}, fixedrange=True)
-    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"}
+    ink = {"font": {"color": INK}}
+    figure.update_xaxes(title={"text": x_title, **ink}, gridcolor=GRID, tickfont={"color": INK}, fixedrange=True)
+    figure.update_yaxes(title={"text": y_title, **ink}, gridcolor=GRID, tickfont={"color": INK}, fixedrange=True)
+    legend = {"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"}
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, legend=legend, plot_bgcolor="#FFFFFF")
     return figure

@@ -14,7 +14,7 @@ from fedhealth.dashboards.admin.charts import draw
 from fedhealth.dashboards.admin.view import View, of_100, to_3, whole
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.guidance import CATEGORIES, category_named
-from fedhealth.dashboards.parts import card, table, when
+from fedhealth.dashboards.parts import card, legend, table, when
 from fedhealth.dashboards.texts import say
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,7 +30,7 @@ def head(view: View) -> None:
     number, now = len(cities["cities"]), f"{datetime.now(UTC):%H:%M:%S}"
     words = {"when": when(cities["as_of"]), "reporting": cities["reporting"], "cities": number, "refreshed": now}
     st.caption(f"{say('admin.up_to', **words)} · {say('page.synthetic')}")
-    with st.grid(min_column_width=215, gap="small"):
+    with st.grid(min_column_width=190, gap="small"):
         for figure in (_alerts, _risk, _aqi, _readings, _auroc):
             with suppress(ApiProblem):
                 figure(view)
@@ -89,8 +89,7 @@ def _daily(points: Rows, name: str, middle: Callable[[list[float]], float]) -> l
 def show_map(view: View) -> None:
     """The cities on a map that needs no network."""
     draw(maps.figure(view.cities(), view.city is None), say("admin.map_alt"), "map")
-    names = [f"{one.symbol} {one.name}" for one in CATEGORIES]
-    st.caption(" · ".join(names))
+    legend(CATEGORIES)
     st.caption(say("admin.map_source"))
 
 
@@ -98,7 +97,7 @@ def show_table(view: View) -> None:
     """The same cities as a table, highest risk first."""
     cities = sorted(view.cities(), key=lambda one: -(one["mean_risk"] or 0))
     top = max([0.3, *(one["mean_risk"] or 0 for one in cities)])
-    bar = st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100 * top, width="small")
+    bar = st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100 * top, width="medium")
     table([_row(one) for one in cities], say("admin.cities_alt"), {say("admin.col_risk"): bar})
     if any(one.get("suppressed") for one in cities):
         st.caption(say("admin.few"))

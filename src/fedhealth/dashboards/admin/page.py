@@ -8,7 +8,7 @@ from fedhealth.dashboards.admin import alerts, drift, evaluation, overview, runs
 from fedhealth.dashboards.admin.access import admin_key
 from fedhealth.dashboards.admin.view import RANGES, View
 from fedhealth.dashboards.features import built_in
-from fedhealth.dashboards.parts import frame, panel
+from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.texts import say
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     if key is None:
         return
     view, live = _controls(key)
+    come_back("/health")
     st.fragment(_now, run_every="10s" if live else None)(view)
     with panel(say("admin.run_title")):
         runs.show(view)
@@ -61,13 +62,13 @@ def _now(view: View) -> None:
     """Everything that changes while one watches."""
     overview.head(view)
     left, right = st.columns(2, gap="large")
-    with left, panel(say("admin.map_title")):
-        overview.show_map(view)
-    with right:
-        with panel(say("admin.alerts_title")):
-            alerts.show(view)
+    with left:
+        with panel(say("admin.map_title")):
+            overview.show_map(view)
         with panel(say("admin.cities_title")):
             overview.show_table(view)
+    with right, panel(say("admin.alerts_title")):
+        alerts.show(view)
     _over_time(view)
 
 

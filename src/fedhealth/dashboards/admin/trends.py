@@ -47,12 +47,11 @@ def show_heat(view: View) -> None:
     figure = go.Figure(
         go.Heatmap(
             z=[found[city] for city in cities],
-            x=days,
+            x=[_short(day) for day in days],
             y=cities,
             colorscale=DOWN_TO_UP,
             xgap=1,
             ygap=1,
-            zmin=0,
             colorbar={"title": {"text": say("admin.heat_bar")}, "thickness": 14},
             hovertemplate=say("admin.heat_hover"),
         )
@@ -64,6 +63,10 @@ def show_heat(view: View) -> None:
     st.caption(say("admin.heat_gap") + (" " + say("admin.days_24") if view.days == 1 else ""))
     rows = [_row(day, {city: found[city][i] for city in sorted(found)}) for i, day in enumerate(days)]
     twin(say("admin.heat_title"), rows, say("admin.heat_alt"))
+
+
+def _short(day: str) -> str:
+    return f"{date.fromisoformat(day):%d %b}"
 
 
 def _row(day: str, values: Mapping[str, float | None]) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def _small(city: str, values: list[float | None], top: float, limit: float, days
     value = of_100(None if last is None else last / 100)
     with st.container():
         st.markdown(say("admin.trends_value", city=city, value=value))
-        first, final = (f"{date.fromisoformat(day):%d %b}" for day in (days[0], days[-1]))
+        first, final = _short(days[0]), _short(days[-1])
         name = say("admin.trends_alt", city=city, first=first, last=final, value=value)
         st.image(svg.small_trend(values, top, limit, (first, final)), alt=name, width="stretch")
 

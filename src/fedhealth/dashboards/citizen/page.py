@@ -6,7 +6,7 @@ from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.citizen import advice, explore, form, result
 from fedhealth.dashboards.features import Subject, of_model, without_model
-from fedhealth.dashboards.parts import frame, panel
+from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.safety import Safety, load_safety
 from fedhealth.dashboards.texts import say
 
@@ -20,7 +20,7 @@ def main() -> None:
     banner = st.container()
     if problem is not None:
         st.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
-        st.fragment(_recover, run_every="5s")()
+        come_back("/model")
     readings = form.readings(subject)
     with banner:
         _warn(readings)
@@ -38,15 +38,6 @@ def _subject() -> tuple[Subject, ApiProblem | None]:
         return without_model(), ApiProblem("error", say("api.unreadable"))
     st.session_state["subject"] = subject
     return subject, None
-
-
-def _recover() -> None:
-    """Look again every few seconds, and draw the whole page anew when the model is back."""
-    try:
-        api.get("/model")
-    except ApiProblem:
-        return
-    st.rerun(scope="app")
 
 
 def _say_model(subject: Subject) -> None:

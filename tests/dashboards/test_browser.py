@@ -1,0 +1,142 @@
+"""Both pages in Debian's Chromium, as typed, at a desktop's and a telephone's width. Screenshots: ``screenshots/``."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+from .conftest import free_port
+from .stub import KEY
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "screenshots"
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+ARGS += ["--disable-component-update", "--disable-sync"]
+WIDTHS = (1280, 390)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@contextmanager
+def running(command: list[str], url: str, **env: str) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **env}, start_new_session=True)
+    try:
+        wait_for(url, process)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert process.poll() is None, f"{url}: the process ended with {process.returncode}"
+        try:
+            if httpx.get(url, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} did not answer")
+
+
+@pytest.fixture(scope="module")
+def api_at() -> Iterator[str]:
+    port = free_port()
+    stub = str(Path(__file__).parent / "stub.py")
+    with running([stub, str(port)], f"http://127.0.0.1:{port}/health"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    if not CHROMIUM.exists():
+        reason = "needs Debian's chromium: apt-get install chromium"
+        pytest.fail(reason) if os.environ.get("FEDHEALTH_REQUIRE_ALL") == "1" else pytest.skip(reason)
+    with playwright.sync_playwright() as tool:
+        opened = tool.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def opened(browser, url: str, width: int) -> Iterator[object]:
+    """The page at that width; at the end it has asked no other machine and needs no sideways scroll."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.goto(url)
+    page.get_by_role("heading", level=1).wait_for()
+    yield page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+    own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+    assert [one for one in asked if not one.startswith(own)] == []
+    page.close()
+
+
+def shoot(page, name: str, width: int) -> None:
+    SHOTS.mkdir(exist_ok=True)
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(height + 20, 12000)})
+    page.wait_for_timeout(2000)
+    page.screenshot(path=str(SHOTS / f"{name}_{width}.png"))
+
+
+def test_citizen_page(browser, api_at):
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
+    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for width in WIDTHS:
+            with opened(browser, f"http://127.0.0.1:{port}", width) as page:
+                page.get_by_role("button", name="Show an example person").click()
+                page.get_by_text("people like you").first.wait_for()
+                page.get_by_role("combobox", name="City").click()
+                page.get_by_role("option", name="Lahore").click()
+                page.get_by_text("The air in Lahore is Very Unhealthy").wait_for()
+                oxygen = page.get_by_label("Oxygen (SpO₂) (%)").first
+                oxygen.fill("91")
+                oxygen.press("Enter")
+                page.get_by_text("Your oxygen reading is 91 %").wait_for()
+                assert page.get_by_alt_text("100 circles for 100 people").count() >= 1
+                shoot(page, "citizen", width)
+
+
+def test_admin_page(browser, api_at):
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for width in WIDTHS:
+            with opened(browser, f"http://127.0.0.1:{port}", width) as page:
+                page.get_by_text("9 of 9 cities reporting").wait_for()
+                page.get_by_text("Mean risk is high").first.wait_for()
+                page.get_by_role("heading", name="Drift").wait_for()
+                assert page.get_by_role("img", name="Lahore: mean risk").count() == 1
+                page.wait_for_timeout(3000)
+                assert page.locator(".js-plotly-plot").count() == 7
+                for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
+                    assert page.locator(".js-plotly-plot .annotation", has_text=city).count() == 1
+                shoot(page, "admin", width)
+
+
+def test_the_address_keeps_city_and_range(browser, api_at):
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
+            page.get_by_text("9 of 9 cities reporting").wait_for()
+            page.get_by_role("radio", name="7 days").click()
+            page.wait_for_url("**days=7**")
+            kept = page.url
+        with opened(browser, kept, 1280) as page:
+            page.get_by_text("9 of 9 cities reporting").wait_for()
+            assert page.get_by_role("radio", name="7 days").get_attribute("aria-checked") == "true"

@@ -1,0 +1,178 @@
+"""Both pages through their doors, as Streamlit runs them, against the stub."""
+
+from pathlib import Path
+
+import pytest
+
+from fedhealth.dashboards import api
+from fedhealth.dashboards.admin import access
+
+pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+
+
+def page(name: str) -> AppTest:
+    return AppTest.from_file(str(ROOT / f"dashboard/{name}_app.py"), default_timeout=60)
+
+
+def words(shown: AppTest) -> str:
+    kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success")
+    return "\n".join(element.value for kind in kinds for element in getattr(shown, kind))
+
+
+def press(shown: AppTest, label: str) -> AppTest:
+    return next(button for button in shown.button if button.label == label).click().run()
+
+
+def alerts_shown(shown: AppTest) -> list[str]:
+    return [one.value for one in shown.markdown if "Mean risk is high" in one.value]
+
+
+def test_example_person_gets_a_count_of_100_with_a_range(stub):
+    shown = press(page("citizen").run(), "Show an example person")
+    text = words(shown)
+    assert not shown.exception
+    assert "Of **100 people like you**, about **" in text
+    assert "An estimate, not a diagnosis" in text
+    assert "Synthetic data" in text
+    assert "f417211d610a" in text
+    assert "Not known, so not used: PM2.5" in text
+    assert "From the US EPA's Air Quality Guide" in text
+    assert "People with **4,500 steps a day, 6 hours of sleep and no smoking** who are otherwise like you" in text
+    assert "This compares groups; it does not show your risk would change." in text
+
+
+def test_empty_form_asks_for_a_reading_and_nothing_counts_as_zero(stub):
+    shown = page("citizen").run()
+    assert "Give at least one reading" in words(shown)
+    shown.number_input(key="reading_age").set_value(50).run()
+    assert "Of **100 people like you**" in words(shown)
+    assert "Heart rate at rest" in next(one.value for one in shown.caption if "Not known" in one.value)
+
+
+def test_low_oxygen_is_warned_of_before_the_estimate(stub):
+    shown = page("citizen").run()
+    shown.number_input(key="reading_spo2").set_value(91).run()
+    assert "Your oxygen reading is 91 %" in shown.error[0].value
+    assert "1122" in shown.error[0].value
+    assert "clinician's approval" in words(shown)
+
+
+def test_a_city_fills_in_its_air(stub):
+    shown = page("citizen").run()
+    shown.selectbox(key="city").set_value("Lahore").run()
+    assert shown.number_input(key="reading_aqi").value == 268
+    assert "The air in Lahore is Very Unhealthy (AQI 268)." in words(shown)
+
+
+def test_other_groups_are_compared(stub):
+    shown = press(page("citizen").run(), "Show an example person")
+    shown.slider[0].set_value(9000).run()
+    text = words(shown)
+    assert "People with **9,000 steps a day" in text
+    assert "no clear difference" in text
+
+
+def test_without_api_the_safety_rules_and_the_advice_stand(no_api):
+    shown = page("citizen").run()
+    shown.number_input(key="reading_heart_rate").set_value(140).run()
+    shown.number_input(key="reading_aqi").set_value(160).run()
+    assert not shown.exception
+    text = words(shown)
+    assert "Your heart rate at rest is 140" in text
+    assert "does not answer" in text
+    assert "Unhealthy (AQI 160)" in text
+
+
+@pytest.mark.parametrize("trouble", ["status", "delay"])
+def test_citizen_says_trouble_in_words_and_recovers(stub, trouble, monkeypatch):
+    monkeypatch.setattr(api, "TIMEOUT", 0.5)
+    shown = press(page("citizen").run(), "Show an example person")
+    setattr(stub, trouble, 500 if trouble == "status" else 1.0)
+    shown.run()
+    assert not shown.exception
+    assert shown.warning
+    assert shown.number_input(key="reading_age").value == 30
+    setattr(stub, trouble, 0)
+    api._silent_until.clear()
+    assert "Of **100 people like you**" in words(shown.run())
+
+
+def test_admin_shows_cities_alerts_losses_and_evaluation(with_key):
+    shown = page("admin").run()
+    assert not shown.exception
+    text = words(shown)
+    assert "9 of 9 cities reporting" in text
+    assert "Synthetic data" in text
+    assert len(alerts_shown(shown)) == 3
+    for header in ("Risk by city and day", "Trends of mean risk", "Air quality by category", "Drift"):
+        assert header in text
+    assert "Training loss at each client" in text
+    tables = [one.value for one in shown.dataframe]
+    assert len(next(t for t in tables if "AQI category" in t.columns)) == 9
+    losses = next(t for t in tables if "node_1" in t.columns)
+    assert losses["node_1"].iloc[0] > losses["node_1"].iloc[-1]
+    assert "AUROC" in set(next(t for t in tables if "Measure" in t.columns)["Measure"])
+
+
+def test_time_range_and_city_come_from_the_address(with_key):
+    shown = page("admin")
+    shown.query_params["city"] = "Lahore"
+    shown.query_params["days"] = "7 days"
+    shown.run()
+    assert shown.selectbox(key="city").value == "Lahore"
+    assert len(alerts_shown(shown)) == 1
+
+
+def test_acknowledging_needs_a_name_and_is_sent(with_key):
+    shown = page("admin").run()
+    press(shown, "Save")
+    assert "Please give your name." in words(shown)
+    shown.text_input(key="who_Lahore").set_value("Dr A")
+    shown.text_input(key="note_Lahore").set_value("checked")
+    press(shown, "Save")
+    assert with_key.acknowledged == {"Lahore": {"by": "Dr A", "note": "checked"}}
+    assert len(alerts_shown(shown)) == 2
+
+
+def test_admin_asks_for_the_key_and_refuses_a_wrong_one(stub):
+    shown = page("admin").run()
+    assert not shown.header
+    shown.text_input(key="service_key").set_value("wrong").run()
+    assert "does not accept this key" in words(shown)
+    shown.text_input(key="service_key").set_value("stub-key").run()
+    assert "9 of 9 cities reporting" in words(shown)
+
+
+@pytest.mark.parametrize("path", ["/cities", "/trends", "/alerts", "/runs", "/evaluation", "/drift", "/aqi"])
+def test_one_broken_panel_leaves_the_others(with_key, path):
+    with_key.broken.add(path)
+    shown = page("admin").run()
+    assert not shown.exception
+    assert len(shown.header) == 9
+    assert "had a problem" in words(shown) or path == "/alerts"
+
+
+def test_admin_keeps_what_it_has_while_the_api_fails(with_key):
+    shown = page("admin").run()
+    with_key.status = 500
+    shown.run()
+    assert "No newer answer" in words(shown)
+    assert len(alerts_shown(shown)) == 3
+    with_key.status = 0
+    assert "No newer answer" not in words(shown.run())
+
+
+def test_a_page_that_others_can_open_does_not_hand_out_the_key(stub, monkeypatch):
+    monkeypatch.setenv("FEDHEALTH_API_KEY", "stub-key")
+    monkeypatch.setattr(access, "LOOPBACK", ("not this one",))
+    assert not page("admin").run().header
+
+
+def test_admin_without_api_says_so(no_api):
+    shown = page("admin").run()
+    shown.text_input(key="service_key").set_value("any").run()
+    assert not shown.exception
+    assert "does not answer" in words(shown)
