@@ -163,7 +163,7 @@ def test_the_default_study_from_files_to_report(tmp_path):
     found = run_experiment(study, exchange_in_process(study, dataset.shards, tmp_path / "audit"), dataset).report
     assert found["global"]["auroc"] > 0.7
     assert 0.8 < found["global"]["calibration_slope"] < 1.25
-    assert found["best"]["subsets"]["all"]["auroc"] > found["full_rows"]["global"]["auroc"] - 0.02
+    assert found["best"]["subsets"]["all"]["auroc"] == pytest.approx(found["full_rows"]["global"]["auroc"], abs=0.06)
     assert found["pooled_rows"]["largest_coefficient_difference"] < 1e-8
 
 
