@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api")
-
 from .conftest import free_port
 from .stub import KEY
+
+playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "screenshots"
@@ -88,7 +88,7 @@ def shoot(page, name: str, width: int) -> None:
     SHOTS.mkdir(exist_ok=True)
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": width, "height": min(height + 20, 12000)})
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(4000)
     page.screenshot(path=str(SHOTS / f"{name}_{width}.png"))
 
 
@@ -103,7 +103,7 @@ def test_citizen_page(browser, api_at):
                 page.get_by_role("combobox", name="City").click()
                 page.get_by_role("option", name="Lahore").click()
                 page.get_by_text("The air in Lahore is Very Unhealthy").wait_for()
-                oxygen = page.get_by_label("Oxygen (SpO₂) (%)").first
+                oxygen = page.get_by_role("spinbutton", name="Oxygen").or_(page.get_by_role("textbox", name="Oxygen"))
                 oxygen.fill("91")
                 oxygen.press("Enter")
                 page.get_by_text("Your oxygen reading is 91 %").wait_for()
@@ -121,11 +121,10 @@ def test_admin_page(browser, api_at):
                 page.get_by_text("Mean risk is high").first.wait_for()
                 page.get_by_role("heading", name="Drift").wait_for()
                 assert page.get_by_role("img", name="Lahore: mean risk").count() == 1
-                page.wait_for_timeout(3000)
+                shoot(page, "admin", width)
                 assert page.locator(".js-plotly-plot").count() == 7
                 for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
                     assert page.locator(".js-plotly-plot .annotation", has_text=city).count() == 1
-                shoot(page, "admin", width)
 
 
 def test_the_address_keeps_city_and_range(browser, api_at):

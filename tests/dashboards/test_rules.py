@@ -54,8 +54,16 @@ def test_safety_rules_can_be_replaced_and_await_approval(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("index", "name"),
-    [(0, "Good"), (50, "Good"), (51, "Moderate"), (101, "Unhealthy for Sensitive Groups"), (200, "Unhealthy")]
-    + [(201, "Very Unhealthy"), (301, "Hazardous"), (600, "Hazardous")],
+    [
+        (0, "Good"),
+        (50, "Good"),
+        (51, "Moderate"),
+        (101, "Unhealthy for Sensitive Groups"),
+        (200, "Unhealthy"),
+        (201, "Very Unhealthy"),
+        (301, "Hazardous"),
+        (600, "Hazardous"),
+    ],
 )
 def test_air_categories_are_those_of_the_epa(index, name):
     assert category_of(index).name == name
@@ -138,7 +146,10 @@ def test_the_code_says_nothing_the_catalogue_lacks():
     assert said <= known
 
 
-BANNED = r"\b1 in \d|\btimes (?:as|more|less) likely|\btwice as|relative risk|\bdoubles?\b|\bguarantee|\bsafe\b|will prevent|% (?:higher|lower|more|less)|you will\b"
+BANNED = (
+    r"\b1 in \d|\btimes (?:as|more|less) likely|\btwice as|relative risk|\bdoubles?\b|\bguarantee|\bsafe\b"
+    r"|will prevent|% (?:higher|lower|more|less)|you will\b"
+)
 
 
 def test_no_banned_phrase_in_the_catalogue():

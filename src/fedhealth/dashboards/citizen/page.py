@@ -23,8 +23,8 @@ def main() -> None:
         come_back("/model")
     readings = form.readings(subject)
     with banner:
-        _warn(readings)
-    _columns(subject, readings)
+        warned = _warn(readings)
+    _columns(subject, readings, warned)
     _footer()
 
 
@@ -49,18 +49,19 @@ def _say_model(subject: Subject) -> None:
         st.badge(say("page.synthetic"), icon=":material/science:", color="gray")
 
 
-def _warn(readings: dict[str, float]) -> None:
-    """The safety rules that the readings raise, before anything else."""
+def _warn(readings: dict[str, float]) -> bool:
+    """The safety rules that the readings raise, before anything else; whether there are any."""
     try:
         safety = load_safety()
     except (OSError, ValueError, KeyError, TypeError):
         st.error(say("safety.broken"), icon=":material/emergency:")
-        return
+        return False
     raised = safety.raised(readings)
     for rule in raised:
         st.error(_words(rule.name, readings[rule.feature], rule.limit, safety), icon=":material/emergency:")
     if raised:
         st.caption(_approval(safety))
+    return bool(raised)
 
 
 def _words(rule: str, value: float, limit: float, safety: Safety) -> str:
@@ -75,10 +76,12 @@ def _approval(safety: Safety) -> str:
     return say("safety.unapproved", **where)
 
 
-def _columns(subject: Subject, readings: dict[str, float]) -> None:
+def _columns(subject: Subject, readings: dict[str, float], warned: bool) -> None:
     left, right = st.columns(2, gap="large")
     title = "citizen.risk_title" if subject.window_days else "citizen.risk_title_now"
     with left, panel(say(title, outcome=subject.outcome, days=subject.window_days)):
+        if warned:
+            st.error(say("safety.first"), icon=":material/emergency:")
         risk = result.show(subject, readings)
     with right:
         with panel(say("citizen.do_title")):
