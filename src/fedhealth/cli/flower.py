@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from fedhealth.cli.train import Model
+from fedhealth.cli.train import Model, train_and_write
 
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
@@ -22,6 +22,7 @@ StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file;
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
 DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
+ModelsOption = Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server on 127.0.0.1.")]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
@@ -42,6 +43,7 @@ def server(
     seed: SeedOption = 0,
     port: PortOption = PORT,
     runs: RunsOption = Path("runs"),
+    models: ModelsOption = Path("models"),
     wait: WaitOption = 600.0,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
@@ -53,9 +55,9 @@ def server(
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
         typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
-        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait)
+        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models)
         show_results(report)
-        typer.echo(f"Bundle {bundle.version} and report.json written to {folder}")
+        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
 
 
 def client(node: str) -> NodeCommand:
@@ -86,7 +88,8 @@ def train_with_flower(
     runs: Path,
     port: int = PORT,
     outcome: str | None = None,
-) -> "tuple[Bundle, dict[str, Any], Path]":
+    models: Path = Path("models"),
+) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train over Flower with every node of the study as a process of its own; give bundle, report and folder.
 
     Raises:
@@ -101,21 +104,19 @@ def train_with_flower(
     options += ["--outcome", outcome] if outcome else []
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
-        return _train_as_server(loaded, model, seed, port, runs, 120.0)
+        return _train_as_server(loaded, model, seed, port, runs, 120.0, models)
     finally:
         for child in children:
             _end(child)
 
 
 def _train_as_server(
-    study: "Study", model: Model, seed: int, port: int, runs: Path, wait: float
-) -> "tuple[Bundle, dict[str, Any], Path]":
+    study: "Study", model: Model, seed: int, port: int, runs: Path, wait: float, models: Path
+) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import training_progress
-    from fedhealth.cli.runs import write_run
-    from fedhealth.runtime.experiment import Run, run_experiment
     from fedhealth.runtime.flower.environment import private_environment
 
-    finished: list[Run] = []
+    finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
     with private_environment() as home:
         _quiet()
         from fedhealth.runtime.flower.processes import run_server_app
@@ -123,21 +124,12 @@ def _train_as_server(
 
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
-                run = run_experiment(
-                    study,
-                    nodes.exchange,
-                    None,
-                    model.value,
-                    seed,
-                    nodes.synthetic,
-                    progress.round,
-                    progress.stage,
-                )
-            finished.append(run)
+                settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
+                finished.append(train_and_write(*settings, progress, runs, models))
 
         app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
         run_server_app(app, port, Path(home))
-    return write_run(study, finished[0], runs)
+    return finished[0]
 
 
 def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float) -> None:

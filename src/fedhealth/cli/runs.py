@@ -9,6 +9,7 @@ from typing import Any
 
 from fedhealth.registry import Bundle, model_card, write_bundle
 from fedhealth.runtime.experiment import Run
+from fedhealth.runtime.network import NetworkRun, save_network
 from fedhealth.study import Study, load_study
 
 INPUTS = "inputs.sha256"
@@ -45,6 +46,17 @@ def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:
         from fedhealth.registry.tracking import track
 
         track(report, folder, runs)
+
+
+def write_network_run(study: Study, run: NetworkRun, runs: Path, models: Path) -> tuple[dict[str, Any], Path]:
+    """Write ``global_model.pth`` and ``report.json`` to a folder of ``runs``, and the former to ``models`` too."""
+    arrays = run.fit.model.arrays()
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+    folder = runs / f"{study.name}-mlp-{digest[:12]}"
+    for place in (folder, models):
+        save_network(run.fit.model, place)
+    (folder / "report.json").write_text(json.dumps(run.report, indent=1) + "\n", encoding="utf-8")
+    return run.report, folder
 
 
 def _rounded(value: Any) -> Any:

@@ -2,13 +2,18 @@
 
 import json
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from fedhealth.cli.progress import TrainingProgress
+    from fedhealth.data.dataset import Dataset
+    from fedhealth.federation import Exchange
     from fedhealth.registry import Bundle
+    from fedhealth.study import Study
 
 
 class Model(StrEnum):
@@ -16,6 +21,7 @@ class Model(StrEnum):
 
     additive = "additive"
     logistic = "logistic"
+    mlp = "mlp"
 
 
 def train(
@@ -25,11 +31,12 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder with the nodes' tables.")] = Path("data"),
     outcome: Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")] = None,
     model: Annotated[
-        Model, typer.Option(help="additive: a curve per feature; logistic: straight lines.")
+        Model, typer.Option(help="additive: a curve per feature; logistic: straight lines; mlp: a neural network.")
     ] = Model.additive,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split into training and held-out rows.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.")] = Path("runs"),
+    models: Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")] = Path("models"),
 ) -> None:
     """Train one model over all nodes of a study, beside each node's local baseline, and write a bundle.
 
@@ -39,34 +46,59 @@ def train(
     from fedhealth.cli.progress import show_results
 
     with plain_errors():
-        bundle, written, folder = run_training(study, data, outcome, model, seed, runs)
+        bundle, written, folder = run_training(study, data, outcome, model, seed, runs, models)
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     show_results(written)
-    typer.echo(f"Bundle {bundle.version} and report.json written to {folder}")
+    typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
 
 
 def run_training(
-    study: str, data: Path, outcome: str | None, model: Model, seed: int, runs: Path
-) -> "tuple[Bundle, dict[str, Any], Path]":
-    """Train, and write bundle and report to a folder of ``runs``; give back both and the folder.
+    study: str, data: Path, outcome: str | None, model: Model, seed: int, runs: Path, models: Path = Path("models")
+) -> "tuple[Bundle | None, dict[str, Any], Path]":
+    """Train with every node in this process; give bundle (None for a network), report and the folder of the run.
 
     Raises:
         StudyError, DataError, PolicyRefusal: with a message for the user.
     """
     from fedhealth.cli.progress import training_progress
-    from fedhealth.cli.runs import write_run
     from fedhealth.data.dataset import load_dataset
-    from fedhealth.runtime.experiment import run_experiment
     from fedhealth.runtime.local import exchange_in_process
     from fedhealth.study import load_study
 
     loaded = load_study(study, outcome)
     dataset = load_dataset(loaded, data, seed)
+    exchange = exchange_in_process(loaded, dataset.shards, runs / "audit")
     with training_progress(loaded, dataset) as progress:
-        exchange = exchange_in_process(loaded, dataset.shards, runs / "audit")
-        run = run_experiment(
-            loaded, exchange, dataset, model.value, seed, dataset.synthetic, progress.round, progress.stage
-        )
-    return write_run(loaded, run, runs)
+        return train_and_write(loaded, exchange, dataset, model, seed, dataset.synthetic, progress, runs, models)
+
+
+def train_and_write(
+    study: "Study",
+    exchange: "Exchange",
+    dataset: "Dataset | None",
+    model: Model,
+    seed: int,
+    synthetic: bool,
+    progress: "TrainingProgress",
+    runs: Path,
+    models: Path,
+) -> "tuple[Bundle | None, dict[str, Any], Path]":
+    """Train over ``exchange`` and write what the run leaves; ``models`` receives a network's global_model.pth."""
+    from fedhealth.cli.runs import write_network_run, write_run
+    from fedhealth.runtime.experiment import run_experiment
+    from fedhealth.runtime.network import run_network
+
+    told = (progress.round, progress.stage)
+    if model is Model.mlp:
+        _require_torch()
+        trained = run_network(study, exchange, dataset, seed, synthetic, *told)
+        return None, *write_network_run(study, trained, runs, models)
+    return write_run(study, run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told), runs)
+
+
+def _require_torch() -> None:
+    if find_spec("torch") is None:
+        typer.secho("Error: the mlp needs PyTorch; install it: pip install 'fedhealth[train]'", fg="red", err=True)
+        raise typer.Exit(1)

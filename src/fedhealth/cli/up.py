@@ -104,7 +104,7 @@ def _say_where(services: list[Service], port: int, citizen_port: int, admin_port
     typer.echo(f"  curl -s http://127.0.0.1:{port}/predict -H 'Content-Type: application/json' -d '{EXAMPLE}'\n")
 
 
-def _train(data: Path, runs: Path, runtime: Runtime) -> "tuple[Bundle, dict[str, Any], Path]":
+def _train(data: Path, runs: Path, runtime: Runtime) -> "tuple[Bundle | None, dict[str, Any], Path]":
     if runtime is Runtime.flower:
         from fedhealth.cli.flower import train_with_flower
 

@@ -24,7 +24,7 @@ from fedhealth.study import Study
 
 FOLDS = (float(HELD_OUT), 0.0)  # what each of the two networks leaves out
 ROUNDS = 15
-RATE, DECAY = 2e-3, 0.85  # Adam's step size in round 1, and its factor from round to round
+RATE, DECAY = 3e-3, 0.85
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The neural network as a PyTorch module. Only this module imports torch; nothing else of the package needs it."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -38,7 +40,8 @@ class HealthRiskNet(nn.Module):
         logged = torch.log(torch.maximum(x, torch.nan_to_num(self.floor, nan=1.0)))
         scaled = torch.where(torch.isnan(self.floor), x, logged)
         inputs = torch.cat([(scaled - self.mean) / self.sd * observed, observed.to(x.dtype)], dim=1)
-        return self.calibration[0] + self.calibration[1] * self.net(inputs)[:, 0]
+        logit: Tensor = self.net(inputs)[:, 0]
+        return self.calibration[0] + self.calibration[1] * logit
 
 
 def network_of(model: NetworkModel) -> HealthRiskNet:
@@ -46,6 +49,13 @@ def network_of(model: NetworkModel) -> HealthRiskNet:
     network = HealthRiskNet(len(model.mean)).double()
     network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in model.arrays().items()})
     return network
+
+
+def save(model: NetworkModel, path: Path) -> Path:
+    """Write the module's state dict; read it with ``torch.load(path, weights_only=True)``."""
+    staged = path.with_name(f"new.{path.name}")
+    torch.save(network_of(model).state_dict(), staged)
+    return staged.replace(path)
 
 
 def train_locally(
@@ -71,7 +81,7 @@ def _descend(
 ) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=rate, weight_decay=1e-4)
     for _ in range(epochs):
-        for rows in torch.from_numpy(rng.permutation(len(y))).split(batch):
+        for rows in torch.split(torch.from_numpy(rng.permutation(len(y))), batch):
             optimizer.zero_grad()
             loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], y[rows])
             loss.backward()  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ from fedhealth.federation import (
     metrics,
     total,
 )
-from fedhealth.model import RiskModel
+from fedhealth.model import NetworkModel, RiskModel
 from fedhealth.study import Study
 
 WORSE_BY = 0.005  # of AUROC: from here a node is told that it would do better alone
@@ -62,40 +62,61 @@ def run_experiment(
     rounds: list[RoundReport] = []
 
     def note(finished: Round) -> None:
-        held_out = metrics(total(_evaluate(study, exchange, finished.model).values()))
+        held_out = metrics(total(evaluate(study, exchange, finished.model).values()))
         rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
         on_round(rounds[-1])
 
     fitted = fit(study, exchange, SEGMENTS[model], on_round=note)
     on_stage("evaluating at every node, beside its local baseline")
-    replies = _evaluate(study, exchange, fitted.model)
     alone = exchange("local_baseline", {"segments": np.array(float(SEGMENTS[model]))})
-    inventory = exchange("inventory", {})
     report = {
+        **describe_run(study, model, seed, synthetic),
+        "penalty": {"roughness": fitted.penalty[0], "size": fitted.penalty[1]},
+        **describe_model(study, exchange, fitted.model, rounds, alone),
+        **_central_baselines(study, dataset, fitted, SEGMENTS[model], on_stage),
+        "best": dataset.best if dataset else None,
+    }
+    return Run(fitted, report)
+
+
+def describe_run(study: Study, model: str, seed: int, synthetic: bool) -> dict[str, Any]:
+    """The settings of a run, for its report."""
+    return {
         "study": study.name,
         "outcome": study.outcome.name,
         "seed": seed,
         "model": model,
         "policy": study.policy,
         "synthetic": synthetic,
-        "penalty": {"roughness": fitted.penalty[0], "size": fitted.penalty[1]},
+    }
+
+
+def describe_model(
+    study: Study,
+    exchange: Exchange,
+    model: RiskModel | NetworkModel,
+    rounds: Sequence[RoundReport],
+    alone: Mapping[str, Contribution],
+) -> dict[str, Any]:
+    """The course of the training and how the model does at every node, beside the node ``alone``, for the report."""
+    replies = evaluate(study, exchange, model)
+    inventory = exchange("inventory", {})
+    return {
         "rounds": [_round(r) for r in rounds],
         "nodes": [_node(study, name, inventory[name], replies[name], alone[name]) for name in replies],
         "global": metrics(total(replies.values())).as_dict(),
         "site_average": _site_average(replies),
-        **_central_baselines(study, dataset, fitted, SEGMENTS[model], on_stage),
-        "best": dataset.best if dataset else None,
         "missing": {
-            m: metrics(total(_evaluate(study, exchange, fitted.model, m).values())).as_dict() for m in study.modalities
+            m: metrics(total(evaluate(study, exchange, model, m).values())).as_dict() for m in study.modalities
         },
         "took_part": list(replies),
     }
-    return Run(fitted, report)
 
 
-def _evaluate(
-    study: Study, exchange: Exchange, model: RiskModel, withhold: str | None = None
+def evaluate(
+    study: Study, exchange: Exchange, model: RiskModel | NetworkModel, withhold: str | None = None
 ) -> Mapping[str, Contribution]:
+    """Each node's score histogram on its held-out rows; with the features of one modality hidden if asked."""
     hidden = np.array([float(f.modality == withhold) for f in study.features])
     return exchange("evaluate", {**model.arrays(), "withhold": hidden})
 
@@ -168,4 +189,4 @@ def _alone(
 
 
 def _metrics_on(study: Study, model: RiskModel, shards: Sequence[Shard]) -> Metrics:
-    return metrics(total(_evaluate(study, exchange_within(shards, study), model).values()))
+    return metrics(total(evaluate(study, exchange_within(shards, study), model).values()))

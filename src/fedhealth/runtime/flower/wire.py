@@ -37,7 +37,12 @@ class Introduction:
 
 def pack_question(question: Question) -> RecordDict:
     """The question as Flower's records."""
-    settings = {"step": question.step, "study": question.study_hash, "seed": question.seed, "text": question.text}
+    settings: dict[str, str | int | bool] = {
+        "step": question.step,
+        "study": question.study_hash,
+        "seed": question.seed,
+        "text": question.text,
+    }
     return _pack(question.state, settings)
 
 

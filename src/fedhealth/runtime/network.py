@@ -1,0 +1,91 @@
+"""A training run of the neural network: averaging, evaluation, baselines, report, and the file it leaves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedhealth.data.dataset import Dataset
+from fedhealth.data.shard import stack
+from fedhealth.federation import (
+    Exchange,
+    Metrics,
+    NetworkFit,
+    NetworkRound,
+    exchange_within,
+    fit_network,
+    metrics,
+    total,
+)
+from fedhealth.federation.averaging import torch_module
+from fedhealth.model import NetworkModel
+from fedhealth.runtime.experiment import RoundReport, describe_model, describe_run, evaluate
+from fedhealth.study import Study
+
+FILE = "global_model.pth"
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """What a run produced: the fit and the report (JSON-ready)."""
+
+    fit: NetworkFit
+    report: dict[str, Any]
+
+
+def run_network(
+    study: Study,
+    exchange: Exchange,
+    dataset: Dataset | None = None,
+    seed: int = 0,
+    synthetic: bool = False,
+    on_round: Callable[[RoundReport], None] = lambda _: None,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> NetworkRun:
+    """Train the network over ``exchange``, evaluate, and compare with the same network on each node alone.
+
+    With ``dataset`` (all rows in one place) also with the same network on pooled rows.
+    """
+    rounds: list[RoundReport] = []
+
+    def note(finished: NetworkRound) -> None:
+        held_out = metrics(total(evaluate(study, exchange, finished.model).values()))
+        rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
+        on_round(rounds[-1])
+
+    fitted = fit_network(study, exchange, seed, on_round=note)
+    on_stage("evaluating at every node, beside its local baseline")
+    alone = exchange("local_network", {"seed": np.array(float(seed))})
+    report = {
+        **describe_run(study, "mlp", seed, synthetic),
+        "kept_round": fitted.rounds,
+        **describe_model(study, exchange, fitted.model, rounds, alone),
+        "pooled_rows": _pooled(study, dataset, seed, on_stage).as_dict() if dataset else None,
+        "fully_observed": None,
+        "full_rows": None,
+        "best": dataset.best if dataset else None,
+    }
+    return NetworkRun(fitted, report)
+
+
+def _pooled(study: Study, dataset: Dataset, seed: int, on_stage: Callable[[str], None]) -> Metrics:
+    on_stage("comparing with pooled rows")
+    pooled = fit_network(study, exchange_within([stack(dataset.shards)], study), seed)
+    return metrics(total(evaluate(study, exchange_within(dataset.shards, study), pooled.model).values()))
+
+
+def write_global_model(study: Study, exchange: Exchange, models: Path, seed: int) -> Path:
+    """Train the network over ``exchange`` and write it to ``models``; give the file.
+
+    Raises:
+        ImportError: PyTorch is not installed.
+    """
+    return save_network(fit_network(study, exchange, seed).model, models)
+
+
+def save_network(model: NetworkModel, models: Path) -> Path:
+    """Write the state dict of :class:`fedhealth.model.mlp.HealthRiskNet`, in one step, to ``global_model.pth``."""
+    models.mkdir(parents=True, exist_ok=True)
+    return Path(torch_module().save(model, models / FILE))
