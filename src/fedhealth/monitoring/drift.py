@@ -181,12 +181,13 @@ def _covariance_by_day(rows: _Rows, per_stratum: Floats) -> Floats:
     The window's own mean deviation is taken out, so that drift does not hide itself; what this takes from the variance
     is given back by the last factor.
     """
-    deviation = np.eye(BINS)[rows.bin] - per_stratum[rows.stratum]
-    deviation -= deviation.mean(axis=0)
     first = int(rows.day.min())
-    length = int(rows.day.max()) - first + 1
-    daily = np.zeros((length, BINS))
-    np.add.at(daily, rows.day - first, deviation)
+    length, strata = int(rows.day.max()) - first + 1, len(per_stratum)
+    day = rows.day - first
+    counts = np.bincount(day * BINS + rows.bin, minlength=length * BINS).reshape(length, BINS)
+    mix = np.bincount(day * strata + rows.stratum, minlength=length * strata).reshape(length, strata)
+    daily = counts - mix @ per_stratum
+    daily -= mix.sum(axis=1, keepdims=True) * daily.sum(axis=0) / len(day)
     lag = int(min(LONGEST_LAG, LAG_SHARE * length))
     total: Floats = daily.T @ daily
     for k in range(1, lag + 1):
