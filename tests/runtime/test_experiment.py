@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -151,10 +152,16 @@ def test_without_any_held_out_row_the_report_says_so(tmp_path):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_the_default_study_from_files_to_report(tmp_path):
-    write_world(tmp_path, rows=3000, seed=5)
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder, rows=3000, seed=5)
+    return folder
+
+
+def test_the_default_study_from_files_to_report(world, tmp_path):
     study = load_study("health-risk")
-    dataset = load_dataset(study, tmp_path, seed=0)
+    dataset = load_dataset(study, world, seed=0)
     assert dataset.synthetic
     assert [len(f) for f in dataset.full] == [3000] * 3
     for seen, full in zip(dataset.shards, dataset.full, strict=True):
@@ -167,8 +174,8 @@ def test_the_default_study_from_files_to_report(tmp_path):
     assert found["pooled_rows"]["largest_coefficient_difference"] < 1e-8
 
 
-def test_rows_of_the_world_that_were_changed_are_not_taken_for_its_people(tmp_path):
-    write_world(tmp_path, rows=300, seed=5)
+def test_rows_of_the_world_that_were_changed_are_not_taken_for_its_people(world, tmp_path):
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     study = load_study("health-risk")
     path = tmp_path / study.nodes[0].file
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:200]))
