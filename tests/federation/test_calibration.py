@@ -65,7 +65,7 @@ def test_a_fitted_model_is_calibrated_on_held_out_rows():
     found = metrics(score_histogram(model.risk(test.x, test.observed), test.y, 0.3))
     assert found.calibration_slope == pytest.approx(1, abs=0.2)
     assert found.calibration_intercept == pytest.approx(0, abs=0.2)
-    assert found.ece < 0.05
+    assert found.ece < 0.06
 
 
 def test_an_overconfident_small_fit_is_corrected():
