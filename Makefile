@@ -6,10 +6,10 @@ PINS := pyproject.toml constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check full clean
+.PHONY: help up test check full notebooks images clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' Makefile
 
 up: .venv/.api ## train on synthetic data if need be, then serve API and dashboards; Ctrl-C stops it
 	@echo "Starting FedHealth"
@@ -35,6 +35,16 @@ check: .venv/.all ## check style, types, floors, dead code and dependencies
 	@$(BIN)/vulture
 	@echo "Comparing dependencies with imports"
 	@$(BIN)/deptry src
+
+notebooks: .venv/.all ## run the notebooks
+	@echo "Running the notebooks"
+	@$(BIN)/pytest tests/shipping/test_notebooks.py
+
+images: ## build the images of API, dashboards and nodes with Docker
+	@for name in api dashboard node; do \
+		echo "Building federated-health-$$name"; \
+		docker build -q -f Dockerfile.$$name -t federated-health-$$name . || exit; \
+	done
 
 clean: ## remove .venv and caches; data, models and stores stay
 	@echo "Removing .venv and caches"
