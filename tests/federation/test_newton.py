@@ -55,19 +55,21 @@ def test_federated_equals_pooled_where_nodes_observe_different_features(seed, bl
     np.testing.assert_allclose(federated.model.coefficients, pooled.model.coefficients, rtol=0, atol=TINY)
 
 
+@pytest.mark.parametrize("values", [2, 3])
 @pytest.mark.parametrize("low", [0.1, 36.6, 1 / 3])
-def test_federated_equals_pooled_where_values_stand_on_the_edges_of_counting_bins(low):
-    """Two values, equally often: they are one standard deviation from the mean, a whole number of bins."""
+def test_federated_equals_pooled_where_values_stand_on_the_edges_of_counting_bins(low, values):
+    """A few values, equally often: round numbers of standard deviations from the mean, so of bins."""
     study = dataclasses.replace(
         STUDY, features=(dataclasses.replace(STUDY.features[0], low=-1000.0, high=1000.0), *STUDY.features[1:])
     )
-    rows = draw_rows(400, seed=2)
+    n = 450
+    rows = draw_rows(n, seed=2)
     x = rows.x.copy()
-    x[:, 0] = low + 0.7 * (np.arange(400) // 5 % 2)
+    x[:, 0] = low + 0.7 * (np.arange(n) // 5 % values)
     rows = dataclasses.replace(rows, x=x)
     pooled = fit(study, exchange_within([rows], study), penalty=(1.0, 0.3)).model.coefficients
     for seed in range(12):
-        place = np.random.default_rng(seed).integers(4, size=400)
+        place = np.random.default_rng(seed).integers(4, size=n)
         federated = fit(study, exchange_within(split(rows, place), study), penalty=(1.0, 0.3)).model.coefficients
         np.testing.assert_allclose(federated, pooled, rtol=0, atol=TINY)
 

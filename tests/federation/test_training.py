@@ -177,3 +177,20 @@ def test_two_rows_of_either_label_are_enough():
     rows = make_shard(x, seen, [0, 1, 0, 1, 1, 0], fold=[0, 1, 2, 0, 1, 2])
     risk = fit(STUDY, exchange_within([rows], STUDY)).model.risk(x, seen)
     assert ((risk > 0) & (risk < 1)).all()
+
+
+@pytest.mark.parametrize("base", [1_000.0, 101_300.0])
+def test_a_number_that_varies_little_beside_its_size_is_learnt_from_all_the_same(base):
+    """Such as air pressure in pascal: only differences matter."""
+    study = dataclasses.replace(
+        STUDY, features=(dataclasses.replace(STUDY.features[0], low=0.0, high=200_000.0), *STUDY.features[1:])
+    )
+    x = ROWS.x.copy()
+    x[:, 0] = np.where(ROWS.observed[:, 0], base + x[:, 0] / 5, 0.0)
+    found = fit(study, exchange_within(split(dataclasses.replace(ROWS, x=x), PLACE), study))
+    plain = fit(STUDY, exchange_within(SHARDS, STUDY))
+    test = draw_rows(3000, seed=26)
+    moved = np.column_stack([base + test.x[:, 0] / 5, test.x[:, 1:]])
+    first = metrics(score_histogram(plain.model.risk(test.x, test.observed), test.y, 0.3))
+    second = metrics(score_histogram(found.model.risk(moved, test.observed), test.y, 0.3))
+    assert second.auroc == pytest.approx(first.auroc, abs=0.02)
