@@ -9,13 +9,14 @@ import typer
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Print what a user can act on; let programming errors through."""
-    from fedhealth.data.tables import DataError
+    from fedhealth.data.files import DataError
+    from fedhealth.federation.training import OneLabel
     from fedhealth.privacy import PolicyRefusal
     from fedhealth.registry import BundleError
     from fedhealth.study import StudyError
 
     try:
         yield
-    except (DataError, PolicyRefusal, BundleError, StudyError, OSError) as error:
+    except (DataError, OneLabel, PolicyRefusal, BundleError, StudyError, OSError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(1) from None

@@ -6,6 +6,7 @@ import typer
 
 from fedhealth import __version__
 from fedhealth.cli.data import data_app
+from fedhealth.cli.feed import feed
 from fedhealth.cli.models import models_app
 from fedhealth.cli.serve import serve
 from fedhealth.cli.study import study_app
@@ -38,6 +39,7 @@ def main(
 app.command()(up)
 app.command()(train)
 app.command()(serve)
+app.command()(feed)
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(study_app, name="study")

@@ -11,6 +11,8 @@ from fedhealth.model.design import Design
 from fedhealth.model.risk_model import sigmoid
 from fedhealth.study import Study
 
+SLOPES = (0.2, 2.0)  # a fit outside would say that the scores carry nearly nothing
+
 
 def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     """Gradient ``(2,)`` and Hessian ``(2, 2)`` of the log loss in intercept and slope.
@@ -35,7 +37,11 @@ def sums(logit: Floats, y: Floats, line: Floats) -> Contribution:
 
 
 def update(calibration: Floats, total: Contribution) -> Floats:
-    """One Newton step, the slope held within 0.2..2 of a sensible fit."""
-    step = np.linalg.solve(total["hessian"] + 1e-9 * np.eye(2), total["gradient"])
-    after = calibration - step
-    return np.array([after[0], np.clip(after[1], 0.2, 2.0)])
+    """One Newton step of at most 1 in either; the slope stays within 0.2..2, and the intercept follows it."""
+    gradient, hessian = total["gradient"], total["hessian"] + 1e-9 * np.eye(2)
+    intercept, slope = calibration - np.clip(np.linalg.solve(hessian, gradient), -1.0, 1.0)
+    held = np.clip(slope, *SLOPES)
+    if held != slope:
+        step = (gradient[0] + hessian[0, 1] * (held - calibration[1])) / hessian[0, 0]
+        intercept = calibration[0] - np.clip(step, -1.0, 1.0)
+    return np.array([intercept, held])

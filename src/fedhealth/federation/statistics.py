@@ -46,7 +46,8 @@ def moments(study: Study, total: Contribution) -> tuple[Floats, Floats, Floats]:
     number = np.array([f.kind == "number" for f in study.features])
     mean = np.where(number, total["sum"] / seen, 0.0)
     variance = np.maximum(total["squares"] / seen - (total["sum"] / seen) ** 2, 0.0)
-    sd = np.where(number & (variance > 1e-12), np.sqrt(variance), 1.0)
+    varies = variance > 1e-10 * total["squares"] / seen  # beyond what rounding leaves of a constant
+    sd = np.where(number & varies, np.sqrt(variance), 1.0)
     partial = (total["seen"] > 0) & (total["seen"] < total["rows"])
     return mean, sd, partial.astype(np.float64)
 
@@ -58,7 +59,13 @@ def grid(study: Study, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
     """
     low = np.array([rescale(f, np.array([f.low]))[0] for f in study.features])
     high = np.array([rescale(f, np.array([f.high]))[0] for f in study.features])
-    return np.maximum(low, mean - REACH * sd), np.minimum(high, mean + REACH * sd)
+    return np.maximum(low, _short(mean - REACH * sd)), np.minimum(high, _short(mean + REACH * sd))
+
+
+def _short(values: Floats) -> Floats:
+    """Rounded to four digits, so that the order in which nodes were summed moves no value to another bin."""
+    digits = 3 - np.floor(np.log10(np.maximum(np.abs(values), 1e-9)))
+    return np.asarray(np.round(values * 10.0**digits) / 10.0**digits)
 
 
 def contribute_counts(study: Study, state: State, shard: Shard) -> Contribution:

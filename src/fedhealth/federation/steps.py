@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from fedhealth.data.shard import Shard
 from fedhealth.federation import averaging, calibration, evaluation, newton, statistics
 from fedhealth.federation.contribution import Contribution, State, arrays
-from fedhealth.federation.training import Exchange, fit
+from fedhealth.federation.training import Exchange, OneLabel, fit
 from fedhealth.study import Study
 
 Contribute = Callable[[Study, State, Shard], Contribution]
@@ -14,9 +16,13 @@ Contribute = Callable[[Study, State, Shard], Contribution]
 def contribute_local_baseline(study: Study, state: State, shard: Shard) -> Contribution:
     """Train on this node's rows alone, inside the node, and give the score histogram over its held-out rows.
 
-    ``state['segments']`` is the number of segments of each curve; the local model itself never leaves.
+    ``state['segments']`` is the number of segments of each curve; the local model itself never leaves. A node with one
+    label only cannot train alone: its histogram is empty.
     """
-    alone = fit(study, exchange_within([shard], study), int(state["segments"]))
+    try:
+        alone = fit(study, exchange_within([shard], study), int(state["segments"]))
+    except OneLabel:
+        return evaluation.score_histogram(np.zeros(0), np.zeros(0), study.outcome.threshold)
     hidden = arrays(withhold=[0.0] * len(study.features))
     return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
 

@@ -27,6 +27,10 @@ ROUGHNESS = (1.0, 30.0, 1000.0)
 SIZE = (0.3, 3.0, 10.0, 30.0)
 
 
+class OneLabel(ValueError):
+    """All training rows have the same label, so nothing can be learnt from them."""
+
+
 @dataclass(frozen=True)
 class Round:
     """One Newton round of the final fit: the mean training loss per node and the model after it."""
@@ -64,7 +68,7 @@ def fit(
     With ``penalty`` the search is skipped. ``on_round`` is told of round 0 (untrained) and each later round.
 
     Raises:
-        ValueError: all labels are equal.
+        OneLabel: all training rows have the same label.
     """
     design, description = describe(study, exchange, segments)
     grid = _candidates(segments) if penalty is None else np.array([penalty])
@@ -100,13 +104,13 @@ def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, D
     """Scaling, knots and centres from three exchanges of sums, and the statistics behind them.
 
     Raises:
-        ValueError: all labels are equal.
+        OneLabel: all training rows have the same label.
     """
     summed = total(exchange("moments", {}).values())
     mean, sd, partial = statistics.moments(study, summed)
     positives, rows = float(summed["positives"]), float(summed["rows"])
     if not 0 < positives < rows:
-        raise ValueError(f"all {rows:.0f} training rows have the same label; expected both 0 and 1")
+        raise OneLabel(f"all {rows:.0f} training rows have the same label; expected both 0 and 1")
     low, high = statistics.grid(study, mean, sd)
     counts = total(exchange("counts", arrays(low=low, high=high)).values())["counts"]
     placed = statistics.knots(study, counts, low, high, segments)
@@ -175,8 +179,12 @@ class _Fits:
     ) -> Round:
         blank = np.zeros((self.design.width, self.design.width))
         untuned = RiskModel(self.design, coefficients, np.array([0.0, 1.0]), blank, np.zeros(len(self.study.features)))
-        losses = {name: float(reply["loss"][0] / reply["rows"][0]) for name, reply in replies.items()}
-        return Round(number, float(summed["loss"][0] / summed["rows"][0]), losses, untuned)
+        losses = {name: _mean(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
+        return Round(number, _mean(summed["loss"][0], summed["rows"][0]), losses, untuned)
+
+
+def _mean(total_loss: float, rows: float) -> float:
+    return float(total_loss / rows) if rows else float("nan")
 
 
 def _calibrate(study: Study, exchange: Exchange, design: Design, coefficients: Floats) -> Floats:

@@ -23,6 +23,7 @@ from fedhealth.study import Study, StudyError, study_from_dict
 
 FORMAT = 1
 READABLE = ("mean", "sd", "knots", "partial", "calibration")  # arrays that people want to see in bundle.json
+OTHERS = ("model.safetensors", "MODEL_CARD.md")
 DECIMALS = 9
 
 
@@ -102,17 +103,25 @@ def load_bundle(folder: Path) -> Bundle:
     claimed = content.pop("hash", None)
     if _hash(content) != claimed:
         raise BundleError(f"{folder / 'bundle.json'}: content does not match its hash; train or publish it again")
-    for name, digest in content["files"].items():
-        if hashlib.sha256(_read(folder / name)).hexdigest() != digest:
-            raise BundleError(f"{folder / name}: changed since the bundle was written; train or publish it again")
     try:
-        study = study_from_dict(content.pop("study"), f"{folder / 'bundle.json'}: study")
-    except StudyError as error:
-        raise BundleError(str(error)) from None
+        return _assemble(folder, content, str(claimed))
+    except (StudyError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BundleError(
+            f"{folder / 'bundle.json'}: not a whole bundle ({error}); train or publish it again"
+        ) from None
+
+
+def _assemble(folder: Path, content: dict[str, Any], claimed: str) -> Bundle:
+    for name in OTHERS:
+        if hashlib.sha256(_read(folder / name)).hexdigest() != content["files"][name]:
+            raise BundleError(f"{folder / name}: changed since the bundle was written; train or publish it again")
+    study = study_from_dict(content.pop("study"), "study")
+    if study.hash != content["study_hash"]:
+        raise ValueError("the study does not have the hash that it claims")
     packed = safetensors.numpy.load(_read(folder / "model.safetensors"))
     readable = {name: np.array(value, dtype=np.float64) for name, value in content.pop("arrays").items()}
     reference = {name.removeprefix("reference."): a for name, a in packed.items() if name.startswith("reference.")}
-    return Bundle(study, RiskModel.from_arrays(study, {**packed, **readable}), reference, content, str(claimed))
+    return Bundle(study, RiskModel.from_arrays(study, {**packed, **readable}), reference, content, claimed)
 
 
 def _hash(content: Mapping[str, Any]) -> str:

@@ -41,8 +41,9 @@ def _experiment(client: mlflow.MlflowClient, name: str, runs: Path) -> str:
 def _metrics(report: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
     for finished in report["rounds"]:
         yield "train_loss", finished["train_loss"], finished["round"]
-        yield from ((f"global.{name}", value, finished["round"]) for name, value in finished["global"].items())
-        yield from ((f"{node['name']}.loss", node["loss"], finished["round"]) for node in finished["nodes"])
+        found = {f"global.{name}": value for name, value in finished["global"].items()}
+        found |= {f"{node['name']}.loss": node["loss"] for node in finished["nodes"]}
+        yield from ((name, value, finished["round"]) for name, value in found.items() if value is not None)
     last = report["rounds"][-1]["round"]
     groups = {"held_out": report["global"], "pooled_rows": report["pooled_rows"]}
     groups |= {f"{kind}.{node['name']}": node[kind] for node in report["nodes"] for kind in ("local", "global")}

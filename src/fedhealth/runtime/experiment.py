@@ -122,12 +122,13 @@ def evaluate(
 
 
 def _round(finished: RoundReport) -> dict[str, Any]:
-    held_out = finished.held_out
+    held_out = finished.held_out.as_dict()
+    losses = {name: None if np.isnan(loss) else loss for name, loss in finished.node_loss.items()}
     return {
         "round": finished.number,
         "train_loss": finished.train_loss,
-        "global": {"loss": held_out.log_loss, "accuracy": held_out.accuracy, "auroc": held_out.auroc},
-        "nodes": [{"name": name, "loss": loss} for name, loss in finished.node_loss.items()],
+        "global": {"loss": held_out["log_loss"], "accuracy": held_out["accuracy"], "auroc": held_out["auroc"]},
+        "nodes": [{"name": name, "loss": loss} for name, loss in losses.items()],
     }
 
 
@@ -144,11 +145,11 @@ def _node(study: Study, name: str, inventory: Contribution, reply: Contribution,
     }
 
 
-def _site_average(replies: Mapping[str, Contribution]) -> dict[str, float]:
+def _site_average(replies: Mapping[str, Contribution]) -> dict[str, float | None]:
     """Unweighted means over the nodes, as benchmarks over hospitals report them; undefined ones left out."""
     each = [metrics(reply) for reply in replies.values()]
-    means = {name: np.nanmean([getattr(m, name) for m in each]) for name in ("accuracy", "auroc")}
-    return {name: float(mean) for name, mean in means.items()}
+    known = {name: [v for m in each if not np.isnan(v := getattr(m, name))] for name in ("accuracy", "auroc")}
+    return {name: float(np.mean(values)) if values else None for name, values in known.items()}
 
 
 def _central_baselines(
