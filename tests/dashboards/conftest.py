@@ -1,3 +1,4 @@
+import signal
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clean_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No key, no memory of an API that did not answer, and short waits."""
     api._silent_until.clear()
@@ -31,12 +32,12 @@ def clean_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 
 
 @pytest.fixture
-def no_api(clean_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDHEALTH_API", f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.fixture
-def stub(clean_api: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
     """The stub on a free port; what is yielded makes it misbehave."""
     behaviour, port = Behaviour(), free_port()
     server = uvicorn.Server(
@@ -48,7 +49,7 @@ def stub(clean_api: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour
         time.sleep(0.01)
     monkeypatch.setenv("FEDHEALTH_API", f"http://127.0.0.1:{port}")
     yield behaviour
-    server.should_exit = True
+    server.handle_exit(signal.SIGTERM, None)
     thread.join()
 
 

@@ -75,7 +75,8 @@ def test_other_groups_are_compared(stub):
     assert "no clear difference" in text
 
 
-def test_without_api_the_safety_rules_and_the_advice_stand(no_api):
+@pytest.mark.usefixtures("no_api")
+def test_without_api_the_safety_rules_and_the_advice_stand():
     shown = page("citizen").run()
     shown.number_input(key="reading_heart_rate").set_value(140).run()
     shown.number_input(key="reading_aqi").set_value(160).run()
@@ -171,7 +172,8 @@ def test_a_page_that_others_can_open_does_not_hand_out_the_key(stub, monkeypatch
     assert not page("admin").run().header
 
 
-def test_admin_without_api_says_so(no_api):
+@pytest.mark.usefixtures("no_api")
+def test_admin_without_api_says_so():
     shown = page("admin").run()
     shown.text_input(key="service_key").set_value("any").run()
     assert not shown.exception

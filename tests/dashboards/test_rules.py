@@ -89,6 +89,11 @@ def test_ranges_overlap_at_a_shared_end():
     assert not own.overlaps(Risk(0.3, 0.21, 0.4))
 
 
+def test_a_range_over_half_of_all_people_is_called_wide():
+    assert Risk(0.2, 0.1, 0.7).is_wide
+    assert not Risk(0.2, 0.1, 0.5).is_wide
+
+
 def test_every_feature_has_words():
     features = {feature.name: feature for feature in built_in().features}
     assert unit_of(features["heart_rate"]) == "beats/min"

@@ -39,6 +39,11 @@ class Risk:
         """The ends of the range, as counts."""
         return count(self.low), count(self.high)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the range covers more than half of all people, so that it says little."""
+        return self.high - self.low > 0.5
+
     def overlaps(self, other: "Risk") -> bool:
         """Whether the two ranges have a point in common."""
         return self.low <= other.high and other.low <= self.high

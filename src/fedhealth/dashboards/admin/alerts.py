@@ -11,6 +11,7 @@ from fedhealth.dashboards.parts import when
 from fedhealth.dashboards.texts import say
 
 Alert = dict[str, Any]
+SHOWN = 5  # open alerts in sight; the others are folded away
 
 
 def show(view: View) -> None:
@@ -19,9 +20,19 @@ def show(view: View) -> None:
     is_open = [one for one in found if one["state"] == "firing"]
     if not is_open:
         st.success(say("admin.alerts_none"), icon=":material/check_circle:")
-    for alert in is_open:
+    is_open.sort(key=_excess, reverse=True)
+    for alert in is_open[:SHOWN]:
         _card(view, alert)
+    if is_open[SHOWN:]:
+        with st.expander(say("admin.alerts_more", n=len(is_open) - SHOWN)):
+            for alert in is_open[SHOWN:]:
+                _card(view, alert)
     _others([one for one in found if one not in is_open])
+
+
+def _excess(alert: Alert) -> float:
+    """How far past its limit an alert is, as a share of the limit."""
+    return float(alert["value"] or 0) / float(alert["threshold"] or 1)
 
 
 def _card(view: View, alert: Alert) -> None:

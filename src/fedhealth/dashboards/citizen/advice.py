@@ -6,7 +6,7 @@ import streamlit as st
 
 from fedhealth.dashboards.guidance import category_of
 from fedhealth.dashboards.parts import badge, when
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import find, say
 
 
 def show(readings: dict[str, float]) -> None:
@@ -33,7 +33,8 @@ def _report(index: float) -> dict[str, Any] | None:
 
 
 def _source(report: dict[str, Any]) -> None:
-    facts = {name: report.get(name) or say("admin.unknown") for name in ("averaging", "dominant", "source")}
+    facts = {name: str(report.get(name) or say("admin.unknown")) for name in ("averaging", "dominant", "source")}
+    facts["dominant"] = find(f"pollutant.{facts['dominant']}") or facts["dominant"]
     st.caption(say("citizen.air_line", when=when(report.get("time")), **facts))
     if report.get("stale"):
         st.badge(say("citizen.air_old"), icon=":material/history:", color="orange")

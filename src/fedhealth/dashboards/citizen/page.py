@@ -78,6 +78,7 @@ def _approval(safety: Safety) -> str:
 
 def _columns(subject: Subject, readings: dict[str, float], warned: bool) -> None:
     left, right = st.columns(2, gap="large")
+    risk = None  # stays so if its panel fails
     title = "citizen.risk_title" if subject.window_days else "citizen.risk_title_now"
     with left, panel(say(title, outcome=subject.outcome, days=subject.window_days)):
         if warned:

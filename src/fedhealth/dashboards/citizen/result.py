@@ -32,6 +32,8 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
     words = {"about": risk.about, "outcome": subject.outcome, "days": subject.window_days, "low": low, "high": high}
     st.markdown(say(key, **words))
     _people(risk.of_100, svg.PRIMARY)
+    if risk.is_wide:
+        st.write(say("citizen.wide"))
     st.markdown(f"**{say('citizen.estimate')}**")
     _baseline(subject, readings)
     _rests_on(subject, risk)
@@ -48,6 +50,8 @@ def _baseline(subject: Subject, readings: dict[str, float]) -> None:
     if not same or same == readings:
         return
     risk = ask(subject, same)
+    if risk.is_wide:
+        return
     low, high = risk.span
     titles = [title_of(feature).lower() for feature in subject.features if feature.name in same]
     st.markdown(say("citizen.baseline", same=listed(titles), about=risk.about, low=low, high=high))
