@@ -1,0 +1,143 @@
+import json
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from fedhealth.data.synthetic.replay import replay
+from fedhealth.registry import Bundle
+from fedhealth.serving import create_app
+
+KEY = {"X-API-Key": "a key for tests"}
+NOW = datetime.now(UTC).replace(microsecond=0)
+KEYED = ["/cities", "/trends", "/aqi", "/alerts", "/runs", "/runs/latest", "/evaluation", "/drift"]
+
+
+@pytest.fixture
+def api(tmp_path: Path, folder: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.setenv("FEDHEALTH_RUNS", str(tmp_path / "runs"))
+    return TestClient(create_app(folder))
+
+
+def reading(**changes: Any) -> dict[str, Any]:
+    features = {"heart_rate": 80, "aqi": 180, "pm25": 60}
+    return {"city": "Lahore", "time": NOW.isoformat(), "features": features, "source": "synthetic", **changes}
+
+
+def send(api: TestClient, readings: list[dict[str, Any]]) -> Any:
+    return api.post("/readings", json={"readings": readings}, headers=KEY)
+
+
+@pytest.mark.parametrize("path", KEYED)
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"X-API-Key": "ü".encode()}])
+def test_what_is_stored_needs_the_key(api: TestClient, path: str, headers: dict[str, Any]):
+    answer = api.get(path, headers=headers)
+    assert answer.status_code == 401
+    assert "X-API-Key" in answer.json()["detail"]
+    assert api.post("/readings", json={}, headers=headers).status_code == 401
+
+
+def test_with_nothing_stored_every_page_still_gets_its_answer(api: TestClient):
+    answers = {path: api.get(path, headers=KEY) for path in KEYED}
+    assert {path: answer.status_code for path, answer in answers.items() if answer.status_code != 200} == {
+        "/runs/latest": 404
+    }
+    assert len(answers["/cities"].json()["cities"]) == 9
+    assert answers["/cities"].json()["reporting"] == 0
+    assert answers["/drift"].json()["features"] == []
+    assert api.get("/air?city=Lahore").json()["aqi"] is None
+
+
+def test_a_reading_gets_the_risk_that_predict_gives(api: TestClient, tmp_path: Path):
+    assert send(api, [reading(id="a"), reading(id="b", person="p-1")]).json() == {"stored": 2, "scored": 2}
+    assert send(api, [reading(id="a")]).json() == {"stored": 0, "scored": 1}
+    asked = api.post("/predict", json=reading()["features"]).json()
+    rows = sqlite3.connect(tmp_path / "store.db").execute("SELECT id, risk, model_version FROM readings").fetchall()
+    assert rows == [(i, pytest.approx(asked["risk_score"]), asked["model_version"]) for i in ("a", "b")]
+    air = api.get("/air?city=Lahore").json()
+    assert (air["aqi"], air["category"], air["dominant"], air["synthetic"]) == (180, "Unhealthy", "pm25", True)
+    assert air["time"] == NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert api.get("/air?city=Atlantis").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"city": "Atlantis"}, "readings[1].city"),
+        ({"time": "yesterday"}, "readings[1].time"),
+        ({"time": "2026-01-01T00:00:00"}, "readings[1].time"),
+        ({"features": {"spo2": 900}}, "readings[1].features.spo2"),
+        ({"features": {"mood": 1}}, "readings[1].features.mood"),
+        ({"features": {}}, "readings[1].features"),
+        ({"features": {"age": float("nan")}}, "readings[1].features.age"),
+        ({"person": "Ayesha Khan"}, "readings[1].person"),
+        ({"name": "Ayesha"}, "readings[1].name"),
+    ],
+)
+def test_one_wrong_reading_and_none_is_stored(api: TestClient, changes: dict[str, Any], field: str):
+    body = json.dumps({"readings": [reading(id="good"), reading(**changes)]})
+    answer = api.post("/readings", content=body, headers=KEY)
+    assert answer.status_code == 422
+    assert [one["field"] for one in answer.json()["detail"]] == [field]
+    assert send(api, [reading(id="good")]).json()["stored"] == 1
+
+
+def test_too_many_or_too_large_is_refused(api: TestClient):
+    assert send(api, []).status_code == 422
+    assert send(api, [reading()] * 1001).status_code == 422
+    assert api.post("/readings", content=b" " * (5 * 2**20), headers=KEY).status_code == 413
+
+
+def test_an_alert_is_acknowledged_over_http(api: TestClient):
+    features = {"aqi": 350, "heart_rate": 80}
+    send(api, [reading(person=f"p{i}", features=features) for i in range(12)])
+    alert = next(a for a in api.get("/alerts?state=firing", headers=KEY).json()["alerts"] if a["rule"] == "aqi")
+    assert (alert["city"], alert["value"], alert["evidence"]["readings"]) == ("Lahore", 350, 12)
+    path = f"/alerts/{alert['id']}/acknowledge"
+    assert api.post(path, json={"by": " ", "note": ""}, headers=KEY).status_code == 422
+    answer = api.post(path, json={"by": "Dr Khan", "note": "schools told"}, headers=KEY).json()
+    assert (answer["state"], answer["acknowledged_by"], answer["note"]) == ("acknowledged", "Dr Khan", "schools told")
+    assert alert["id"] in [a["id"] for a in api.get("/alerts?state=acknowledged", headers=KEY).json()["alerts"]]
+    assert api.post("/alerts/999/acknowledge", json={"by": "x"}, headers=KEY).status_code == 404
+
+
+def test_runs_are_read_from_their_folder(api: TestClient, tmp_path: Path):
+    report = {"study": "s", "seed": 0, "model": "additive", "nodes": [{"name": "n"}], "global": {"auroc": 0.7}}
+    for name, content in [("old", {**report, "rounds": [{"round": 0}, {"round": 5}]}), ("broken", {})]:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "report.json").write_text(json.dumps(content))
+    (run,) = api.get("/runs", headers=KEY).json()["runs"]
+    assert (run["id"], run["rounds"], run["nodes"], run["global_auroc"]) == ("old", 5, ["n"], 0.7)
+    assert api.get("/runs/old", headers=KEY).json()["rounds"][1]["round"] == 5
+    assert api.get("/runs/..%2F..%2Fetc", headers=KEY).status_code == 404
+
+
+def test_a_store_that_is_away_stops_no_prediction(
+    tmp_path: Path, folder: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'file' / 'store.db'}")
+    with TestClient(create_app(folder)) as api:
+        assert api.post("/predict", json={"age": 40}).status_code == 200
+        answer = api.get("/cities", headers=KEY)
+    assert (answer.status_code, list(answer.json())) == (503, ["detail"])
+
+
+def test_ninety_days_are_answered_quickly(api: TestClient):
+    readings = list(replay(5, NOW - timedelta(days=90), NOW, 30))
+    for start in range(0, len(readings), 1000):
+        assert send(api, readings[start : start + 1000]).status_code == 201
+    for path in [*(p for p in KEYED if p != "/runs/latest"), "/trends?days=90", "/drift?days=90", "/aqi?days=90"]:
+        api.get(path, headers=KEY)
+        started = time.perf_counter()
+        assert api.get(path, headers=KEY).status_code == 200
+        assert time.perf_counter() - started < 1.0, path  # 0.2 on an idle core
+    cities = api.get("/cities", headers=KEY).json()
+    assert cities["reporting"] == 9
+    assert all(city["mean_risk"] for city in cities["cities"])
+    assert {f["status"] for f in api.get("/drift?days=30", headers=KEY).json()["features"]} <= {"ok", "drift"}
