@@ -162,7 +162,8 @@ def test_the_counting_grid_depends_on_no_single_row():
     mean, sd = np.array([80.0, 0, 0, 0]), np.array([10.0, 2.0, 1, 1])
     low, high = statistics.grid(STUDY, mean, sd)
     np.testing.assert_allclose(low[:2], [40, np.log(0.01)])
-    np.testing.assert_allclose(high[:2], [130, np.log(100)])
+    assert 125 < high[0] < 135
+    np.testing.assert_allclose(high[1], np.log(100))
     outlier = make_shard(np.array([[139.0, 1, 0, 0]]), np.ones((1, 4)), [1], fold=[0])
     counts = statistics.contribute_counts(STUDY, arrays(low=low, high=high), outlier)["counts"]
     assert counts[0, -1] == 1
