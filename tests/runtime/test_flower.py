@@ -1,0 +1,184 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fedhealth.cli import app
+from fedhealth.cli.flower import train_with_flower
+from fedhealth.cli.train import Model
+from fedhealth.data.synthetic import write_world
+from fedhealth.registry import load_bundle
+
+TOP = Path(__file__).parents[2]
+NODES = ("node_1", "node_2", "node_3")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_world(folder, 2000, 7)
+    return folder
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Terminals:
+    """Commands started as typed, each with what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *typed: str) -> None:
+        with (self.folder / f"{name}.txt").open("wb") as screen:
+            command = [sys.executable, *typed]
+            self.children[name] = subprocess.Popen(command, cwd=TOP, stdout=screen, stderr=subprocess.STDOUT)
+
+    def end(self, name: str, seconds: float = 100.0) -> tuple[int, str]:
+        code = self.children[name].wait(timeout=seconds)
+        return code, self.screen(name)
+
+    def screen(self, name: str) -> str:
+        return (self.folder / f"{name}.txt").read_text(encoding="utf-8")
+
+    def wait_for(self, name: str, text: str, seconds: float = 60.0) -> None:
+        until = time.monotonic() + seconds
+        while text not in self.screen(name):
+            assert time.monotonic() < until, self.screen(name)
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def terminals(tmp_path: Path) -> Iterator[Terminals]:
+    opened = Terminals(tmp_path)
+    yield opened
+    for child in opened.children.values():
+        child.kill()
+        child.wait()
+
+
+def run_in_process(data: Path, runs: Path, *options: str) -> Path:
+    result = CliRunner().invoke(app, ["train", "--data", str(data), "--runs", str(runs), *options])
+    assert result.exit_code == 0, result.output
+    return written(result.output)
+
+
+def written(screen: str) -> Path:
+    found = re.search(r"written to\s+(\S+)", screen)
+    assert found, screen
+    return Path(found.group(1))
+
+
+def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str) -> str:
+    """Four terminals, two nodes before the server; everything must end by itself."""
+    runs, common = str(terminals.folder / "runs"), ["--port", str(port)]
+    node = ["--data", str(data), "--runs", runs, *common]
+    terminals.start("node_2", "fl/client_node2.py", *node)
+    terminals.start("node_3", "-m", "fl.client_node3", *node)
+    terminals.start("server", "fl/server.py", "--runs", runs, *common, *options)
+    terminals.start("node_1", "fl/client_node1.py", *node)
+    code, screen = terminals.end("server")
+    assert code == 0, screen
+    for name in NODES:
+        code, ending = terminals.end(name, 20)
+        assert code == 0, ending
+        assert f"{name}: the run is finished" in ending
+    return screen
+
+
+@pytest.mark.slow
+def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, terminals: Terminals) -> None:
+    screen = train_as_typed(terminals, data, port)
+    over_flower = load_bundle(written(screen))
+    in_process = load_bundle(run_in_process(data, terminals.folder / "alone"))
+    for name, array in in_process.model.arrays().items():
+        np.testing.assert_array_equal(array, over_flower.model.arrays()[name])
+    assert over_flower.hash == in_process.hash
+    lines = [line for line in screen.splitlines() if line.startswith("round=")]
+    assert len(lines) >= 3
+    for key in ("loss=", "accuracy=", "auroc=", *(f"loss.{name}=" for name in NODES)):
+        assert key in lines[-1]
+    audits = [terminals.folder / "runs" / "audit" / f"{name}.jsonl" for name in NODES]
+    assert all(path.is_file() for path in audits)
+
+
+@pytest.mark.slow
+def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminals: Terminals) -> None:
+    models = terminals.folder / "models"
+    screen = train_as_typed(terminals, data, port, "--model", "mlp", "--models", str(models))
+    alone = run_in_process(data, terminals.folder / "alone", "--model", "mlp", "--models", str(models / "alone"))
+    assert written(screen).name == alone.name  # the name holds a hash over all weights
+    assert (models / "global_model.pth").read_bytes() == (models / "alone" / "global_model.pth").read_bytes()
+
+
+@pytest.mark.slow
+def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
+    bundle, report, folder = train_with_flower("health-risk", data, Model.logistic, 0, tmp_path / "runs", port)
+    assert bundle is not None
+    assert report["took_part"] == list(NODES)
+    assert report["synthetic"]
+    assert load_bundle(folder).hash == bundle.hash
+
+
+def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, terminals: Terminals) -> None:
+    text = (TOP / "src/fedhealth/study/builtin/health-risk.toml").read_text(encoding="utf-8")
+    other = terminals.folder / "other.toml"
+    other.write_text(text.replace("threshold = 0.2", "threshold = 0.3"), encoding="utf-8")
+    common = ["--port", str(port), "--runs", str(terminals.folder)]
+    terminals.start("server", "fl/server.py", *common)
+    terminals.start("node_2", "fl/client_node2.py", "--data", str(data), "--study", str(other), *common)
+    code, screen = terminals.end("server", 60)
+    assert code == 1
+    assert "node_2 refused" in screen
+    assert "start both with the same --study" in screen
+    assert "Traceback" not in screen
+    code, screen = terminals.end("node_2", 30)
+    assert "the run ended early" in screen
+    assert "Traceback" not in screen
+
+
+def test_missing_data_and_a_taken_port_are_said_plainly(port: int, terminals: Terminals) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        terminals.start("server", "fl/server.py", "--port", str(port))
+        terminals.start("node_1", "fl/client_node1.py", "--data", str(terminals.folder))
+        code, screen = terminals.end("server", 60)
+        assert code == 1
+        assert f"port {port} is taken; choose another with --port" in screen
+        code, screen = terminals.end("node_1", 60)
+        assert code == 1
+        assert "python data/generate_synthetic_data.py" in screen
+
+
+def test_ctrl_c_ends_the_server_and_its_superlink(port: int, terminals: Terminals) -> None:
+    terminals.start("server", "fl/server.py", "--port", str(port))
+    until = time.monotonic() + 60
+    while not listens(port):
+        assert time.monotonic() < until, terminals.screen("server")
+        time.sleep(0.2)
+    os.kill(terminals.children["server"].pid, signal.SIGINT)
+    code, screen = terminals.end("server", 30)
+    assert code == 130
+    assert "Stopped." in screen
+    assert "Traceback" not in screen
+    assert not listens(port)
