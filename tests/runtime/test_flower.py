@@ -131,6 +131,7 @@ def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminal
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
 def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
     bundle, report, folder = train_with_flower("health-risk", data, Model.logistic, 0, tmp_path / "runs", port)
     assert bundle is not None
