@@ -16,6 +16,7 @@ from .conftest import free_port
 from .stub import KEY
 
 playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "screenshots"
@@ -84,11 +85,20 @@ def opened(browser, url: str, width: int) -> Iterator[object]:
     page.close()
 
 
-def shoot(page, name: str, width: int) -> None:
+def settle(page) -> None:
+    """Wait until Streamlit has drawn everything that the last action asked for."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.wait_for_timeout(500)
+
+
+def shoot(page, name: str, width: int, charts: int) -> None:
+    """Write the whole page as a picture once all its charts are drawn."""
     SHOTS.mkdir(exist_ok=True)
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": width, "height": min(height + 20, 12000)})
-    page.wait_for_timeout(4000)
+    page.wait_for_timeout(1000)
+    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(charts, timeout=60000)
+    page.wait_for_timeout(1500)
     page.screenshot(path=str(SHOTS / f"{name}_{width}.png"))
 
 
@@ -100,15 +110,19 @@ def test_citizen_page(browser, api_at):
             with opened(browser, f"http://127.0.0.1:{port}", width) as page:
                 page.get_by_role("button", name="Show an example person").click()
                 page.get_by_text("people like you").first.wait_for()
+                settle(page)
                 page.get_by_role("combobox", name="City").click()
-                page.get_by_role("option", name="Lahore").click()
+                page.keyboard.type("Lahore", delay=30)
+                page.wait_for_timeout(500)
+                page.keyboard.press("Enter")
                 page.get_by_text("The air in Lahore is Very Unhealthy").wait_for()
                 oxygen = page.get_by_role("spinbutton", name="Oxygen").or_(page.get_by_role("textbox", name="Oxygen"))
+                settle(page)
                 oxygen.fill("91")
                 oxygen.press("Enter")
                 page.get_by_text("Your oxygen reading is 91 %").wait_for()
                 assert page.get_by_alt_text("100 circles for 100 people").count() >= 1
-                shoot(page, "citizen", width)
+                shoot(page, "citizen", width, 0)
 
 
 def test_admin_page(browser, api_at):
@@ -120,11 +134,11 @@ def test_admin_page(browser, api_at):
                 page.get_by_text("9 of 9 cities reporting").wait_for()
                 page.get_by_text("Mean risk is high").first.wait_for()
                 page.get_by_role("heading", name="Drift").wait_for()
-                assert page.get_by_role("img", name="Lahore: mean risk").count() == 1
-                shoot(page, "admin", width)
-                assert page.locator(".js-plotly-plot").count() == 7
+                expect(page.get_by_role("img", name="Lahore: mean risk")).to_have_count(1, timeout=30000)
+                shoot(page, "admin", width, 7)
+                expect(page.locator(".js-plotly-plot")).to_have_count(7, timeout=30000)
                 for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
-                    assert page.locator(".js-plotly-plot .annotation", has_text=city).count() == 1
+                    expect(page.locator(".js-plotly-plot .annotation", has_text=city)).to_have_count(1, timeout=30000)
 
 
 def test_the_address_keeps_city_and_range(browser, api_at):
