@@ -123,9 +123,7 @@ def test_seasons_are_those_of_pakistan():
     assert 80 < lahore.mean() < 120
     assert quetta.mean() < lahore.mean() / 2
     june, december = slice(152, 182), slice(335, 366)
-    assert (
-        weather["temperature"][june].mean(axis=0) > weather["temperature"][december].mean(axis=0) + 8
-    ).all()
+    assert (weather["temperature"][june].mean(axis=0) > weather["temperature"][december].mean(axis=0) + 8).all()
     assert (weather["o3"][june].mean(axis=0) > weather["o3"][december].mean(axis=0)).all()
     assert lahore[december].mean() > 2 * lahore[june].mean()
 
@@ -206,9 +204,7 @@ def test_same_seed_same_bytes_and_the_summary_tells_the_truth(tmp_path):
     world = write_world(tmp_path / "a", rows=ROWS_PER_CHUNK + 1, seed=5, progress=done.append)
     write_world(tmp_path / "b", rows=ROWS_PER_CHUNK + 1, seed=5)
     assert sum(done) == 3 * (ROWS_PER_CHUNK + 1)
-    files = sorted(
-        p.relative_to(tmp_path / "a").as_posix() for p in (tmp_path / "a").rglob("*") if p.is_file()
-    )
+    files = sorted(p.relative_to(tmp_path / "a").as_posix() for p in (tmp_path / "a").rglob("*") if p.is_file())
     assert files == sorted([*world["sha256"], "world.json"])
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
     assert json.loads((tmp_path / "a" / "world.json").read_text()) == world

@@ -73,8 +73,23 @@ def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime) -
     else:
         _, report, folder = _train(data, runs, runtime)
         show_results(report)
+        _write_network(data, models, runs)
         remember_inputs(folder, inputs)
     typer.echo(f"Published: bundle {publish(folder, models).version} in {models}")
+
+
+def _write_network(data: Path, models: Path, runs: Path) -> None:
+    """Train the challenger, a neural net, where PyTorch is installed."""
+    if not find_spec("torch"):
+        return
+    from fedhealth.data.dataset import load_dataset
+    from fedhealth.runtime.local import exchange_in_process
+    from fedhealth.runtime.network import write_global_model
+    from fedhealth.study import load_study
+
+    study = load_study("health-risk")
+    exchange = exchange_in_process(study, load_dataset(study, data, 0).shards, runs / "audit")
+    typer.echo(f"Challenger: {write_global_model(study, exchange, models, 0)}, a neural net by federated averaging")
 
 
 def _services(models: Path, runs: Path, host: str, port: int, citizen_port: int, admin_port: int) -> list[Service]:

@@ -15,8 +15,6 @@ from fedhealth.model.design import Design
 from fedhealth.model.risk_model import sigmoid
 from fedhealth.study import Study
 
-EVERY_ROW = -1.0
-
 
 def init(design: Design, folds: Floats, prevalence: float) -> dict[str, Floats]:
     """State of ``J`` fits: fit ``j`` leaves out fold ``folds[j]`` (-1: none); all start at the prevalence."""

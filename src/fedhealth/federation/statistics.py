@@ -9,7 +9,9 @@ from fedhealth.model.design import Design, rescale
 from fedhealth.study import Study
 
 BINS = 200
-REACH = 5.0  # standard deviations that the counting grid reaches to either side of the mean
+# Standard deviations that the counting grid reaches below and above the mean: irrational and unequal, so that no bin's
+# edge falls on a value and the order in which nodes are summed moves none to another bin.
+REACH = (1.6 * np.pi, np.sqrt(24.0))
 
 
 def contribute_inventory(study: Study, state: State, shard: Shard) -> Contribution:
@@ -59,13 +61,7 @@ def grid(study: Study, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
     """
     low = np.array([rescale(f, np.array([f.low]))[0] for f in study.features])
     high = np.array([rescale(f, np.array([f.high]))[0] for f in study.features])
-    return np.maximum(low, _short(mean - REACH * sd)), np.minimum(high, _short(mean + REACH * sd))
-
-
-def _short(values: Floats) -> Floats:
-    """Rounded to four digits, so that the order in which nodes were summed moves no value to another bin."""
-    digits = 3 - np.floor(np.log10(np.maximum(np.abs(values), 1e-9)))
-    return np.asarray(np.round(values * 10.0**digits) / 10.0**digits)
+    return np.maximum(low, mean - REACH[0] * sd), np.minimum(high, mean + REACH[1] * sd)
 
 
 def contribute_counts(study: Study, state: State, shard: Shard) -> Contribution:

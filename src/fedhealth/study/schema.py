@@ -11,7 +11,6 @@ from typing import Literal, get_args
 Modality = Literal["wearable", "clinic", "environment"]
 Kind = Literal["number", "flag", "category"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
