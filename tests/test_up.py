@@ -106,5 +106,5 @@ def test_public_health_sees_cities_an_alert_and_the_run_just_made(up, browser):
         assert page.get_by_role("button", name=re.compile("Acknowledge")).count() >= 1
         for node in report["nodes"]:
             assert node["name"] in text or node["title"] in text
-        assert f"{report['global']['auroc']:.2f}" in text
+        assert f"{report['global']['auroc']:.3f}" in text
         shoot(page, "up_admin", 1280, 7)
