@@ -15,6 +15,8 @@ from fedhealth.model.design import Design
 from fedhealth.model.risk_model import sigmoid
 from fedhealth.study import Study
 
+INDICATOR_PENALTY = 16.0
+
 
 def init(design: Design, folds: Floats, prevalence: float) -> dict[str, Floats]:
     """State of ``J`` fits: fit ``j`` leaves out fold ``folds[j]`` (-1: none); all start at the prevalence."""
@@ -72,11 +74,14 @@ def update(state: State, total: Contribution, penalty: Floats) -> tuple[dict[str
 def penalties(design: Design, rough: Floats, size: Floats) -> Floats:
     """Penalty matrices, shape ``(J, p, p)``, for ``J`` strengths of roughness and size.
 
-    A node's own intercept has a unit penalty (a prior standard deviation of 1 on the logit) in every fit, and every
+    In every fit a node's own intercept has a prior standard deviation of 1 on the logit, an indicator one of 0.25 (that
+    a feature is missing says little by itself; without this, patterns nobody has are all doubt), and every
     column a trace that keeps the Hessian invertible where categories or nodes are redundant.
     """
     roughness, sizes = design.penalty
     fixed = 1e-6 * np.eye(design.width)
     fixed[0, 0] = 0.0
+    indicators = list(design.indicators.values())
+    fixed[indicators, indicators] += INDICATOR_PENALTY
     fixed[design.intercepts, design.intercepts] += np.eye(design.intercepts.stop - design.intercepts.start)
     return np.asarray(rough[:, None, None] * roughness + size[:, None, None] * sizes + fixed)

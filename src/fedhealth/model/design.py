@@ -111,7 +111,7 @@ class Design:
     def penalty(self) -> tuple[Floats, Floats]:
         """The two penalty matrices, shape ``(p, p)``: roughness (how slopes change) and size (how large they are).
 
-        Neither touches the intercept or the nodes' own intercepts.
+        Neither touches the intercepts or the indicators.
         """
         rough, size = np.zeros((self.width, self.width)), np.zeros((self.width, self.width))
         for definition, block in zip(self.study.features, self.blocks, strict=True):
@@ -120,8 +120,6 @@ class Design:
                 change = np.diff(np.eye(width), axis=0)
                 rough[block, block] = change.T @ change
             size[block, block] = np.eye(width) / (width if definition.kind == "number" else 1.0)
-        for column in self.indicators.values():
-            size[column, column] = 1.0
         return rough, size
 
 
