@@ -108,7 +108,7 @@ def test_penalties_by_hand():
     expected = np.zeros((9, 9))
     expected[1:3, 1:3] = [[1, -1], [-1, 1]]
     np.testing.assert_array_equal(rough, expected)
-    np.testing.assert_array_equal(np.diag(size), [0, 0.5, 0.5, 1, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(np.diag(size), [0, 0.5, 0.5, 1, 1, 1, 1, 1, 0])
     assert np.count_nonzero(size - np.diag(np.diag(size))) == 0
 
 
