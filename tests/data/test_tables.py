@@ -172,7 +172,7 @@ def test_a_broken_parquet_file_is_refused(tmp_path, content):
 def test_a_missing_file_gives_the_command_that_makes_it(tmp_path):
     with pytest.raises(DataError) as caught:
         read_shard(STUDY, STUDY.nodes[0], tmp_path, 0)
-    assert str(caught.value) == f"{tmp_path / 'north' / 'rows.csv'}: no such file; make it with: make data"
+    assert str(caught.value) == f"{tmp_path / 'north' / 'rows.csv'}: no such file; to get it: make data"
 
 
 @pytest.mark.parametrize("column", ["spo2", "cp", "ill"])

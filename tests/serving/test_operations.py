@@ -108,7 +108,10 @@ def test_an_alert_is_acknowledged_over_http(api: TestClient):
 
 def test_runs_are_read_from_their_folder(api: TestClient, tmp_path: Path):
     report = {"study": "s", "seed": 0, "model": "additive", "nodes": [{"name": "n"}], "global": {"auroc": 0.7}}
-    for name, content in [("old", {**report, "rounds": [{"round": 0}, {"round": 5}]}), ("broken", {})]:
+    for name, content in [
+        ("old", {**report, "runtime": "flower", "rounds": [{"round": 0}, {"round": 5}]}),
+        ("broken", {}),
+    ]:
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "report.json").write_text(json.dumps(content))
     (run,) = api.get("/runs", headers=KEY).json()["runs"]

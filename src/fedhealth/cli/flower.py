@@ -160,7 +160,7 @@ def _check_data(study: "Study", node: str, data: Path) -> None:
         raise StudyError(str(error.args[0])) from None
     path = data / holder.file
     if holder.file and not path.is_file():
-        how = f"; make it with: {study.source.hint}" if study.source.hint else ""
+        how = f"; to get it: {study.source.hint}" if study.source.hint else ""
         raise DataError(f"{path}: no such file{how}")
 
 

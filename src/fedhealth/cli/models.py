@@ -19,6 +19,7 @@ def list_models(models: Models = Path("models"), runs: Runs = Path("runs")) -> N
     from rich.console import Console
     from rich.table import Table
 
+    from fedhealth.cli.progress import figure
     from fedhealth.registry import versions
 
     table = Table("version", "standing", "outcome", "model", "AUROC", "slope", "data", box=None)
@@ -26,7 +27,7 @@ def list_models(models: Models = Path("models"), runs: Runs = Path("runs")) -> N
     for known in versions(models, runs):
         facts = known.bundle.facts
         metrics, kind = facts["metrics"], "synthetic" if facts["synthetic"] else "real"
-        figures = [f"{metrics[name]:.4f}" for name in ("auroc", "calibration_slope")]
+        figures = [figure(metrics[name]) for name in ("auroc", "calibration_slope")]
         names = [known.bundle.study.outcome.name, facts["model"]]
         table.add_row(known.bundle.version, known.standing, *names, *figures, kind)
     Console().print(table if table.rows else "No models yet; train one with: fedhealth train")

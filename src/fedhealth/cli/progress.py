@@ -74,7 +74,8 @@ def _what_is_there(study: Study, dataset: Dataset | None) -> str:
     if dataset is None:
         return f"{len(study.nodes)} nodes, their rows stay with them"
     rows = sum(len(shard) for shard in dataset.shards)
-    return f"{len(dataset.shards)} nodes, {rows:,} {'synthetic rows' if dataset.synthetic else 'rows'}"
+    nodes = "1 node" if len(dataset.shards) == 1 else f"{len(dataset.shards)} nodes"
+    return f"{nodes}, {rows:,} {'synthetic rows' if dataset.synthetic else 'rows'}"
 
 
 def show_results(report: Mapping[str, Any]) -> None:
@@ -86,14 +87,14 @@ def show_results(report: Mapping[str, Any]) -> None:
         figures = [
             f"{node['rows']:,}",
             str(len(node["features"])),
-            _figure(alone["auroc"]),
-            _figure(together["auroc"]),
+            figure(alone["auroc"]),
+            figure(together["auroc"]),
         ]
-        table.add_row(node["name"], *figures, _figure(together["calibration_slope"]), _figure(together["ece"]))
+        table.add_row(node["name"], *figures, figure(together["calibration_slope"]), figure(together["ece"]))
     console.print(table)
     lines = Table("", "AUROC", "Brier", "accuracy", box=None)
-    for name, metrics in _comparisons(report):
-        lines.add_row(name, *(_figure(metrics.get(figure)) for figure in ("auroc", "brier", "accuracy")))
+    for title, metrics in _comparisons(report):
+        lines.add_row(title, *(figure(metrics.get(name)) for name in ("auroc", "brier", "accuracy")))
     console.print(lines)
     for node in (n["name"] for n in report["nodes"] if n["better_alone"]):
         console.print(f"[yellow]{node} would do better with its local model.[/]")
@@ -105,7 +106,7 @@ def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
     if report["pooled_rows"]:
         yield "pooled_rows: same rows in one place", report["pooled_rows"]
     if report["full_rows"]:
-        name, alone = max(report["full_rows"]["nodes"].items(), key=lambda node: node[1]["auroc"])
+        name, alone = max(report["full_rows"]["nodes"].items(), key=lambda node: node[1]["auroc"] or 0.0)
         yield "global model, rows with every feature", report["full_rows"]["global"]
         yield f"  best node alone ({name})", alone
         yield "fully_observed: trained on every feature", report["fully_observed"]
@@ -113,5 +114,6 @@ def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
         yield "best reachable with every feature", report["best"]["subsets"]["all"]
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A metric with four decimals, a dash where it is undefined."""
     return "–" if value is None else f"{value:.4f}"

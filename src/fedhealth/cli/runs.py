@@ -55,8 +55,10 @@ def write_network_run(study: Study, run: NetworkRun, runs: Path, models: Path) -
     folder = runs / f"{study.name}-mlp-{digest[:12]}"
     for place in (folder, models):
         save_network(run.fit.model, place)
-    (folder / "report.json").write_text(json.dumps(run.report, indent=1) + "\n", encoding="utf-8")
-    return run.report, folder
+    report = {**run.report, "bundle": None}
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _mirror(report, folder, runs)
+    return report, folder
 
 
 def _rounded(value: Any) -> Any:

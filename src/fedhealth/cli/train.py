@@ -34,8 +34,12 @@ def train(
         Model, typer.Option(help="additive: a curve per feature; logistic: straight lines; mlp: a neural network.")
     ] = Model.additive,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split into training and held-out rows.")] = 0,
-    report: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
-    runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.")] = Path("runs"),
+    report: Annotated[
+        Path | None, typer.Option(help="Also write the report as JSON to this file.", dir_okay=False)
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.", file_okay=False)] = Path(
+        "runs"
+    ),
     models: Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")] = Path("models"),
 ) -> None:
     """Train one model over all nodes of a study, beside each node's local baseline, and write a bundle.
@@ -91,11 +95,15 @@ def train_and_write(
     from fedhealth.runtime.network import run_network
 
     told = (progress.round, progress.stage)
+    runtime = "in-process" if dataset else "flower"
     if model is Model.mlp:
         _require_torch()
-        trained = run_network(study, exchange, dataset, seed, synthetic, *told)
-        return None, *write_network_run(study, trained, runs, models)
-    return write_run(study, run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told), runs)
+        network = run_network(study, exchange, dataset, seed, synthetic, *told)
+        network.report["runtime"] = runtime
+        return None, *write_network_run(study, network, runs, models)
+    run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told)
+    run.report["runtime"] = runtime
+    return write_run(study, run, runs)
 
 
 def _require_torch() -> None:

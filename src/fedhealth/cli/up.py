@@ -1,5 +1,7 @@
 """``fedhealth up``: from nothing to a served model with both dashboards."""
 
+import socket
+from collections.abc import Mapping
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,9 +38,16 @@ def up(
         Runtime, typer.Option(help="local: nodes in this process; flower: a Flower server and one process a node.")
     ] = Runtime.local,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8000,
-    citizen_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the citizens' page.")] = 8501,
-    admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the public-health page.")] = 8502,
+    port: Annotated[int, typer.Option(min=1, max=65535, envvar="FEDHEALTH_PORT", help="Port of the API.")] = 8000,
+    citizen_port: Annotated[
+        int, typer.Option(min=1, max=65535, envvar="FEDHEALTH_CITIZEN_PORT", help="Port of the citizens' page.")
+    ] = 8501,
+    admin_port: Annotated[
+        int, typer.Option(min=1, max=65535, envvar="FEDHEALTH_ADMIN_PORT", help="Port of the public-health page.")
+    ] = 8502,
+    flower_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the Flower server, while it trains.")
+    ] = 9092,
 ) -> None:
     """Generate data if there is none, train if need be, publish, and serve; Ctrl-C stops it all.
 
@@ -48,34 +57,51 @@ def up(
     from fedhealth.keys import key_file, load_key
     from fedhealth.study import load_study
 
+    ports = {"--port": port, "--citizen-port": citizen_port, "--admin-port": admin_port}
+    if runtime is Runtime.flower:
+        ports["--flower-port"] = flower_port
+    _refuse_taken(host, ports)
     with plain_errors():
         study = load_study("health-risk")
         if any((data / node.file).is_file() for node in study.nodes):
             typer.echo(f"Data: using the tables in {data}")
         else:
             generate(data)
-        _train_and_publish(data, models, runs, runtime)
+        _train_and_publish(data, models, runs, runtime, flower_port)
         load_key(create=True)
     services = _services(models, runs, host, port, citizen_port, admin_port)
     _say_where(services, port, citizen_port, admin_port, key_file())
     run_until_stopped(services)
 
 
-def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime) -> None:
+def _refuse_taken(host: str, ports: Mapping[str, int]) -> None:
+    """Say before any work which port cannot be had, and how to choose another."""
+    for option, port in ports.items():
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:
+            reason = f"cannot listen on {host}, port {port} ({error.strerror}); choose another with {option}"
+            typer.secho(f"Error: {reason}", fg="red", err=True)
+            raise typer.Exit(1) from None
+
+
+def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime, flower_port: int) -> None:
     from fedhealth.cli.progress import show_results
     from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
-    from fedhealth.registry import publish
+    from fedhealth.registry import champion, publish
 
     inputs = fingerprint(data, "health-risk", None, f"additive on {runtime}", 0)
     folder = finished_run(runs, inputs)
     if folder:
         typer.echo(f"Training: data and settings unchanged, using {folder}")
     else:
-        _, report, folder = _train(data, runs, runtime)
+        _, report, folder = _train(data, runs, runtime, flower_port)
         show_results(report)
         _write_network(data, models, runs)
         remember_inputs(folder, inputs)
-    typer.echo(f"Published: bundle {publish(folder, models).version} in {models}")
+        publish(folder, models, reason="newly trained")
+    served = champion(models) or publish(folder, models, reason="nothing was published")
+    typer.echo(f"Published: bundle {served.version} in {models}")
 
 
 def _write_network(data: Path, models: Path, runs: Path) -> None:
@@ -119,9 +145,9 @@ def _say_where(services: list[Service], port: int, citizen_port: int, admin_port
     typer.echo(f"  curl -s http://127.0.0.1:{port}/predict -H 'Content-Type: application/json' -d '{EXAMPLE}'\n")
 
 
-def _train(data: Path, runs: Path, runtime: Runtime) -> "tuple[Bundle | None, dict[str, Any], Path]":
+def _train(data: Path, runs: Path, runtime: Runtime, port: int) -> "tuple[Bundle | None, dict[str, Any], Path]":
     if runtime is Runtime.flower:
         from fedhealth.cli.flower import train_with_flower
 
-        return train_with_flower("health-risk", data, Model.additive, 0, runs)
+        return train_with_flower("health-risk", data, Model.additive, 0, runs, port)
     return run_training("health-risk", data, None, Model.additive, 0, runs)

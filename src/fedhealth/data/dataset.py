@@ -46,8 +46,9 @@ def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
         return Dataset(shards)
     try:
         facts = json.loads(world.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{world}: not valid JSON: {error}; generate the data again") from None
+        facts = {name: facts[name] for name in ("rows", "seed", "best")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{world}: not what the generator writes ({error}); generate the data again") from None
     full = _full_rows(study, shards, facts, seed)
     return Dataset(shards, full, facts["best"] if full else None, synthetic=True)
 

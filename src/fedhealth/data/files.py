@@ -46,7 +46,7 @@ def read_table(path: Path, source: Source) -> Table:
         DataError: no such file (with the command that makes it, where the study names one), no rows, or a broken line.
     """
     if not path.is_file():
-        hint = f"; make it with: {source.hint}" if source.hint else ""
+        hint = f"; to get it: {source.hint}" if source.hint else ""
         raise DataError(f"{path}: no such file{hint}")
     table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, source)
     if not table.frame.height:

@@ -18,7 +18,7 @@ import numpy as np
 from fedhealth.data.shard import HELD_OUT, Shard, generator
 from fedhealth.federation import calibration
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays, total
-from fedhealth.federation.training import CONVERGED, MAX_ROUNDS, Exchange, describe
+from fedhealth.federation.training import CONVERGED, MAX_ROUNDS, Exchange, describe, mean_loss
 from fedhealth.model.network import FIRST, HIDDEN, LAYERS, WEIGHTS, NetworkModel, forward
 from fedhealth.study import Study
 
@@ -67,8 +67,8 @@ def fit_network(
         keys = arrays(seed=seed, round=number, rate=RATE * DECAY**number if number < rounds else 0.0, fold=FOLDS)
         replies = exchange("average", {**states, **keys})
         summed = total(replies.values())
-        losses = {name: float(reply["loss"][0] / reply["rows"][0]) for name, reply in replies.items()}
-        loss = float(summed["loss"][0] / summed["rows"][0])
+        losses = {name: mean_loss(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
+        loss = mean_loss(summed["loss"][0], summed["rows"][0])
         on_round(NetworkRound(number, loss, losses, _model(study, states, 0)))
         if summed["left_out"][1] < least:
             best, least, kept = number, float(summed["left_out"][1]), states

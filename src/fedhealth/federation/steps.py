@@ -29,7 +29,10 @@ def contribute_local_baseline(study: Study, state: State, shard: Shard) -> Contr
 
 def contribute_local_network(study: Study, state: State, shard: Shard) -> Contribution:
     """As :func:`contribute_local_baseline`, with a network; ``state['seed']`` keys its training."""
-    alone = averaging.fit_network(study, exchange_within([shard], study), int(state["seed"]))
+    try:
+        alone = averaging.fit_network(study, exchange_within([shard], study), int(state["seed"]))
+    except OneLabel:
+        return evaluation.score_histogram(np.zeros(0), np.zeros(0), study.outcome.threshold)
     hidden = arrays(withhold=[0.0] * len(study.features))
     return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
 

@@ -179,11 +179,12 @@ class _Fits:
     ) -> Round:
         blank = np.zeros((self.design.width, self.design.width))
         untuned = RiskModel(self.design, coefficients, np.array([0.0, 1.0]), blank, np.zeros(len(self.study.features)))
-        losses = {name: _mean(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
-        return Round(number, _mean(summed["loss"][0], summed["rows"][0]), losses, untuned)
+        losses = {name: mean_loss(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
+        return Round(number, mean_loss(summed["loss"][0], summed["rows"][0]), losses, untuned)
 
 
-def _mean(total_loss: float, rows: float) -> float:
+def mean_loss(total_loss: float, rows: float) -> float:
+    """Loss per row; NaN without rows."""
     return float(total_loss / rows) if rows else float("nan")
 
 

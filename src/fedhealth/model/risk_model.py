@@ -58,7 +58,7 @@ class RiskModel:
     def contributions(self, x: Floats, observed: NDArray[np.bool_]) -> Floats:
         """What each feature adds to the log-odds beside an average person, shape ``(n, d)``; 0 where missing.
 
-        ``baseline + contributions.sum(axis=1)`` is the logit, exactly, apart from missing-value indicators.
+        With the intercept and the indicators of missing features they add up to the logit.
         """
         weighted = self.design.matrix(x, observed) * self.coefficients * self.calibration[1]
         return np.column_stack([weighted[:, block].sum(axis=1) for block in self.design.blocks])

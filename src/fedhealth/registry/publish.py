@@ -83,9 +83,22 @@ def champion(models: Path) -> Bundle | None:
 
 
 def history(models: Path) -> list[dict[str, Any]]:
-    """All changes of the champion, oldest first."""
+    """All changes of the champion, oldest first.
+
+    Raises:
+        BundleError: a line is broken; names it.
+    """
     path = models / HISTORY
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [_entry(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _entry(line: str, place: str) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise BundleError(f"{place}: not valid JSON; repair or remove that line") from None
+    return entry
 
 
 def versions(models: Path, runs: Path) -> list[Version]:

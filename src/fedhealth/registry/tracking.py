@@ -25,7 +25,7 @@ def track(report: Mapping[str, Any], folder: Path, runs: Path) -> str:
     run = client.create_run(experiment, run_name=folder.name)
     for name in ("study", "outcome", "model", "seed", "policy", "synthetic"):
         client.log_param(run.info.run_id, name, report[name])
-    if "bundle" in report:
+    if report["bundle"]:
         client.set_tag(run.info.run_id, "bundle", report["bundle"]["hash"])
     metrics = [mlflow.entities.Metric(name, value, 0, step) for name, value, step in _metrics(report)]
     client.log_batch(run.info.run_id, metrics=metrics)

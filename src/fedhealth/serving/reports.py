@@ -46,7 +46,7 @@ def _summary(name: str, time: float, content: dict[str, Any]) -> dict[str, Any]:
         "study": content["study"],
         "seed": content["seed"],
         "model": content["model"],
-        "runtime": content.get("runtime", "in-process"),
+        "runtime": content["runtime"],
         "finished": datetime.fromtimestamp(int(time), UTC),
         "nodes": [node["name"] for node in content["nodes"]],
         "rounds": max((one["round"] for one in content["rounds"]), default=0),

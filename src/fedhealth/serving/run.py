@@ -60,7 +60,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _refusal(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken; stop what uses it, or choose another: FEDHEALTH_PORT={port + 1}"
+        return (
+            f"port {port} on {host} is taken; stop what uses it, or choose another: --port or FEDHEALTH_PORT={port + 1}"
+        )
     if error.errno == errno.EACCES:
         return f"port {port} on {host} may not be used by this account; choose one from 1024 up: FEDHEALTH_PORT=8000"
     reason = str(error.strerror).split(" (")[0]

@@ -1,6 +1,7 @@
 """Read a study from TOML, strictly: an unknown key, unit or range names the file, the key and what was expected."""
 
 import dataclasses
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from fedhealth.study.schema import Feature, Node, Outcome, Source, Study
 from fedhealth.study.units import is_ucum
 
 T = TypeVar("T")
+NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 BUILTIN = resources.files("fedhealth.study") / "builtin"
 
 
@@ -167,8 +169,11 @@ def _outcome(raw: Mapping[str, Any], where: str) -> Outcome:
 
 
 def _check_names(study: Study, origin: str) -> None:
+    _check_name(study.name, f"{origin}: key 'name'")
     for kind, entries in (("feature", study.features), ("node", study.nodes), ("outcome", study.outcomes)):
         names = [entry.name for entry in entries]
+        for name in names:
+            _check_name(name, f"{origin}: {kind} {name!r}: key 'name'")
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice:
             raise StudyError(f"{origin}: {kind} {twice!r} is defined twice")
@@ -183,11 +188,18 @@ def _check_names(study: Study, origin: str) -> None:
             raise StudyError(f"{origin}: outcome {outcome.name!r}: key 'leaks': leaves node {blind!r} without features")
 
 
+def _check_name(name: str, where: str) -> None:
+    if not NAME.fullmatch(name):
+        raise StudyError(f"{where}: got {name!r}; expected letters, digits, '_', '-' or '.', a letter or digit first")
+
+
 def _check_node(study: Study, node: Node, where: str) -> None:
     stray = next((f for f in node.features if f not in study.names), None)
     if stray or not node.features:
         raise StudyError(f"{where}: key 'features': got {stray!r}; expected study features")
     if study.source.kind == "tables" and not node.file:
         raise StudyError(f"{where}: key 'file' is missing; expected the node's table below the data folder")
+    if Path(node.file).is_absolute() or ".." in Path(node.file).parts:
+        raise StudyError(f"{where}: key 'file': got {node.file!r}; expected a path below the data folder")
     if any(row < 0 for row in node.held_out):
         raise StudyError(f"{where}: key 'held_out': got {min(node.held_out)}; expected row numbers from 0")

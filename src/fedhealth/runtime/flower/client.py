@@ -5,6 +5,7 @@ name or a TOML file), ``outcome`` (empty: the study's first), ``data`` (the fold
 audit log goes).
 """
 
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,9 +63,19 @@ def answer(message: Message, context: Context) -> Message:
     """The node's contribution to one step, or the reason why it gives none."""
     try:
         content = respond(unpack_question(message), NodeConfig.read(context))
-    except (FlowerError, PolicyRefusal, DataError, StudyError, ImportError, KeyError, ValueError) as error:
-        return Message(Error(REFUSED, str(error)), reply_to=message)
+    except (FlowerError, StudyError, PolicyRefusal, DataError, ImportError, KeyError, ValueError) as error:
+        return Message(Error(REFUSED, _reason(error)), reply_to=message)
     return Message(content, reply_to=message)
+
+
+def _reason(error: Exception) -> str:
+    """What the server is told. Texts that may hold a cell or a count of this node stay here, on its own terminal."""
+    if isinstance(error, FlowerError | StudyError | ImportError):
+        return str(error)
+    print(f"refused: {error}", file=sys.stderr, flush=True)
+    if isinstance(error, PolicyRefusal):
+        return "its policy does not let this answer out; see the node's own terminal"
+    return "its data cannot be used; see the node's own terminal"
 
 
 def respond(question: Question, config: NodeConfig) -> RecordDict:
