@@ -74,5 +74,5 @@ class RiskModel:
         logit = self.calibration[0] + self.calibration[1] * (columns @ self.coefficients)
         fitted = np.einsum("np,pq,nq->n", columns, self.covariance, columns)
         missing = (~observed) @ self.spread
-        half = INTERVAL_Z * np.sqrt(self.calibration[1] ** 2 * (fitted + missing))
+        half = INTERVAL_Z * np.sqrt(self.calibration[1] ** 2 * np.maximum(fitted + missing, 0.0))
         return sigmoid(np.column_stack([logit - half, logit + half]))
