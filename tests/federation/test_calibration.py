@@ -7,7 +7,7 @@ from tests.federation.worlds import STUDY, draw_rows, make_shard, split
 
 from fedhealth.federation import STEPS, exchange_within, fit, metrics, score_histogram
 from fedhealth.federation.contribution import arrays
-from fedhealth.federation.training import _calibrate, describe
+from fedhealth.federation.training import calibrate, describe
 
 ROWS = draw_rows(900, seed=6)
 SHARDS = split(ROWS, np.arange(len(ROWS)) % 4)
@@ -34,7 +34,9 @@ def test_the_line_is_that_of_a_direct_fit():
     direct = minimize(loss, [0.0, 1.0], jac=True, options={"gtol": 1e-10}).x
     assert 0.2 < direct[1] < 2
     np.testing.assert_allclose(
-        _calibrate(STUDY, exchange_within(SHARDS, STUDY), DESIGN, coefficients), direct, atol=1e-5
+        calibrate(exchange_within(SHARDS, STUDY), "calibrate", {**DESIGN.arrays(), "coefficients": coefficients}),
+        direct,
+        atol=1e-5,
     )
 
 
@@ -53,7 +55,7 @@ def test_a_row_is_scored_by_the_fit_that_left_its_fold_out():
 def test_the_slope_stays_sensible(scale, limit):
     fitted = fit(STUDY, exchange_within(SHARDS, STUDY), 1).model.coefficients
     coefficients = np.tile(fitted * scale, (3, 1))
-    line = _calibrate(STUDY, exchange_within(SHARDS, STUDY), DESIGN, coefficients)
+    line = calibrate(exchange_within(SHARDS, STUDY), "calibrate", {**DESIGN.arrays(), "coefficients": coefficients})
     assert np.isfinite(line).all()
     assert line[1] == limit
 

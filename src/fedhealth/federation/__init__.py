@@ -1,6 +1,6 @@
 """Learning from sums: contributions, statistics, Newton's method, calibration and evaluation. Pure, without I/O."""
 
-from fedhealth.federation.averaging import NetworkFit, NetworkRound, fit_network
+from fedhealth.federation.averaging import NetworkFit, fit_network
 from fedhealth.federation.contribution import Contribution, State, total
 from fedhealth.federation.evaluation import Metrics, metrics, score_histogram
 from fedhealth.federation.steps import STEPS, exchange_within
@@ -14,7 +14,6 @@ __all__ = [
     "Fit",
     "Metrics",
     "NetworkFit",
-    "NetworkRound",
     "Round",
     "State",
     "exchange_within",

@@ -18,23 +18,13 @@ import numpy as np
 from fedhealth.data.shard import HELD_OUT, Shard, generator
 from fedhealth.federation import calibration
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays, total
-from fedhealth.federation.training import CONVERGED, MAX_ROUNDS, Exchange, describe, mean_loss
+from fedhealth.federation.training import Exchange, Round, calibrate, describe, mean_loss
 from fedhealth.model.network import FIRST, HIDDEN, LAYERS, WEIGHTS, NetworkModel, forward
 from fedhealth.study import Study
 
 FOLDS = (float(HELD_OUT), 0.0)  # what each of the two networks leaves out
 ROUNDS = 15
 RATE, DECAY = 3e-3, 0.85
-
-
-@dataclass(frozen=True)
-class NetworkRound:
-    """One round: mean training losses before the nodes trained, and the model they were sent."""
-
-    number: int
-    train_loss: float
-    node_loss: Mapping[str, float]
-    model: NetworkModel
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ def fit_network(
     exchange: Exchange,
     seed: int,
     rounds: int = ROUNDS,
-    on_round: Callable[[NetworkRound], None] = lambda _: None,
+    on_round: Callable[[Round], None] = lambda _: None,
 ) -> NetworkFit:
     """Train the network over the nodes behind ``exchange``; keep the round with the least loss on the left-out fold.
 
@@ -69,11 +59,11 @@ def fit_network(
         summed = total(replies.values())
         losses = {name: mean_loss(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
         loss = mean_loss(summed["loss"][0], summed["rows"][0])
-        on_round(NetworkRound(number, loss, losses, _model(study, states, 0)))
+        on_round(Round(number, loss, losses, _model(study, states, 0)))
         if summed["left_out"][1] < least:
             best, least, kept = number, float(summed["left_out"][1]), states
         states = update(states, summed)
-    line = _calibrate(exchange, _model(study, kept, 1))
+    line = calibrate(exchange, "calibrate_network", _model(study, kept, 1).arrays())
     chosen = _model(study, kept, 0)
     calibrated = NetworkModel(study, chosen.mean, chosen.sd, chosen.weights, line)
     return NetworkFit(calibrated, best, description.reference)
@@ -145,17 +135,6 @@ def contribute_calibration(study: Study, state: State, shard: Shard) -> Contribu
     model = NetworkModel.from_arrays(study, state)
     logit = forward(model.weights, model.inputs(rows.x, rows.observed))
     return calibration.sums(logit, rows.y, state["calibration"])
-
-
-def _calibrate(exchange: Exchange, model: NetworkModel) -> Floats:
-    line = np.array([0.0, 1.0])
-    for _ in range(MAX_ROUNDS):
-        summed = total(exchange("calibrate_network", {**model.arrays(), "calibration": line}).values())
-        after = calibration.update(line, summed)
-        change, line = float(np.abs(after - line).max()), after
-        if change < CONVERGED:
-            break
-    return line
 
 
 def _model(study: Study, state: State, j: int) -> NetworkModel:

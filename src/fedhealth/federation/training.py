@@ -13,6 +13,7 @@ from fedhealth.data.shard import HELD_OUT
 from fedhealth.federation import calibration, newton, statistics
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays, total
 from fedhealth.model.design import Design
+from fedhealth.model.network import NetworkModel
 from fedhealth.model.risk_model import RiskModel
 from fedhealth.study import Study
 
@@ -33,12 +34,12 @@ class OneLabel(ValueError):
 
 @dataclass(frozen=True)
 class Round:
-    """One Newton round of the final fit: the mean training loss per node and the model after it."""
+    """One round: mean training losses of the model that the nodes were sent, and that model."""
 
     number: int
     train_loss: float
     node_loss: Mapping[str, float]
-    model: RiskModel
+    model: RiskModel | NetworkModel
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def fit(
     crossed, left_out = fits.across_folds(grid)
     best = int(np.argmin(left_out))
     coefficients, hessian, rounds = fits.final(grid[best], on_round)
-    line = _calibrate(study, exchange, design, crossed[best])
+    line = calibrate(exchange, "calibrate", {**design.arrays(), **arrays(coefficients=crossed[best])})
     spread = _spread(description.covariance, design, coefficients)
     trained = RiskModel(design, coefficients, line, np.asarray(np.linalg.inv(hessian), dtype=np.float64), spread)
     return Fit(trained, rounds, (float(grid[best, 0]), float(grid[best, 1])), description.reference)
@@ -188,11 +189,11 @@ def mean_loss(total_loss: float, rows: float) -> float:
     return float(total_loss / rows) if rows else float("nan")
 
 
-def _calibrate(study: Study, exchange: Exchange, design: Design, coefficients: Floats) -> Floats:
+def calibrate(exchange: Exchange, step: str, state: State) -> Floats:
+    """Intercept and slope on the logit, shape ``(2,)``, by Newton rounds of ``step`` for the model in ``state``."""
     line = np.array([0.0, 1.0])
     for _ in range(MAX_ROUNDS):
-        state = {**design.arrays(), **arrays(coefficients=coefficients, calibration=line)}
-        after = calibration.update(line, total(exchange("calibrate", state).values()))
+        after = calibration.update(line, total(exchange(step, {**state, "calibration": line}).values()))
         change, line = float(np.abs(after - line).max()), after
         if change < CONVERGED:
             break

@@ -13,7 +13,7 @@ from fedhealth.federation import (
     Exchange,
     Metrics,
     NetworkFit,
-    NetworkRound,
+    Round,
     exchange_within,
     fit_network,
     metrics,
@@ -50,7 +50,7 @@ def run_network(
     """
     rounds: list[RoundReport] = []
 
-    def note(finished: NetworkRound) -> None:
+    def note(finished: Round) -> None:
         held_out = metrics(total(evaluate(study, exchange, finished.model).values()))
         rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
         on_round(rounds[-1])
