@@ -5,7 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
+from fedhealth.cli.train import AggregationName, StrategyName
 from fedhealth.data.synthetic import write_world
+from fedhealth.federation.aggregation import AGGREGATIONS
+from fedhealth.federation.strategies import STRATEGIES
 from fedhealth.registry import load_bundle
 
 METRICS = {
@@ -107,6 +110,7 @@ def test_the_run_is_mirrored_in_mlflow(trained):
         (("--study", "heart"), "no such study"),
         (("--data", "nowhere"), "python data/generate_synthetic_data.py"),
         (("--outcome", "gout"), "it has health_risk"),
+        (("--strategy", "scaffold", "--norm-bound", "1"), "--strategy, --norm-bound needs --model mlp"),
     ],
 )
 def test_what_cannot_be_trained_says_why_in_one_line(arguments, message, tmp_path):
@@ -116,9 +120,37 @@ def test_what_cannot_be_trained_says_why_in_one_line(arguments, message, tmp_pat
     assert "Traceback" not in result.output
 
 
+def test_a_networks_strategy_is_chosen_and_reported(tmp_path):
+    write_world(tmp_path, rows=1000, seed=1)
+    settings = ("--model", "mlp", "--strategy", "fedprox", "--aggregation", "trimmed-mean", "--norm-bound", "5")
+    folders = ("--data", tmp_path, "--runs", tmp_path / "runs", "--models", tmp_path / "models")
+    result = invoke("train", *settings, *folders, "--report", tmp_path / "report.json")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["strategy"] == {"name": "fedprox", "aggregation": "trimmed-mean", "norm_bound": 5.0}
+
+
+def test_every_strategy_and_aggregation_can_be_chosen():
+    assert {name.value for name in StrategyName} == set(STRATEGIES)
+    assert {name.value for name in AggregationName} == set(AGGREGATIONS)
+
+
 def test_too_few_rows_are_refused_by_the_nodes_policy(tmp_path):
     write_world(tmp_path, rows=60, seed=1)
     result = invoke("train", "--data", tmp_path, "--runs", tmp_path / "runs")
     assert result.exit_code == 1
     assert "node_1 refused" in result.output
     assert "at least 100" in result.output
+
+
+def test_interactions_are_named_in_the_report(world, tmp_path):
+    told = invoke("train", "--data", world, "--runs", tmp_path, "--report", tmp_path / "r.json", "--interactions")
+    assert told.exit_code == 0, told.output
+    pairs = json.loads((tmp_path / "r.json").read_text())["interactions"]
+    assert all(len(pair) == 2 for pair in pairs)
+
+
+def test_a_network_has_no_interactions_to_choose(world, tmp_path):
+    told = invoke("train", "--data", world, "--runs", tmp_path, "--model", "mlp", "--interactions")
+    assert told.exit_code == 1
+    assert "--interactions needs --model additive or logistic" in told.output

@@ -13,7 +13,8 @@ from tests.federation.worlds import STUDY, draw_rows, hide, split
 from fedhealth.federation import STEPS, exchange_within, fit, metrics, score_histogram, total
 from fedhealth.model import sigmoid
 
-UNDEFINED = {"auroc", "auroc_bound", "auprc", "calibration_slope", "calibration_intercept"}
+ENDS = {f"{name}{end}" for name in ("auroc", "calibration_slope", "calibration_intercept") for end in ("_low", "_high")}
+UNDEFINED = {"auroc", "auroc_bound", "auprc", "calibration_slope", "calibration_intercept", *ENDS}
 
 
 def measure(risk, y, threshold=0.3):
@@ -105,6 +106,10 @@ def test_by_hand():
     found = measure([0.9, 0.8, 0.4, 0.1], [1, 0, 1, 0], threshold=0.4)
     assert found.auroc == pytest.approx(0.75)
     assert found.auroc_bound == 0
+    assert 0 < found.auroc_low < 0.75 < found.auroc_high < 1
+    squares = np.array([0.01, 0.64, 0.36, 0.01])
+    half = 1.959964 * squares.std(ddof=1) / 2
+    assert (found.brier_low, found.brier_high) == pytest.approx((0.255 - half, 0.255 + half))
     assert found.auprc == pytest.approx((1 + 2 / 3) / 2)
     assert found.brier == pytest.approx((0.01 + 0.64 + 0.36 + 0.01) / 4)
     assert found.log_loss == pytest.approx(-np.log([0.9, 0.2, 0.4, 0.9]).mean())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.federation.worlds import OFFSET_STUDY, STUDY, draw_rows, hide, make_shard, split
 
-from fedhealth.federation import SEGMENTS, STEPS, exchange_within, fit, metrics, score_histogram
+from fedhealth.federation import SEGMENTS, STEPS, difference, exchange_within, fit, metrics, score_histogram
 from fedhealth.federation.contribution import arrays
 
 ROWS = draw_rows(800, seed=21, missing=[0.1, 0.2, 0.0, 0.1])
@@ -112,7 +112,7 @@ def test_a_feature_that_nobody_observes_keeps_no_weight():
     shards = [hide(s, [1]) for s in SHARDS]
     model = fit(STUDY, exchange_within(shards, STUDY)).model
     assert not model.coefficients[model.design.blocks[1]].any()
-    assert model.spread[1] == 0
+    assert not model.design.column_covariance[model.design.blocks[1]].any()
     test = draw_rows(50, seed=24)
     hidden = hide(test, [1])
     np.testing.assert_array_equal(model.risk(test.x, test.observed), model.risk(hidden.x, hidden.observed))
@@ -141,7 +141,8 @@ def test_rows_without_anything_observed_are_harmless():
 @pytest.mark.parametrize("model", SEGMENTS)
 def test_the_local_baseline_is_the_nodes_own_fit_on_its_own_held_out_rows(model):
     shard = SHARDS[2]
-    reply = STEPS["local_baseline"](STUDY, arrays(segments=SEGMENTS[model]), shard)
+    together = fit(STUDY, exchange_within(SHARDS, STUDY), SEGMENTS[model]).model.arrays()
+    reply = STEPS["local_baseline"](STUDY, {**together, **arrays(segments=SEGMENTS[model])}, shard)
     alone = fit(STUDY, exchange_within([shard], STUDY), SEGMENTS[model]).model
     rows = shard.held_out
     assert metrics(reply) == metrics(score_histogram(alone.risk(rows.x, rows.observed, rows.site), rows.y, 0.3))
@@ -149,8 +150,10 @@ def test_the_local_baseline_is_the_nodes_own_fit_on_its_own_held_out_rows(model)
 
 def test_a_node_with_one_label_has_no_local_baseline_but_stops_nobody():
     shard = dataclasses.replace(SHARDS[2], y=np.zeros(len(SHARDS[2])))
-    reply = STEPS["local_baseline"](STUDY, arrays(segments=8), shard)
+    together = fit(STUDY, exchange_within(SHARDS, STUDY)).model.arrays()
+    reply = STEPS["local_baseline"](STUDY, {**together, **arrays(segments=8)}, shard)
     assert metrics(reply).as_dict()["auroc"] is None
+    assert difference(reply, reply, reply).as_dict()["log_loss"] is None
 
 
 def test_no_contribution_holds_anything_of_a_rows_size():
@@ -166,7 +169,7 @@ def test_no_contribution_holds_anything_of_a_rows_size():
 
         model = fit(STUDY, exchange).model
         exchange("evaluate", {**model.arrays(), "withhold": np.zeros(4)})
-        exchange("local_baseline", arrays(segments=8))
+        exchange("local_baseline", {**model.arrays(), **arrays(segments=8)})
         exchange("inventory", {})
     assert shapes[200] == shapes[410]
 

@@ -14,7 +14,9 @@ DESIGN = Design(
     sd=np.array([10.0, 2.0, 1.0, 1.0]),
     knots=np.array([[-4.0, 0.5, 6.0], [np.log(0.01) / 2, np.log(100) / 2, NAN], [NAN] * 3, [NAN] * 3]),
     partial=np.array([0.0, 1.0, 0.0, 0.0]),
-    centre=np.array([0.0, 4.0, 1.0, 2.5, 0.25, 0.5, 0.3, 0.2, 0.0]),
+    pairs=np.zeros((0, 2)),
+    centre=np.array([0.0, 4.0, 1.0, 2.5, 0.25, 0.5, 0.3, 0.2]),
+    column_covariance=np.zeros((8, 8)),
 )
 ALL = np.ones((1, 4), dtype=bool)
 

@@ -14,7 +14,8 @@ from fedhealth.registry import BundleError, load_bundle, model_card, write_bundl
 
 ROWS = draw_rows(300, seed=1, missing=0.1)
 FIT = fit(OFFSET_STUDY, exchange_within(split(ROWS, np.arange(300) % 4), OFFSET_STUDY))
-METRICS = {"auroc": 0.8, "brier": 0.1, "calibration_slope": None, "ece": 0.02, "n": 60}
+ENDS = {"auroc_low": 0.7, "auroc_high": 0.9, "calibration_slope_low": None, "calibration_slope_high": None}
+METRICS = {"auroc": 0.8, "brier": 0.1, "calibration_slope": None, "ece": 0.02, "n": 60, **ENDS}
 FACTS = {
     "model": "additive",
     "seed": 3,
@@ -33,6 +34,7 @@ FACTS = {
             "better_alone": True,
         }
     ],
+    "subgroups": [{"name": "smoker = 1", "by": "smoker", "global": METRICS, "too_few": [], "better_alone": ["east"]}],
 }
 FILES = ("bundle.json", "model.safetensors", "MODEL_CARD.md")
 
@@ -99,7 +101,7 @@ def test_any_other_content_has_another_hash(tmp_path, bundle_folder):
         write(tmp_path / "a", facts={**FACTS, "seed": 4}).hash,
         write(tmp_path / "b", card="# Other\n").hash,
         write(tmp_path / "c", model=dataclasses.replace(FIT.model, calibration=np.array([0.0, 1.0]))).hash,
-        write(tmp_path / "d", model=dataclasses.replace(FIT.model, spread=FIT.model.spread + 1)).hash,
+        write(tmp_path / "d", model=dataclasses.replace(FIT.model, covariance=2 * FIT.model.covariance)).hash,
     }
     assert len(hashes) == 5
 
@@ -252,7 +254,7 @@ def test_loading_unpickles_nothing(bundle_folder, monkeypatch):
 
 def test_a_bundle_written_by_a_crash_half_way_is_refused(bundle_folder, tmp_path):
     other = tmp_path / "other"
-    write(other, model=dataclasses.replace(FIT.model, spread=FIT.model.spread + 1))
+    write(other, model=dataclasses.replace(FIT.model, covariance=2 * FIT.model.covariance))
     folder = copy_of(bundle_folder, tmp_path)
     (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
     with pytest.raises(BundleError, match=r"model\.safetensors: changed"):
@@ -272,6 +274,8 @@ def test_the_model_card_says_what_people_must_know():
         "| `pulse` | Pulse | wearable | 40 to 140 /min |",
         "| `pain` | Pain | clinic | one of none, some, much |",
         "People at `east` would be served better",
+        "People with smoker = 1 at `east` would be served better",
+        "| smoker = 1 | 60 | 0.800 (0.700 to 0.900) |",
         "0.800",
         "75 rows",
         "seed 3",
@@ -279,5 +283,7 @@ def test_the_model_card_says_what_people_must_know():
         assert needed in card
     assert "None" not in card
     assert "nan" not in card
+    small = {**FACTS["subgroups"][0], "global": None, "better_alone": []}
+    assert "| smoker = 1 | too few |" in model_card(OFFSET_STUDY, {**FACTS, "subgroups": [small]})
     real = model_card(OFFSET_STUDY, {**FACTS, "synthetic": False})
     assert "ynthetic" not in real

@@ -62,8 +62,9 @@ def test_nodes_are_told_with_what_they_observe(report):
         rows = shard.held_out
         local = metrics(score_histogram(alone.risk(rows.x, rows.observed, rows.site), rows.y, 0.3))
         assert nodes[shard.node]["local"] == local.as_dict()
-        gain = nodes[shard.node]["global"]["auroc"] - local.auroc
-        assert nodes[shard.node]["better_alone"] == (gain < -0.005)
+        more = nodes[shard.node]["difference"]
+        much = more["log_loss"] >= 0.01 * local.log_loss
+        assert nodes[shard.node]["better_alone"] == (more["auroc"] < -0.005 or (more["log_loss_low"] > 0 and much))
 
 
 def test_the_global_metrics_are_those_of_all_held_out_rows(tmp_path):

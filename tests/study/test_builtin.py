@@ -34,6 +34,18 @@ def test_health_risk_has_the_named_nodes():
     assert [n.name for n in study.nodes] == ["node_1", "node_2", "node_3"]
 
 
+@pytest.mark.parametrize(
+    ("study", "expected"),
+    [
+        ("health-risk", {"age": 5, "sex": 2, "smoker": 2, "chronic": 2, "city": 9}),
+        ("heart-disease", {"age": 4, "sex": 2}),
+        ("nhanes", {"age": 5, "male": 2}),
+    ],
+)
+def test_people_are_told_apart_by_age_sex_and_what_else_the_study_knows(study, expected):
+    assert {kind: len(names) for kind, names in load_study(study).groups} == expected
+
+
 def test_health_risk_predicts_an_event_within_a_week():
     outcome = load_study("health-risk").outcome
     assert (outcome.columns, outcome.window_days) == (("health_risk",), 7)

@@ -153,6 +153,49 @@ def test_what_cannot_work_is_refused_when_loading(tmp_path, old, new, expected):
     assert [part for part in expected if part not in message] == []
 
 
+def test_subgroups_are_bands_of_a_number_and_levels_of_the_rest(tmp_path):
+    tables = '\n[[subgroup]]\nfeature = "pulse"\nedges = [60, 90.5]\n\n[[subgroup]]\nfeature = "pain"\n'
+    study = load(tmp_path, 'cities = ["Here"]\n' + VALID + tables)
+    assert study.groups == (
+        ("pulse", ("pulse < 60", "60 ≤ pulse < 90.5", "pulse ≥ 90.5")),
+        ("pain", ("pain = none", "pain = some", "pain = much")),
+        ("city", ("city = Here",)),
+    )
+    assert study_from_dict(asdict(study), "bundle.json") == study
+    assert load(tmp_path).groups == ()
+
+
+def test_a_subgroup_by_what_an_outcome_leaks_goes_with_it(tmp_path):
+    text = (
+        VALID.replace("threshold = 0.5", 'threshold = 0.5\nleaks = ["smoker"]') + '[[subgroup]]\nfeature = "smoker"\n'
+    )
+    assert load(tmp_path, text).subgroups == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ('feature = "weight"', ["subgroup 'weight'", "key 'feature'", "study feature"]),
+        ('feature = "pulse"', ["subgroup 'pulse'", "key 'edges'", "[]", "between 25 and 220"]),
+        ('feature = "pulse"\nedges = [90, 60]', ["key 'edges'", "rising"]),
+        ('feature = "pulse"\nedges = [25, 60]', ["key 'edges'", "between 25 and 220"]),
+        ('feature = "smoker"\nedges = [0.5]', ["subgroup 'smoker'", "key 'edges'", "flag", "expected none"]),
+        ('feature = "smoker"\nbands = [1]', ["key 'bands'", "feature, edges"]),
+        ("edges = [60]", ["subgroup 1", "key 'feature' is missing"]),
+        ('feature = "pain"\n[[subgroup]]\nfeature = "pain"', ["subgroup 'pain' is defined twice"]),
+    ],
+)
+def test_a_subgroup_that_cannot_be_told_is_refused(tmp_path, table, expected):
+    with pytest.raises(StudyError) as caught:
+        load(tmp_path, f"{VALID}\n[[subgroup]]\n{table}\n")
+    assert [part for part in expected if part not in str(caught.value)] == []
+
+
+def test_subgroups_are_tables(tmp_path):
+    with pytest.raises(StudyError, match=r"key 'subgroup': expected at least one \[\[subgroup\]\] table"):
+        load(tmp_path, 'subgroup = "age"\n' + VALID)
+
+
 def test_a_source_is_not_needed_but_must_be_a_table(tmp_path):
     without = VALID.replace('[source]\nhint = "make data"\n', "")
     assert load(tmp_path, without).source.hint == ""

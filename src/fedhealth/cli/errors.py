@@ -10,6 +10,8 @@ import typer
 def plain_errors() -> Iterator[None]:
     """Print what a user can act on; let programming errors through."""
     from fedhealth.data.files import DataError
+    from fedhealth.federation.aggregation import TooFewAnswers
+    from fedhealth.federation.norms import NormExceeded
     from fedhealth.federation.training import OneLabel
     from fedhealth.privacy import PolicyRefusal
     from fedhealth.registry import BundleError
@@ -17,6 +19,6 @@ def plain_errors() -> Iterator[None]:
 
     try:
         yield
-    except (DataError, OneLabel, PolicyRefusal, BundleError, StudyError, OSError) as error:
+    except (DataError, OneLabel, TooFewAnswers, NormExceeded, PolicyRefusal, BundleError, StudyError, OSError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(1) from None

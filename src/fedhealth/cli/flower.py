@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from fedhealth.cli.train import Model, train_and_write
+from fedhealth.cli.train import (
+    AggregationOption,
+    Model,
+    NormBoundOption,
+    StrategyOption,
+    choose_strategy,
+    train_and_write,
+)
 
 if TYPE_CHECKING:
+    from fedhealth.federation.strategies import Strategy
     from fedhealth.registry import Bundle
     from fedhealth.study import Study
 
@@ -45,17 +53,21 @@ def server(
     runs: RunsOption = Path("runs"),
     models: ModelsOption = Path("models"),
     wait: WaitOption = 600.0,
+    strategy: StrategyOption = None,
+    aggregation: AggregationOption = None,
+    norm_bound: NormBoundOption = None,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
     from fedhealth.study import load_study
 
+    chosen = choose_strategy(model, strategy, aggregation, norm_bound)
     with _polite_end(), plain_errors():
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
         typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
-        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models)
+        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models, chosen)
         show_results(report)
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
 
@@ -111,7 +123,14 @@ def train_with_flower(
 
 
 def _train_as_server(
-    study: "Study", model: Model, seed: int, port: int, runs: Path, wait: float, models: Path
+    study: "Study",
+    model: Model,
+    seed: int,
+    port: int,
+    runs: Path,
+    wait: float,
+    models: Path,
+    strategy: "Strategy | None" = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import training_progress
     from fedhealth.runtime.flower.environment import private_environment
@@ -125,7 +144,7 @@ def _train_as_server(
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
                 settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
-                finished.append(train_and_write(*settings, progress, runs, models))
+                finished.append(train_and_write(*settings, progress, runs, models, strategy))
 
         app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
         run_server_app(app, port, Path(home))

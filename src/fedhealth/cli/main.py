@@ -9,6 +9,7 @@ from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
 from fedhealth.cli.models import models_app
 from fedhealth.cli.serve import serve
+from fedhealth.cli.simulate import simulate
 from fedhealth.cli.study import study_app
 from fedhealth.cli.train import train
 from fedhealth.cli.up import up
@@ -38,6 +39,7 @@ def main(
 
 app.command()(up)
 app.command()(train)
+app.command()(simulate)
 app.command()(serve)
 app.command()(feed)
 app.add_typer(data_app, name="data")

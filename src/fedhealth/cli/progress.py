@@ -1,6 +1,6 @@
 """What people see of a run: live progress on a terminal, one ``key=value`` line a round elsewhere; then tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -79,25 +79,44 @@ def _what_is_there(study: Study, dataset: Dataset | None) -> str:
 
 
 def show_results(report: Mapping[str, Any]) -> None:
-    """A table per node and the lines that the global model is compared with."""
+    """A table per node and per subgroup, what the global model is compared with, and whom it serves worse."""
     console = Console()
-    table = Table("node", "rows", "features", "local AUROC", "global AUROC", "slope", "ECE", box=None)
+    table = Table("node", "rows", "features", "local AUROC", "global AUROC (95 %)", "slope", "ECE", box=None)
     for node in report["nodes"]:
-        together, alone = node["global"], node["local"]
-        figures = [
-            f"{node['rows']:,}",
-            str(len(node["features"])),
-            figure(alone["auroc"]),
-            figure(together["auroc"]),
-        ]
-        table.add_row(node["name"], *figures, figure(together["calibration_slope"]), figure(together["ece"]))
+        together, counts = node["global"], (f"{node['rows']:,}", str(len(node["features"])))
+        slope, ece = figure(together["calibration_slope"]), figure(together["ece"])
+        table.add_row(node["name"], *counts, figure(node["local"]["auroc"]), _auroc(together), slope, ece)
     console.print(table)
+    if report["subgroups"]:
+        console.print(_subgroups(report["subgroups"]))
     lines = Table("", "AUROC", "Brier", "accuracy", box=None)
     for title, metrics in _comparisons(report):
         lines.add_row(title, *(figure(metrics.get(name)) for name in ("auroc", "brier", "accuracy")))
     console.print(lines)
-    for node in (n["name"] for n in report["nodes"] if n["better_alone"]):
-        console.print(f"[yellow]{node} would do better with its local model.[/]")
+    for worse in _served_worse(report):
+        console.print(f"[yellow]{worse} would do better with the node's local model.[/]")
+
+
+def _subgroups(groups: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("held-out people with", "n", "AUROC (95 %)", "slope", "ECE", "Brier", box=None)
+    for group in groups:
+        if found := group["global"]:
+            rest = (figure(found[name]) for name in ("calibration_slope", "ece", "brier"))
+            table.add_row(group["name"], f"{found['n']:,}", _auroc(found), *rest)
+        else:
+            table.add_row(group["name"], "too few")
+    return table
+
+
+def _auroc(metrics: Mapping[str, Any]) -> str:
+    low, high = metrics["auroc_low"], metrics["auroc_high"]
+    ends = "" if low is None or high is None else f" ({low:.3f}–{high:.3f})"
+    return figure(metrics["auroc"]) + ends
+
+
+def _served_worse(report: Mapping[str, Any]) -> Iterator[str]:
+    yield from (node["name"] for node in report["nodes"] if node["better_alone"])
+    yield from (f"{node}, {group['name']}," for group in report["subgroups"] for node in group["better_alone"])
 
 
 def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

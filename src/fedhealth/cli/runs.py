@@ -21,6 +21,7 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
     threshold = study.outcome.threshold
     facts = {
         **{key: report[key] for key in ("model", "seed", "policy", "synthetic", "penalty", "took_part", "nodes")},
+        "subgroups": [{k: v for k, v in group.items() if k != "nodes"} for group in report["subgroups"]],
         "rounds": run.fit.rounds,
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],

@@ -1,6 +1,7 @@
 """``fedhealth train``: a federated training run in this process."""
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from fedhealth.cli.progress import TrainingProgress
     from fedhealth.data.dataset import Dataset
     from fedhealth.federation import Exchange
+    from fedhealth.federation.strategies import Strategy
     from fedhealth.registry import Bundle
     from fedhealth.study import Study
 
@@ -22,6 +24,21 @@ class Model(StrEnum):
     additive = "additive"
     logistic = "logistic"
     mlp = "mlp"
+
+
+StrategyName = StrEnum("StrategyName", ["fedavg", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"])
+AggregationName = StrEnum("AggregationName", {"mean": "mean", "median": "median", "trimmed_mean": "trimmed-mean"})
+
+StrategyOption = Annotated[
+    StrategyName | None, typer.Option(help="How nodes and server train the mlp together; default: fedavg.")
+]
+AggregationOption = Annotated[
+    AggregationName | None,
+    typer.Option(help="How the nodes' moves of the mlp become one; median and trimmed-mean bear a faulty node."),
+]
+NormBoundOption = Annotated[
+    float | None, typer.Option(min=0.0, help="Longest move of the mlp's weights by one node in a round.")
+]
 
 
 def train(
@@ -41,6 +58,12 @@ def train(
         "runs"
     ),
     models: Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")] = Path("models"),
+    interactions: Annotated[
+        bool, typer.Option("--interactions", help="Let products of two features join (additive and logistic).")
+    ] = False,
+    strategy: StrategyOption = None,
+    aggregation: AggregationOption = None,
+    norm_bound: NormBoundOption = None,
 ) -> None:
     """Train one model over all nodes of a study, beside each node's local baseline, and write a bundle.
 
@@ -49,8 +72,12 @@ def train(
     from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
 
+    chosen = choose_strategy(model, strategy, aggregation, norm_bound)
+    if interactions and model is Model.mlp:
+        typer.secho("Error: --interactions needs --model additive or logistic; got --model mlp", fg="red", err=True)
+        raise typer.Exit(1)
     with plain_errors():
-        bundle, written, folder = run_training(study, data, outcome, model, seed, runs, models)
+        bundle, written, folder = run_training(study, data, outcome, model, seed, runs, models, chosen, interactions)
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
@@ -58,8 +85,35 @@ def train(
     typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
 
 
+def choose_strategy(
+    model: Model, strategy: StrategyName | None, aggregation: AggregationName | None, norm_bound: float | None
+) -> "Strategy | None":
+    """The strategy that was asked for, None for the default; with a model that is not averaged, an error and exit."""
+    options = {"--strategy": strategy, "--aggregation": aggregation, "--norm-bound": norm_bound}
+    given = [name for name, value in options.items() if value is not None]
+    if not given:
+        return None
+    if model is not Model.mlp:
+        typer.secho(f"Error: {', '.join(given)} needs --model mlp; got --model {model}", fg="red", err=True)
+        raise typer.Exit(1)
+    from fedhealth.federation.aggregation import AGGREGATIONS
+    from fedhealth.federation.strategies import STRATEGIES
+
+    chosen = STRATEGIES[strategy or "fedavg"]
+    bound = chosen.norm_bound if norm_bound is None else norm_bound
+    return replace(chosen, aggregate=AGGREGATIONS[aggregation or "mean"], norm_bound=bound)
+
+
 def run_training(
-    study: str, data: Path, outcome: str | None, model: Model, seed: int, runs: Path, models: Path = Path("models")
+    study: str,
+    data: Path,
+    outcome: str | None,
+    model: Model,
+    seed: int,
+    runs: Path,
+    models: Path = Path("models"),
+    strategy: "Strategy | None" = None,
+    interactions: bool = False,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train with every node in this process; give bundle (None for a network), report and the folder of the run.
 
@@ -75,7 +129,8 @@ def run_training(
     dataset = load_dataset(loaded, data, seed)
     exchange = exchange_in_process(loaded, dataset.shards, runs / "audit")
     with training_progress(loaded, dataset) as progress:
-        return train_and_write(loaded, exchange, dataset, model, seed, dataset.synthetic, progress, runs, models)
+        settings = (model, seed, dataset.synthetic, progress, runs, models, strategy, interactions)
+        return train_and_write(loaded, exchange, dataset, *settings)
 
 
 def train_and_write(
@@ -88,25 +143,29 @@ def train_and_write(
     progress: "TrainingProgress",
     runs: Path,
     models: Path,
+    strategy: "Strategy | None" = None,
+    interactions: bool = False,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train over ``exchange`` and write what the run leaves; ``models`` receives a network's global_model.pth."""
     from fedhealth.cli.runs import write_network_run, write_run
+    from fedhealth.federation.strategies import FEDAVG
     from fedhealth.runtime.experiment import run_experiment
     from fedhealth.runtime.network import run_network
 
     told = (progress.round, progress.stage)
     runtime = "in-process" if dataset else "flower"
     if model is Model.mlp:
-        _require_torch()
-        network = run_network(study, exchange, dataset, seed, synthetic, *told)
+        require_torch()
+        network = run_network(study, exchange, dataset, seed, synthetic, *told, strategy=strategy or FEDAVG)
         network.report["runtime"] = runtime
         return None, *write_network_run(study, network, runs, models)
-    run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told)
+    run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told, interactions=interactions)
     run.report["runtime"] = runtime
     return write_run(study, run, runs)
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
+    """Leave with a plain error where PyTorch is not installed."""
     if find_spec("torch") is None:
         typer.secho("Error: the mlp needs PyTorch; install it: pip install 'fedhealth[train]'", fg="red", err=True)
         raise typer.Exit(1)

@@ -2,24 +2,29 @@
 
 from fedhealth.federation.averaging import NetworkFit, fit_network
 from fedhealth.federation.contribution import Contribution, State, total
-from fedhealth.federation.evaluation import Metrics, metrics, score_histogram
+from fedhealth.federation.evaluation import Difference, Metrics, difference, metrics, score_histogram, subgroup
 from fedhealth.federation.steps import STEPS, exchange_within
+from fedhealth.federation.subgroups import group_names
 from fedhealth.federation.training import SEGMENTS, Exchange, Fit, Round, fit
 
 __all__ = [
     "SEGMENTS",
     "STEPS",
     "Contribution",
+    "Difference",
     "Exchange",
     "Fit",
     "Metrics",
     "NetworkFit",
     "Round",
     "State",
+    "difference",
     "exchange_within",
     "fit",
     "fit_network",
+    "group_names",
     "metrics",
     "score_histogram",
+    "subgroup",
     "total",
 ]

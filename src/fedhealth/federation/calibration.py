@@ -8,7 +8,7 @@ import numpy as np
 from fedhealth.data.shard import Shard
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
 from fedhealth.model.design import Design
-from fedhealth.model.risk_model import sigmoid
+from fedhealth.model.risk_model import RiskModel, sigmoid
 from fedhealth.study import Study
 
 SLOPES = (0.2, 2.0)  # a fit outside would say that the scores carry nearly nothing
@@ -21,9 +21,13 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     intercept and slope.
     """
     rows = shard.training
-    matrix = Design.from_arrays(study, state).matrix(rows.x, rows.observed, rows.site)
-    logits = matrix @ state["coefficients"].T
-    return sums(logits[np.arange(len(rows)), rows.fold], rows.y, state["calibration"])
+    design, logit = Design.from_arrays(study, state), np.zeros(len(rows))
+    for fold, coefficients in enumerate(state["coefficients"]):
+        left_out = rows.fold == fold
+        chosen = rows.rows(left_out)
+        model = RiskModel(design, coefficients, np.array([0.0, 1.0]), np.zeros((design.width,) * 2))
+        logit[left_out] = model.logit(chosen.x, chosen.observed, chosen.site)
+    return sums(logit, rows.y, state["calibration"])
 
 
 def sums(logit: Floats, y: Floats, line: Floats) -> Contribution:

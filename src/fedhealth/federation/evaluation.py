@@ -1,17 +1,25 @@
-"""Federated evaluation: every metric from summed score histograms, so that no score and no row leaves a node."""
+"""Federated evaluation: every metric from summed score histograms, so that no score and no row leaves a node.
+
+Globally, at every node, and in every subgroup of the study (coarser histograms; small ones stay inside).
+"""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
+from fedhealth.federation import intervals
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
-from fedhealth.model import model_from_arrays, sigmoid
+from fedhealth.federation.subgroups import large_enough, members
+from fedhealth.model import NetworkModel, RiskModel, model_from_arrays, sigmoid
 from fedhealth.study import Study
 
 EDGES = np.linspace(-9.0, 9.0, 361)  # on the logit: 0.05 wide, 0.012 of risk at the steepest
-BINS = len(EDGES) + 1
+GROUP_EDGES = EDGES[::4]  # for subgroups: 0.2 wide
 ECE_GROUPS = 15
+GROUP = "group."  # begins the name of sums by subgroup
+LOSSES = ("squared_error", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -19,18 +27,30 @@ class Metrics:
     """How well risks fit outcomes. ``auroc`` is exact to ``auroc_bound`` (pairs that share a bin count half).
 
     ``ece`` averages |mean risk - observed share| over groups of about equal size; ``calibration_slope`` and
-    ``calibration_intercept`` are those of a logistic regression on the logit (1 and 0 are perfect); ``accuracy`` is
-    at a risk of 0.5; ``sensitivity`` and ``specificity`` are at the study's threshold. NaN where undefined.
+    ``calibration_intercept`` are those of a logistic regression on the logit (1 and 0 are perfect; Cox 1958);
+    ``accuracy`` is at a risk of 0.5; ``sensitivity`` and ``specificity`` are at the study's threshold. ``..._low`` and
+    ``..._high`` are the ends of a 95 % interval (:mod:`fedhealth.federation.intervals`): AUROC by DeLong's variance,
+    Brier score and log loss as means over rows, the calibration line by its Hessian. NaN where undefined.
     """
 
     auroc: float
+    auroc_low: float
+    auroc_high: float
     auroc_bound: float
     auprc: float
     brier: float
+    brier_low: float
+    brier_high: float
     log_loss: float
+    log_loss_low: float
+    log_loss_high: float
     ece: float
     calibration_slope: float
+    calibration_slope_low: float
+    calibration_slope_high: float
     calibration_intercept: float
+    calibration_intercept_low: float
+    calibration_intercept_high: float
     accuracy: float
     sensitivity: float
     specificity: float
@@ -39,34 +59,102 @@ class Metrics:
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Plain numbers for JSON, None where a metric is undefined."""
-        return {k: (None if isinstance(v, float) and np.isnan(v) else v) for k, v in asdict(self).items()}
+        return _plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Metrics of one model minus those of another on the same rows, with 95 % intervals; NaN where undefined.
+
+    Those of Brier score and log loss are paired (from each row's difference). That of AUROC is not, since a paired
+    variance is no sum over rows: it is wider than need be where the two models agree.
+    """
+
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    brier: float
+    brier_low: float
+    brier_high: float
+    log_loss: float
+    log_loss_low: float
+    log_loss_high: float
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Plain numbers for JSON, None where a difference is undefined."""
+        return _plain(asdict(self))
+
+
+def _plain(values: dict[str, float | int]) -> dict[str, float | int | None]:
+    return {k: (None if np.isnan(v) else v) for k, v in values.items()}
 
 
 def contribute(study: Study, state: State, shard: Shard) -> Contribution:
-    """Score histograms of the model in ``state`` over this node's held-out rows.
+    """Score histograms of the model in ``state`` over this node's held-out rows, in all and by subgroup.
 
-    ``state['withhold']`` (shape ``(d,)``) marks features to hide; rows that observe none of them are then left out.
+    ``state['withhold']`` (shape ``(d,)``) marks features to hide; rows that observe none of them are then left out, and
+    nothing is said of subgroups.
     """
     rows = shard.held_out
     hidden = state["withhold"].astype(bool)
     if hidden.any():
         rows = rows.rows(np.asarray(rows.observed[:, hidden].any(axis=1)))
     risk = model_from_arrays(study, state).risk(rows.x, rows.observed & ~hidden, rows.site)
-    return score_histogram(risk, rows.y, study.outcome.threshold)
+    return _histograms(study, risk, rows.y, _told_apart(study, rows) & ~hidden.any())
 
 
-def score_histogram(risk: Floats, y: Floats, threshold: float) -> Contribution:
-    """Sums that all metrics follow from: counts by label and score bin, and sums of losses over rows."""
+def compare(study: Study, state: State, alone: RiskModel | NetworkModel, shard: Shard) -> Contribution:
+    """As :func:`contribute` for the model ``alone``, and how much more the model in ``state`` loses on the same rows.
+
+    ``difference.<loss>`` and ``difference.<loss>_squares``, shape ``(1 + G,)``: sums over all rows, then over each
+    subgroup, of a row's loss under the model in ``state`` minus that under ``alone``, and of its square.
+    """
+    rows = shard.held_out
+    belongs = _told_apart(study, rows)
+    risks = [model.risk(rows.x, rows.observed, rows.site) for model in (model_from_arrays(study, state), alone)]
+    together, local = (_losses(risk, rows.y) for risk in risks)
+    sums = {}
+    for name in LOSSES:
+        more = together[name] - local[name]
+        for key, values in ((name, more), (f"{name}_squares", more**2)):
+            sums[f"difference.{key}"] = np.concatenate([[values.sum()], values @ belongs])
+    own = _histograms(study, risks[1], rows.y, belongs)
+    return Contribution({**own.sums, **sums}, own.rows)
+
+
+def _told_apart(study: Study, rows: Shard) -> NDArray[np.bool_]:
+    """Rows by subgroup, shape ``(n, G)``, empty where a subgroup is too small to leave the node."""
+    belongs = members(study, rows)
+    return belongs & large_enough(study, belongs, rows.y)
+
+
+def _histograms(study: Study, risk: Floats, y: Floats, belongs: NDArray[np.bool_]) -> Contribution:
+    threshold = study.outcome.threshold
+    whole = score_histogram(risk, y, threshold)
+    parts = [score_histogram(risk[chosen], y[chosen], threshold, GROUP_EDGES) for chosen in belongs.T]
+    stacked = {GROUP + name: np.stack([p[name] for p in parts]) for name in whole.sums} if parts else {}
+    return Contribution({**whole.sums, **stacked}, whole.rows)
+
+
+def _losses(risk: Floats, y: Floats) -> dict[str, Floats]:
     risk = np.clip(risk, 1e-9, 1 - 1e-9)
-    place = np.searchsorted(EDGES, np.log(risk / (1 - risk)))
+    losses = (risk - y) ** 2, -(y * np.log(risk) + (1 - y) * np.log(1 - risk))
+    return dict(zip(LOSSES, losses, strict=True))
+
+
+def score_histogram(risk: Floats, y: Floats, threshold: float, edges: Floats = EDGES) -> Contribution:
+    """Sums that all metrics follow from: counts by label and score bin, and sums of losses and their squares."""
+    losses = _losses(risk, y)
+    risk = np.clip(risk, 1e-9, 1 - 1e-9)
+    place, bins = np.searchsorted(edges, np.log(risk / (1 - risk))), len(edges) + 1
     high = risk >= threshold
     return Contribution(
         arrays(
-            positives=np.bincount(place, weights=y, minlength=BINS),
-            negatives=np.bincount(place, weights=1 - y, minlength=BINS),
-            risks=np.bincount(place, weights=risk, minlength=BINS),
-            squared_error=((risk - y) ** 2).sum(),
-            log_loss=-(y * np.log(risk) + (1 - y) * np.log(1 - risk)).sum(),
+            positives=np.bincount(place, weights=y, minlength=bins),
+            negatives=np.bincount(place, weights=1 - y, minlength=bins),
+            risks=np.bincount(place, weights=risk, minlength=bins),
+            **{name: each.sum() for name, each in losses.items()},
+            **{f"{name}_squares": (each**2).sum() for name, each in losses.items()},
             correct=((risk >= 0.5) == (y == 1)).sum(),
             true_positives=(high & (y == 1)).sum(),
             true_negatives=(~high & (y == 0)).sum(),
@@ -75,31 +163,65 @@ def score_histogram(risk: Floats, y: Floats, threshold: float) -> Contribution:
     )
 
 
+def subgroup(total: Contribution, group: int) -> Contribution:
+    """The score histogram of one subgroup (its position in :func:`~fedhealth.federation.subgroups.group_names`)."""
+    sums = {name.removeprefix(GROUP): a[group] for name, a in total.sums.items() if name.startswith(GROUP)}
+    return Contribution(sums, int(sums["positives"].sum() + sums["negatives"].sum()))
+
+
 def metrics(total: Contribution) -> Metrics:
     """All metrics of a summed score histogram."""
     positives, negatives = total["positives"], total["negatives"]
     n, positive, negative = total.rows, positives.sum(), negatives.sum()
-    intercept, slope = _calibration_line(positives, negatives, total["risks"])
+    line, covariance = _calibration_line(positives, negatives, total["risks"])
+    intercept, slope = (intervals.of_estimate(line[i], covariance[i, i]) for i in (0, 1))
+    auroc, variance = intervals.auroc(positives, negatives)
+    ranking = intervals.of_share(auroc, variance)
+    brier, log_loss = (intervals.of_mean(float(total[k]), float(total[f"{k}_squares"]), n) for k in LOSSES)
     with np.errstate(divide="ignore", invalid="ignore"):
-        below = np.cumsum(negatives) - negatives
-        tied = (positives * negatives).sum()
         recalled = np.cumsum(positives[::-1])
         precision = recalled / np.cumsum((positives + negatives)[::-1])
         return Metrics(
-            auroc=float(((positives * below).sum() + tied / 2) / (positive * negative)),
-            auroc_bound=float(tied / 2 / (positive * negative)),
+            auroc=auroc,
+            auroc_low=ranking[0],
+            auroc_high=ranking[1],
+            auroc_bound=float((positives * negatives).sum() / 2 / (positive * negative)),
             auprc=float(np.nansum(precision * positives[::-1]) / positive),
             brier=float(total["squared_error"] / n) if n else np.nan,
+            brier_low=brier[0],
+            brier_high=brier[1],
             log_loss=float(total["log_loss"] / n) if n else np.nan,
+            log_loss_low=log_loss[0],
+            log_loss_high=log_loss[1],
             ece=_ece(positives, negatives, total["risks"]),
-            calibration_slope=slope,
-            calibration_intercept=intercept,
+            calibration_slope=float(line[1]),
+            calibration_slope_low=slope[0],
+            calibration_slope_high=slope[1],
+            calibration_intercept=float(line[0]),
+            calibration_intercept_low=intercept[0],
+            calibration_intercept_high=intercept[1],
             accuracy=float(total["correct"] / n) if n else np.nan,
             sensitivity=float(total["true_positives"] / positive),
             specificity=float(total["true_negatives"] / negative),
             n=n,
             prevalence=float(positive / n) if n else np.nan,
         )
+
+
+def difference(together: Contribution, alone: Contribution, compared: Contribution, place: int = 0) -> Difference:
+    """Of two score histograms over the same rows, with the sums of :func:`compare`; ``place`` 0 is all rows.
+
+    Undefined where ``alone`` has no rows.
+    """
+    first, second = (intervals.auroc(c["positives"], c["negatives"]) for c in (together, alone))
+    auroc = first[0] - second[0]
+    ranking = intervals.of_estimate(auroc, first[1] + second[1])
+    n, found = alone.rows, []
+    for name in LOSSES:
+        sums = (float(compared[f"difference.{key}"][place]) for key in (name, f"{name}_squares"))
+        more, squares = sums
+        found += [more / n if n else np.nan, *intervals.of_mean(more, squares, n)]
+    return Difference(auroc, *ranking, *found)
 
 
 def _ece(positives: Floats, negatives: Floats, risks: Floats) -> float:
@@ -114,12 +236,15 @@ def _ece(positives: Floats, negatives: Floats, risks: Floats) -> float:
     return float(np.abs(gap).sum() / n)
 
 
-def _calibration_line(positives: Floats, negatives: Floats, risks: Floats) -> tuple[float, float]:
-    """Intercept and slope of outcome on logit by Newton's method over bins; NaN unless both labels occur."""
+def _calibration_line(positives: Floats, negatives: Floats, risks: Floats) -> tuple[Floats, Floats]:
+    """Intercept and slope ``(2,)`` of outcome on logit by Newton's method over bins, and their covariance ``(2, 2)``.
+
+    NaN unless both labels occur.
+    """
     count = positives + negatives
     used = count > 0
     if positives.sum() == 0 or negatives.sum() == 0 or used.sum() < 2:
-        return float("nan"), float("nan")
+        return np.full(2, np.nan), np.full((2, 2), np.nan)
     mean = np.clip(risks[used] / count[used], 1e-9, 1 - 1e-9)
     columns = np.column_stack([np.ones(used.sum()), np.log(mean / (1 - mean))])
     line = np.array([0.0, 1.0])
@@ -131,4 +256,4 @@ def _calibration_line(positives: Floats, negatives: Floats, risks: Floats) -> tu
         line = line - np.clip(step, -2, 2)
         if np.abs(step).max() < 1e-10:
             break
-    return float(line[0]), float(line[1])
+    return line, np.asarray(np.linalg.inv(hessian + 1e-9 * np.eye(2)), dtype=np.float64)

@@ -137,12 +137,27 @@ def contribute_reference(study: Study, state: State, shard: Shard) -> Contributi
 
 
 def contribute_columns(study: Study, state: State, shard: Shard) -> Contribution:
-    """Sums of the uncentred model columns and of their products within a feature's rows."""
+    """Sums of the uncentred value columns and of their products, over the rows that observe both columns.
+
+    Sums, with ``w`` value columns: ``products (w, w)``; ``sums (w, w)``, of the first column over the second's rows;
+    ``seen (w, w)``, rows that observe both; and by city and month ``stratum_sums (strata, w)``,
+    ``stratum_seen (strata, w)`` and ``stratum_rows (strata,)``.
+    """
     rows = shard.training
     design = Design.from_arrays(study, state)
-    sums, products = np.zeros(design.width), np.zeros((design.width, design.width))
-    for i, block in enumerate(design.blocks):
-        columns = design.feature_columns(i, rows.x[rows.observed[:, i], i])
-        sums[block] = columns.sum(axis=0)
-        products[block, block] = columns.T @ columns
-    return Contribution(arrays(sums=sums, products=products), len(rows))
+    columns = design.value_columns(rows.x, rows.observed)
+    seen = design.seen_columns(rows.observed).astype(np.float64)
+    placed = rows.stratum >= 0
+    member = np.zeros((placed.sum(), study.strata))
+    member[np.arange(len(member)), rows.stratum[placed].astype(np.intp)] = 1.0
+    return Contribution(
+        arrays(
+            products=columns.T @ columns,
+            sums=columns.T @ seen,
+            seen=seen.T @ seen,
+            stratum_sums=member.T @ columns[placed],
+            stratum_seen=member.T @ seen[placed],
+            stratum_rows=member.sum(axis=0),
+        ),
+        len(rows),
+    )

@@ -6,35 +6,37 @@ import numpy as np
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import averaging, calibration, evaluation, newton, statistics
-from fedhealth.federation.contribution import Contribution, State, arrays
+from fedhealth.federation.contribution import Contribution, State
 from fedhealth.federation.training import Exchange, OneLabel, fit
+from fedhealth.model import NetworkModel, RiskModel, model_from_arrays
 from fedhealth.study import Study
 
 Contribute = Callable[[Study, State, Shard], Contribution]
 
 
 def contribute_local_baseline(study: Study, state: State, shard: Shard) -> Contribution:
-    """Train on this node's rows alone, inside the node, and give the score histogram over its held-out rows.
+    """Train on this node's rows alone, inside the node, and compare with the model in ``state`` on its held-out rows.
 
-    ``state['segments']`` is the number of segments of each curve; the local model itself never leaves. A node with one
-    label only cannot train alone: its histogram is empty.
+    Gives the local model's score histograms (see :func:`evaluation.compare`). ``state['segments']`` is the number of
+    segments of each curve; the local model itself never leaves. A node with one label only cannot train alone: its
+    histograms are empty.
     """
-    try:
-        alone = fit(study, exchange_within([shard], study), int(state["segments"]))
-    except OneLabel:
-        return evaluation.score_histogram(np.zeros(0), np.zeros(0), study.outcome.threshold)
-    hidden = arrays(withhold=[0.0] * len(study.features))
-    return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
+    exchange = exchange_within([shard], study)
+    return _beside(study, state, shard, lambda: fit(study, exchange, int(state["segments"])).model)
 
 
 def contribute_local_network(study: Study, state: State, shard: Shard) -> Contribution:
     """As :func:`contribute_local_baseline`, with a network; ``state['seed']`` keys its training."""
+    exchange = exchange_within([shard], study)
+    return _beside(study, state, shard, lambda: averaging.fit_network(study, exchange, int(state["seed"])).model)
+
+
+def _beside(study: Study, state: State, shard: Shard, train: Callable[[], RiskModel | NetworkModel]) -> Contribution:
     try:
-        alone = averaging.fit_network(study, exchange_within([shard], study), int(state["seed"]))
+        return evaluation.compare(study, state, train(), shard)
     except OneLabel:
-        return evaluation.score_histogram(np.zeros(0), np.zeros(0), study.outcome.threshold)
-    hidden = arrays(withhold=[0.0] * len(study.features))
-    return evaluation.contribute(study, {**alone.model.arrays(), **hidden}, shard)
+        none = shard.rows(np.zeros(len(shard), dtype=bool))
+        return evaluation.compare(study, state, model_from_arrays(study, state), none)
 
 
 STEPS: Mapping[str, Contribute] = {

@@ -1,16 +1,19 @@
 """The course of a training run: what the server asks of the nodes, in order. Pure: ``exchange`` does the asking.
 
-Scaling and knots from summed statistics, then Newton rounds of every candidate penalty across folds, the penalty
-with the least summed loss on left-out folds, Newton rounds of the final fit, and calibration on left-out scores.
+Scaling, knots and covariances from summed statistics, then Newton rounds of every candidate penalty across folds, the
+penalty with the least summed loss on left-out folds, if asked the pairs of features whose product improves the fit,
+Newton rounds of the final fit, and calibration on left-out scores.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 
 from fedhealth.data.shard import HELD_OUT
-from fedhealth.federation import calibration, newton, statistics
+from fedhealth.federation import calibration, completion, newton, statistics
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays, total
 from fedhealth.model.design import Design
 from fedhealth.model.network import NetworkModel
@@ -62,11 +65,13 @@ def fit(
     exchange: Exchange,
     segments: int = SEGMENTS["additive"],
     penalty: tuple[float, float] | None = None,
+    interactions: bool = False,
     on_round: Callable[[Round], None] = lambda _: None,
 ) -> Fit:
     """Train a model with curves of up to ``segments`` segments over the nodes behind ``exchange``.
 
-    With ``penalty`` the search is skipped. ``on_round`` is told of round 0 (untrained) and each later round.
+    With ``penalty`` the search is skipped; with ``interactions`` products of pairs of features may join (see
+    :func:`choose_pairs`). ``on_round`` is told of round 0 (untrained) and each later round.
 
     Raises:
         OneLabel: all training rows have the same label.
@@ -75,12 +80,16 @@ def fit(
     grid = _candidates(segments) if penalty is None else np.array([penalty])
     fits = _Fits(study, exchange, design, description.prevalence)
     crossed, left_out = fits.across_folds(grid)
-    best = int(np.argmin(left_out))
-    coefficients, hessian, rounds = fits.final(grid[best], on_round)
-    line = calibrate(exchange, "calibrate", {**design.arrays(), **arrays(coefficients=crossed[best])})
-    spread = _spread(description.covariance, design, coefficients)
-    trained = RiskModel(design, coefficients, line, np.asarray(np.linalg.inv(hessian), dtype=np.float64), spread)
-    return Fit(trained, rounds, (float(grid[best, 0]), float(grid[best, 1])), description.reference)
+    best = grid[[int(np.argmin(left_out))]]
+    crossed = crossed[[int(np.argmin(left_out))]]
+    if interactions:
+        design = choose_pairs(exchange, design, best, fits.final(best[0])[0])
+        fits = replace(fits, design=design)
+        crossed, _ = fits.across_folds(best)
+    coefficients, hessian, rounds = fits.final(best[0], on_round)
+    line = calibrate(exchange, "calibrate", {**design.arrays(), **arrays(coefficients=crossed[0])})
+    trained = RiskModel(design, coefficients, line, np.asarray(np.linalg.inv(hessian), dtype=np.float64))
+    return Fit(trained, rounds, (float(best[0, 0]), float(best[0, 1])), description.reference)
 
 
 def _candidates(segments: int) -> Floats:
@@ -90,19 +99,14 @@ def _candidates(segments: int) -> Floats:
 
 @dataclass(frozen=True)
 class Description:
-    """What the summed statistics say.
-
-    The outcome's share, the columns' covariance ``(p, p)`` within each feature's rows, and the reference histograms
-    (see :class:`Fit`).
-    """
+    """What the summed statistics say: the outcome's share and the reference histograms (see :class:`Fit`)."""
 
     prevalence: float
-    covariance: Floats
     reference: dict[str, Floats]
 
 
 def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, Description]:
-    """Scaling, knots and centres from three exchanges of sums, and the statistics behind them.
+    """Scaling, knots, centres and covariances from exchanges of sums, and the statistics behind them.
 
     Raises:
         OneLabel: all training rows have the same label.
@@ -114,28 +118,48 @@ def describe(study: Study, exchange: Exchange, segments: int) -> tuple[Design, D
         raise OneLabel(f"all {rows:.0f} training rows have the same label; expected both 0 and 1")
     low, high = statistics.grid(study, mean, sd)
     counts = total(exchange("counts", arrays(low=low, high=high)).values())["counts"]
-    placed = statistics.knots(study, counts, low, high, segments)
-    standardised = (placed - mean[:, None]) / sd[:, None]
-    raw = Design(study, mean, sd, standardised, partial, np.zeros(0))
-    columns = total(exchange("columns", raw.arrays()).values())
-    seen = np.ones(raw.width)
-    for block, count in zip(raw.blocks, summed["seen"], strict=True):
-        seen[block] = max(count, 1.0)
-    centre = columns["sums"] / seen
-    centre[0] = 0.0
+    knots = (statistics.knots(study, counts, low, high, segments) - mean[:, None]) / sd[:, None]
+    design = with_pairs(exchange, Design(study, mean, sd, knots, partial, *np.zeros((3, 0))), np.zeros((0, 2)))
     reference = {"counts": counts, "low": low, "high": high, "seen": summed["seen"]}
     if study.strata:
         edges = statistics.deciles(study, counts, low, high)
         reference |= {"edges": edges, **total(exchange("reference", arrays(edges=edges)).values()).sums}
-    covariance = columns["products"] / seen - np.outer(centre, centre)
-    description = Description(positives / rows, covariance, reference)
-    return Design(study, mean, sd, standardised, partial, centre), description
+    return design, Description(positives / rows, reference)
 
 
-def _spread(covariance: Floats, design: Design, coefficients: Floats) -> Floats:
-    """Variance of each feature's contribution over the rows that observe it, shape ``(d,)``."""
-    blocks = design.blocks
-    return np.array([max(coefficients[b] @ covariance[b, b] @ coefficients[b], 0.0) for b in blocks])
+def with_pairs(exchange: Exchange, design: Design, pairs: Floats) -> Design:
+    """The design with a column for each of ``pairs`` (shape ``(k, 2)``), centres and covariances measured anew."""
+    asked = replace(design, pairs=pairs)
+    summed = total(exchange("columns", asked.arrays()).values())
+    centre = np.diag(summed["sums"]) / np.maximum(np.diag(summed["seen"]), 1.0)
+    centre[0] = 0.0
+    return replace(asked, centre=centre, column_covariance=completion.covariance(summed, centre, asked.readers))
+
+
+def choose_pairs(exchange: Exchange, design: Design, strength: Floats, coefficients: Floats) -> Design:
+    """The design with the pairs of features whose product would improve the fit ``coefficients`` (shape ``(p,)``).
+
+    A pair joins where its score statistic (Rao 1948), ``g^2 / (h_qq - h_qb h_bb^-1 h_bq)``, is beyond what the largest
+    of all pairs' would be by chance in 5 of 100 fits (Bonferroni). Categories are left out.
+    ``strength`` has shape ``(1, 2)``.
+    """
+    eligible = [i for i, feature in enumerate(design.study.features) if feature.kind != "category"]
+    pairs = np.array(list(combinations(eligible, 2)), dtype=np.float64).reshape(-1, 2)
+    wide = with_pairs(exchange, design, pairs)
+    alone = np.zeros_like(wide.column_covariance)  # a product counts only where both its features are observed
+    alone[: wide.products.start, : wide.products.start] = design.column_covariance
+    wide = replace(wide, column_covariance=alone)
+    fitted = np.insert(coefficients, [wide.products.start] * len(pairs), 0.0)
+    state = {**newton.init(wide, np.array([float(HELD_OUT)]), 0.5), "coefficients": fitted[None]}
+    summed = total(exchange("newton", state).values())
+    curve = summed["hessian"][0] + newton.penalties(wide, strength[:, 0], strength[:, 1])[0]
+    tried = np.arange(wide.products.start, wide.products.stop)
+    kept = np.setdiff1d(np.arange(wide.width), tried)
+    explained = np.linalg.solve(curve[np.ix_(kept, kept)], curve[np.ix_(kept, tried)])
+    variance = np.diag(curve)[tried] - (curve[np.ix_(kept, tried)] * explained).sum(axis=0)
+    statistic = summed["gradient"][0, tried] ** 2 / np.maximum(variance, 1e-9)
+    least = NormalDist().inv_cdf(1 - 0.025 / max(len(pairs), 1)) ** 2
+    return with_pairs(exchange, design, pairs[statistic > least])
 
 
 @dataclass(frozen=True)
@@ -162,7 +186,7 @@ class _Fits:
                 break
         return state["coefficients"].reshape(len(grid), FOLDS, -1), left_out.reshape(len(grid), FOLDS).sum(axis=1)
 
-    def final(self, strength: Floats, on_round: Callable[[Round], None]) -> tuple[Floats, Floats, int]:
+    def final(self, strength: Floats, on_round: Callable[[Round], None] = lambda _: None) -> tuple[Floats, Floats, int]:
         """Coefficients ``(p,)`` fitted on every training row, their penalised Hessian ``(p, p)``, rounds needed."""
         state = newton.init(self.design, np.array([float(HELD_OUT)]), self.prevalence)
         penalty = newton.penalties(self.design, strength[:1], strength[1:])
@@ -179,7 +203,7 @@ class _Fits:
         self, number: int, replies: Mapping[str, Contribution], summed: Contribution, coefficients: Floats
     ) -> Round:
         blank = np.zeros((self.design.width, self.design.width))
-        untuned = RiskModel(self.design, coefficients, np.array([0.0, 1.0]), blank, np.zeros(len(self.study.features)))
+        untuned = RiskModel(self.design, coefficients, np.array([0.0, 1.0]), blank)
         losses = {name: mean_loss(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
         return Round(number, mean_loss(summed["loss"][0], summed["rows"][0]), losses, untuned)
 

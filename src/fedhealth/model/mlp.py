@@ -1,13 +1,16 @@
-"""The neural network as a PyTorch module. Only this module imports torch; nothing else of the package needs it."""
+"""The neural network as a PyTorch module. Only this module and ``mlp_batched`` import torch."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedhealth.model.design import Floats
-from fedhealth.model.network import HIDDEN, NetworkModel
+from fedhealth.model.network import BATCH, FIRST, HIDDEN, WEIGHT_DECAY, LocalTask, NetworkModel
 
 
 class HealthRiskNet(nn.Module):
@@ -58,31 +61,67 @@ def save(model: NetworkModel, path: Path) -> Path:
     return staged.replace(path)
 
 
-def train_locally(
-    weights: dict[str, Floats], inputs: Floats, y: Floats, rng: np.random.Generator, rate: float, epochs: int
-) -> dict[str, Floats]:
-    """Adam (Kingma & Ba 2015) on the log loss over this node's rows, from ``weights``; the weights afterwards.
+def train_locally(task: LocalTask) -> dict[str, Floats]:
+    """The weights after the local training that ``task`` describes.
 
-    ``inputs`` has shape ``(n, 2d)``. On one thread and in float64, so that equal calls give equal bits.
+    On one thread and in float64, so that equal calls give equal bits.
     """
+    with one_thread():
+        network = _network(task.start)
+        if task.rate and len(task.y):
+            _descend(network, task)
+        return {f"net.{name}": tensor.detach().numpy() for name, tensor in network.named_parameters()}
+
+
+def gradient(weights: Mapping[str, Floats], inputs: Floats, y: Floats) -> dict[str, Floats]:
+    """Gradient of the mean log loss over all rows, by weight name; 0 without rows."""
+    with one_thread():
+        network = _network(weights)
+        if len(y):
+            _log_loss(network, torch.from_numpy(inputs), torch.from_numpy(y)).backward()  # type: ignore[no-untyped-call]
+        parts = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in network.named_parameters()}
+        return {f"net.{name}": part.numpy() for name, part in parts.items()}
+
+
+def _descend(network: nn.Module, task: LocalTask) -> None:
+    y, changed = torch.from_numpy(task.y), _gradient_terms(network, task)
+    optimizer = torch.optim.Adam(network.parameters(), lr=task.rate, weight_decay=WEIGHT_DECAY, fused=True)
+    for order, seen in task.schedule():
+        inputs = torch.from_numpy(seen)
+        for rows in torch.split(torch.from_numpy(order), BATCH):
+            optimizer.zero_grad()
+            _log_loss(network, inputs[rows], y[rows]).backward()  # type: ignore[no-untyped-call]
+            for weight, first, correction in changed:
+                weight.grad.add_(weight.detach() - first, alpha=task.mu).add_(correction)
+            optimizer.step()
+
+
+def _gradient_terms(network: nn.Module, task: LocalTask) -> list[tuple[Any, Tensor, Tensor]]:
+    """Each weight with its start and its correction; none where the strategy leaves the gradient alone."""
+    if not task.mu and not task.correction:
+        return []
+    named = {f"net.{name}": weight for name, weight in network.named_parameters()}
+    start = {name: torch.from_numpy(task.start[name]) for name in named}
+    added = {n: torch.from_numpy(task.correction[n]) if task.correction else torch.zeros(()) for n in named}
+    return [(weight, start[name], added[name]) for name, weight in named.items()]
+
+
+def _log_loss(network: nn.Module, inputs: Tensor, y: Tensor) -> Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(network(inputs)[:, 0], y)
+
+
+def _network(weights: Mapping[str, Floats]) -> nn.Module:
+    network = HealthRiskNet(weights[FIRST].shape[1] // 2).double().net
+    network.load_state_dict({k.removeprefix("net."): torch.from_numpy(w.copy()) for k, w in weights.items()})
+    return network
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let each call into PyTorch use one thread, so that equal calls give equal bits on any number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        network = HealthRiskNet(inputs.shape[1] // 2).double().net
-        network.load_state_dict({k.removeprefix("net."): torch.from_numpy(w.copy()) for k, w in weights.items()})
-        _descend(network, torch.from_numpy(inputs), torch.from_numpy(y), rng, rate, epochs)
-        return {f"net.{name}": tensor.numpy().copy() for name, tensor in network.state_dict().items()}
+        yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _descend(
-    network: nn.Module, inputs: Tensor, y: Tensor, rng: np.random.Generator, rate: float, epochs: int, batch: int = 256
-) -> None:
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate, weight_decay=1e-4)
-    for _ in range(epochs):
-        for rows in torch.split(torch.from_numpy(rng.permutation(len(y))), batch):
-            optimizer.zero_grad()
-            loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], y[rows])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()

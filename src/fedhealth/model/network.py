@@ -1,5 +1,6 @@
 """A neural network over (value, observed) as plain arrays: it answers with NumPy alone."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from fedhealth.study import Study
 HIDDEN = 64
 LAYERS = ("net.0", "net.2", "net.4")
 FIRST = "net.0.weight"  # the weights that read the inputs
+BATCH = 256  # rows of one local step
+WEIGHT_DECAY = 1e-4
 WEIGHTS = tuple(f"{layer}.{part}" for layer in LAYERS for part in ("weight", "bias"))
 
 
@@ -57,6 +60,48 @@ class NetworkModel:
     def risk(self, x: Floats, observed: NDArray[np.bool_], site: NDArray[np.int16] | None = None) -> Floats:
         """Risk of each row, 0..1, shape ``(n,)``."""
         return sigmoid(self.logit(x, observed, site))
+
+
+@dataclass(frozen=True)
+class LocalTask:
+    """One network's local training at one node: everything that its result depends on.
+
+    Every batch of every epoch is one step of Adam (Kingma & Ba 2015) on the gradient of the mean log loss, plus
+    ``mu * (w - start)``, plus ``correction``, plus ``WEIGHT_DECAY * w``. Without rows, or at rate 0, nothing changes.
+
+    Attributes:
+        start: the weights by name; training starts here.
+        inputs: shape ``(n, 2d)``, as :meth:`NetworkModel.inputs` gives them.
+        y: labels 0 or 1, shape ``(n,)``.
+        rng: keyed randomness of this task; used once, by :meth:`schedule`.
+        rate: Adam's learning rate.
+        epochs: passes over the rows.
+        groups: shape ``(2d,)``; number of the modality that each input column belongs to.
+        withhold: share, 0..1, of modalities hidden from training, drawn for every row and epoch anew.
+        mu: strength of the pull back to ``start``.
+        correction: by weight name, added to every gradient; empty for none.
+    """
+
+    start: Mapping[str, Floats]
+    inputs: Floats
+    y: Floats
+    rng: np.random.Generator
+    rate: float
+    epochs: int
+    groups: NDArray[np.intp]
+    withhold: float
+    mu: float
+    correction: Mapping[str, Floats]
+
+    def schedule(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+        """Per epoch the order of the rows, shape ``(n,)``, cut into batches of ``BATCH``; and the inputs left to see.
+
+        Inputs keep the rows' own order. The last batch of an epoch may be shorter.
+        """
+        for _ in range(self.epochs):
+            order = self.rng.permutation(len(self.y))
+            hidden = self.rng.random((len(self.y), self.groups.max() + 1)) < self.withhold
+            yield order, self.inputs * ~hidden[:, self.groups] if self.withhold else self.inputs
 
 
 def forward(weights: Arrays, inputs: Floats) -> Floats:

@@ -1,14 +1,17 @@
 """A calibrated additive risk model that answers from any subset of features."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.model.design import Arrays, Design, Floats
+from fedhealth.model.missing import Fill, Mask, patterns, shrinkage
 from fedhealth.study import Study
 
-INTERVAL_Z = 1.6449  # 90 % of a normal distribution
+INTERVAL_Z = 1.96  # 95 % of a normal distribution
+OWN = ("coefficients", "calibration", "covariance")
 
 
 def sigmoid(logit: Floats) -> Floats:
@@ -18,61 +21,121 @@ def sigmoid(logit: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """The model for rows that observe the same features, on the logit before calibration.
+
+    Attributes:
+        coefficients: shape ``(p,)``; on the observed columns, for the mean of the full logit.
+        variance: of the full logit about that mean.
+        fill: what the observed columns say about the missing ones.
+    """
+
+    coefficients: Floats
+    variance: float
+    fill: Fill
+
+    @cached_property
+    def shrunk(self) -> Floats:
+        """Coefficients for the logit of the expected risk, shape ``(p,)``."""
+        return self.coefficients * shrinkage(np.array(self.variance))
+
+
+@dataclass(frozen=True)
 class RiskModel:
-    """``risk = sigmoid(a + b · columns · coefficients)``.
+    """``risk = sigmoid(a + b · s · columns · coefficients)``, with missing columns at their mean given the others.
+
+    ``s`` (0..1) shrinks a logit that is in doubt because features are missing: see :mod:`fedhealth.model.missing`.
 
     Attributes:
         design: how rows become columns.
         coefficients: shape ``(p,)``.
         calibration: shape ``(2,)``; intercept ``a`` and slope ``b`` on the logit.
         covariance: shape ``(p, p)``; covariance of the coefficients (inverse penalised Hessian).
-        spread: shape ``(d,)``; variance of each feature's contribution over the rows that observe it, on the logit.
     """
 
     design: Design
     coefficients: Floats
     calibration: Floats
     covariance: Floats
-    spread: Floats
 
     @classmethod
     def from_arrays(cls, study: Study, arrays: Arrays) -> "RiskModel":
         """The model whose arrays are found under their own names."""
-        names = ("coefficients", "calibration", "covariance", "spread")
-        return cls(Design.from_arrays(study, arrays), *(np.asarray(arrays[name]) for name in names))
+        return cls(Design.from_arrays(study, arrays), *(np.asarray(arrays[name]) for name in OWN))
 
     def arrays(self) -> dict[str, Floats]:
         """All arrays that define the model, by name."""
-        own = ("coefficients", "calibration", "covariance", "spread")
-        return {**self.design.arrays(), **{name: getattr(self, name) for name in own}}
+        return {**self.design.arrays(), **{name: getattr(self, name) for name in OWN}}
 
-    def logit(self, x: Floats, observed: NDArray[np.bool_], site: NDArray[np.int16] | None = None) -> Floats:
+    def pattern(self, seen: Mask, new_node: bool = True) -> Pattern:
+        """The model for rows that observe just the features ``seen`` (shape ``(d,)``); remembered.
+
+        A row of a ``new_node`` is also in doubt about its node's intercept.
+        """
+        key = (seen.tobytes(), new_node)
+        if key not in self._patterns:
+            self._patterns[key] = pattern(self.design, self.coefficients, seen, new_node)
+        return self._patterns[key]
+
+    @cached_property
+    def _patterns(self) -> dict[tuple[bytes, bool], Pattern]:
+        return {}
+
+    @property
+    def study(self) -> Study:
+        """The study whose features, in order, are read."""
+        return self.design.study
+
+    def logit(self, x: Floats, observed: Mask, site: NDArray[np.int16] | None = None) -> Floats:
         """Calibrated log-odds of each row, shape ``(n,)``; arguments as in :meth:`Design.matrix`."""
-        raw = self.design.matrix(x, observed, site) @ self.coefficients
+        columns, raw = self.design.matrix(x, observed, site), np.zeros(len(x))
+        for seen, rows in patterns(observed):
+            raw[rows] = columns[rows] @ self.pattern(seen, site is None).shrunk
         return np.asarray(self.calibration[0] + self.calibration[1] * raw)
 
-    def risk(self, x: Floats, observed: NDArray[np.bool_], site: NDArray[np.int16] | None = None) -> Floats:
+    def risk(self, x: Floats, observed: Mask, site: NDArray[np.int16] | None = None) -> Floats:
         """Risk of each row, 0..1, shape ``(n,)``."""
         return sigmoid(self.logit(x, observed, site))
 
-    def contributions(self, x: Floats, observed: NDArray[np.bool_]) -> Floats:
+    def contributions(self, x: Floats, observed: Mask) -> Floats:
         """What each feature adds to the log-odds beside an average person, shape ``(n, d)``; 0 where missing.
 
-        With the intercept and the indicators of missing features they add up to the logit.
+        A feature answers also for what it says about missing ones; a product is shared by its two features. With the
+        intercept and the indicators of missing features they add up to the logit.
         """
-        weighted = self.design.matrix(x, observed) * self.coefficients * self.calibration[1]
-        return np.column_stack([weighted[:, block].sum(axis=1) for block in self.design.blocks])
+        columns, added = self.design.matrix(x, observed), np.zeros(x.shape)
+        reads = self.design.readers.astype(np.float64)
+        shares = reads / np.maximum(reads.sum(axis=1, keepdims=True), 1.0)
+        for seen, rows in patterns(observed):
+            weights = self.pattern(seen).shrunk * self.calibration[1]
+            added[rows] = (columns[rows] * weights)[:, : len(shares)] @ shares
+        return added
 
-    def interval(self, x: Floats, observed: NDArray[np.bool_]) -> Floats:
-        """A 90 % interval of each row's risk, shape ``(n, 2)``: lower and upper end, 0..1.
+    def interval(self, x: Floats, observed: Mask) -> Floats:
+        """A 95 % interval of the risk that all features would give, shape ``(n, 2)``: lower and upper end, 0..1.
 
-        Two sources of doubt add up on the logit: the coefficients' covariance, and for each missing feature the
-        spread of what it contributes among people who observe it (as if features were independent, so it is wide
-        where a missing feature could be guessed from the others).
+        Two sources of doubt add up on the logit: the coefficients' covariance, and what the missing features would
+        add, given the observed ones.
         """
-        columns = self.design.matrix(x, observed)
-        logit = self.calibration[0] + self.calibration[1] * (columns @ self.coefficients)
-        fitted = np.einsum("np,pq,nq->n", columns, self.covariance, columns)
-        missing = (~observed) @ self.spread
-        half = INTERVAL_Z * np.sqrt(self.calibration[1] ** 2 * np.maximum(fitted + missing, 0.0))
-        return sigmoid(np.column_stack([logit - half, logit + half]))
+        columns, ends = self.design.matrix(x, observed), np.zeros((len(x), 2))
+        for seen, rows in patterns(observed):
+            pattern = self.pattern(seen)
+            fill, filled = pattern.fill, columns[rows]
+            mean = filled @ pattern.coefficients
+            filled[:, fill.missing] = filled[:, fill.seen] @ fill.weights
+            fitted = np.einsum("np,pq,nq->n", filled, self.covariance, filled, optimize=True)
+            half = INTERVAL_Z * np.sqrt(np.maximum(fitted, 0.0) + pattern.variance)
+            ends[rows] = np.column_stack([mean - half, mean + half])
+        return sigmoid(self.calibration[0] + self.calibration[1] * ends)
+
+
+def pattern(design: Design, coefficients: Floats, seen: Mask, new_node: bool) -> Pattern:
+    """What ``coefficients`` (shape ``(p,)``) come to where just the features ``seen`` (shape ``(d,)``) are known.
+
+    In a row of a ``new_node`` the node's intercept is integrated out: it varies as those of the study's nodes do.
+    """
+    fill = design.fill(seen)
+    variance = float(coefficients @ fill.doubt(coefficients))
+    if new_node and design.study.node_intercepts:
+        variance += float(coefficients[design.intercepts].var())
+    return Pattern(fill.carry(coefficients), max(variance, 0.0), fill)

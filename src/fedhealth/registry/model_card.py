@@ -3,10 +3,15 @@
 Follows the headings of Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedhealth.study import Study
+
+INTERVALS = (
+    "95 % intervals: AUROC by DeLong's variance, calibration slope by its Hessian; rows count as independent people."
+)
+TOO_FEW = "Rows of a node count in a subgroup where it has enough people of either label there; else they stay inside."
 
 
 def model_card(study: Study, facts: Mapping[str, Any]) -> str:
@@ -53,23 +58,38 @@ def _features(study: Study) -> str:
 
 def _evaluation(facts: Mapping[str, Any]) -> str:
     lines = [
-        "| rows of | n | AUROC, this model | AUROC, the node alone | Brier | calibration slope | ECE |",
+        "| rows of | n | AUROC, this model (95 %) | AUROC, the node alone | Brier | calibration slope (95 %) | ECE |",
         "|---|---|---|---|---|---|---|",
     ]
     for node in facts["nodes"]:
-        lines.append(_line(node["name"], node["global"], node["local"]))
-    lines.append(_line("all nodes", facts["metrics"], None))
-    return "\n".join(lines)
+        lines.append(_line(node["name"], node["global"], _figure(node["local"], "auroc")))
+    lines.append(_line("all nodes", facts["metrics"], "–"))
+    return "\n".join(lines) + "\n\n" + INTERVALS + _subgroups(facts["subgroups"])
 
 
-def _line(name: str, together: Mapping[str, Any], alone: Mapping[str, Any] | None) -> str:
-    figures = [
-        together["auroc"],
-        alone["auroc"] if alone else None,
-        *(together[k] for k in ("brier", "calibration_slope", "ece")),
-    ]
-    cells = " | ".join("–" if figure is None else f"{figure:.3f}" for figure in figures)
-    return f"| {name} | {together['n']:,} | {cells} |"
+def _line(name: str, found: Mapping[str, Any], *cells: str) -> str:
+    auroc, brier, slope, ece = (_figure(found, k) for k in ("auroc", "brier", "calibration_slope", "ece"))
+    parts = [name, f"{found['n']:,}", auroc + _ends(found, "auroc"), *cells, brier]
+    return "| " + " | ".join([*parts, slope + _ends(found, "calibration_slope"), ece]) + " |"
+
+
+def _figure(found: Mapping[str, Any], name: str) -> str:
+    return "–" if found[name] is None else f"{found[name]:.3f}"
+
+
+def _ends(found: Mapping[str, Any], name: str) -> str:
+    low, high = found[f"{name}_low"], found[f"{name}_high"]
+    return "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+
+
+def _subgroups(groups: Sequence[Mapping[str, Any]]) -> str:
+    if not groups:
+        return ""
+    lines = ["| people with | n | AUROC (95 %) | Brier | calibration slope (95 %) | ECE |", "|---|---|---|---|---|---|"]
+    for group in groups:
+        too_few = f"| {group['name']} | too few | – | – | – | – |"
+        lines.append(_line(group["name"], group["global"]) if group["global"] else too_few)
+    return "\n\n" + "\n".join(lines) + "\n\n" + TOO_FEW
 
 
 def _limits(facts: Mapping[str, Any]) -> str:
@@ -78,6 +98,11 @@ def _limits(facts: Mapping[str, Any]) -> str:
         f"People at `{n['name']}` would be served better by a model of that node alone."
         for n in facts["nodes"]
         if n["better_alone"]
+    ]
+    limits += [
+        f"People with {group['name']} at `{node}` would be served better by a model of that node alone."
+        for group in facts["subgroups"]
+        for node in group["better_alone"]
     ]
     if facts["synthetic"]:
         limits.append("Trained on synthetic data, it says nothing about real people.")

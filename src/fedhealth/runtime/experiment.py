@@ -21,9 +21,8 @@ from fedhealth.federation import (
     total,
 )
 from fedhealth.model import NetworkModel, RiskModel
+from fedhealth.runtime.report import node_reports, subgroup_reports
 from fedhealth.study import Study
-
-WORSE_BY = 0.005  # of AUROC: from here a node is told that it would do better alone
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,11 @@ def run_experiment(
     synthetic: bool = False,
     on_round: Callable[[RoundReport], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
+    interactions: bool = False,
 ) -> Run:
     """Train over ``exchange``, evaluate, and compare with every baseline that can be had.
+
+    With ``interactions`` products of pairs of features may join the additive model.
 
     ``dataset`` (all nodes' rows in one place) serves only the baselines that no federation could compute: pooled rows
     and full rows. What the model learns, and its own metrics, come through ``exchange``.
@@ -66,12 +68,13 @@ def run_experiment(
         rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
         on_round(rounds[-1])
 
-    fitted = fit(study, exchange, SEGMENTS[model], on_round=note)
+    fitted = fit(study, exchange, SEGMENTS[model], interactions=interactions, on_round=note)
     on_stage("evaluating at every node, beside its local baseline")
-    alone = exchange("local_baseline", {"segments": np.array(float(SEGMENTS[model]))})
+    alone = exchange("local_baseline", {**fitted.model.arrays(), "segments": np.array(float(SEGMENTS[model]))})
     report = {
         **describe_run(study, model, seed, synthetic),
         "penalty": {"roughness": fitted.penalty[0], "size": fitted.penalty[1]},
+        "interactions": [[study.names[int(i)] for i in pair] for pair in fitted.model.design.pairs],
         **describe_model(study, exchange, fitted.model, rounds, alone),
         **_central_baselines(study, dataset, fitted, SEGMENTS[model], on_stage),
         "best": dataset.best if dataset else None,
@@ -98,12 +101,12 @@ def describe_model(
     rounds: Sequence[RoundReport],
     alone: Mapping[str, Contribution],
 ) -> dict[str, Any]:
-    """The course of the training and how the model does at every node, beside the node ``alone``, for the report."""
+    """The course of the training and how the model does everywhere, beside each node ``alone``, for the report."""
     replies = evaluate(study, exchange, model)
-    inventory = exchange("inventory", {})
     return {
         "rounds": [_round(r) for r in rounds],
-        "nodes": [_node(study, name, inventory[name], replies[name], alone[name]) for name in replies],
+        "nodes": node_reports(study, exchange("inventory", {}), replies, alone),
+        "subgroups": subgroup_reports(study, replies, alone),
         "global": metrics(total(replies.values())).as_dict(),
         "site_average": _site_average(replies),
         "missing": {
@@ -132,19 +135,6 @@ def _round(finished: RoundReport) -> dict[str, Any]:
     }
 
 
-def _node(study: Study, name: str, inventory: Contribution, reply: Contribution, alone: Contribution) -> dict[str, Any]:
-    together, local = metrics(reply), metrics(alone)
-    return {
-        "name": name,
-        "title": study.node(name).title,
-        "rows": inventory.rows,
-        "features": [f for f, seen in zip(study.names, inventory["seen"], strict=True) if seen > 0],
-        "local": local.as_dict(),
-        "global": together.as_dict(),
-        "better_alone": bool(local.auroc - together.auroc > WORSE_BY),
-    }
-
-
 def _site_average(replies: Mapping[str, Contribution]) -> dict[str, float | None]:
     """Unweighted means over the nodes, as benchmarks over hospitals report them; undefined ones left out."""
     each = [metrics(reply) for reply in replies.values()]
@@ -163,7 +153,7 @@ def _central_baselines(
     if dataset is None:
         return {"pooled_rows": None, "fully_observed": None, "full_rows": None}
     on_stage("comparing with pooled rows")
-    pooled = _alone(study, [stack(dataset.shards)], segments, fitted.penalty)
+    pooled = _alone(study, [stack(dataset.shards)], segments, fitted.penalty, len(fitted.model.design.pairs) > 0)
     on_pooled_rows = _metrics_on(study, pooled, dataset.shards)
     difference = np.abs(pooled.coefficients - fitted.model.coefficients).max()
     found: dict[str, Any] = {
@@ -184,9 +174,13 @@ def _central_baselines(
 
 
 def _alone(
-    study: Study, shards: Sequence[Shard], segments: int, penalty: tuple[float, float] | None = None
+    study: Study,
+    shards: Sequence[Shard],
+    segments: int,
+    penalty: tuple[float, float] | None = None,
+    interactions: bool = False,
 ) -> RiskModel:
-    return fit(study, exchange_within(shards, study), segments, penalty).model
+    return fit(study, exchange_within(shards, study), segments, penalty, interactions).model
 
 
 def _metrics_on(study: Study, model: RiskModel, shards: Sequence[Shard]) -> Metrics:

