@@ -144,7 +144,18 @@ def test_too_few_rows_are_refused_by_the_nodes_policy(tmp_path):
 
 
 def test_interactions_are_named_in_the_report(world, tmp_path):
-    told = invoke("train", "--data", world, "--runs", tmp_path, "--report", tmp_path / "r.json", "--interactions")
+    told = invoke(
+        "train",
+        "--data",
+        world,
+        "--runs",
+        tmp_path,
+        "--report",
+        tmp_path / "r.json",
+        "--interactions",
+        "--model",
+        "logistic",
+    )
     assert told.exit_code == 0, told.output
     pairs = json.loads((tmp_path / "r.json").read_text())["interactions"]
     assert all(len(pair) == 2 for pair in pairs)

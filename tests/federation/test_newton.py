@@ -19,7 +19,7 @@ TINY = 1e-8
 
 
 @pytest.mark.parametrize("model", SEGMENTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(60, 300),
@@ -42,7 +42,7 @@ def test_federated_equals_pooled_over_random_splits_of_the_rows(model, seed, n, 
     np.testing.assert_allclose(federated.model.covariance, pooled.model.covariance, rtol=1e-6, atol=TINY)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     blocks=st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=4, max_size=4),
@@ -70,7 +70,7 @@ def test_federated_equals_pooled_where_values_stand_on_the_edges_of_counting_bin
     x[:, 0] = low + 0.7 * (np.arange(n) // 5 % values)
     rows = dataclasses.replace(rows, x=x)
     pooled = fit(study, exchange_within([rows], study), penalty=(1.0, 0.3)).model.coefficients
-    for seed in range(12):
+    for seed in range(6):
         place = np.random.default_rng(seed).integers(4, size=n)
         federated = fit(study, exchange_within(split(rows, place), study), penalty=(1.0, 0.3)).model.coefficients
         np.testing.assert_allclose(federated, pooled, rtol=0, atol=TINY)
