@@ -13,7 +13,6 @@ its start and its first round.
 import argparse
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,11 +30,10 @@ from rich.table import Table
 
 from fedhealth.data.shard import Shard
 from fedhealth.data.synthetic import draw_clients
-from fedhealth.federation import Exchange, State, fit_network
+from fedhealth.federation import Exchange, State, exchange_within, fit_network
 from fedhealth.federation.strategies import FEDAVG
 from fedhealth.model.mlp import one_thread
 from fedhealth.model.network import BATCH, HIDDEN, WEIGHTS, NetworkModel
-from fedhealth.runtime.local import exchange_in_process
 from fedhealth.runtime.vectorised import NODES, exchange_vectorised
 from fedhealth.study import load_study
 
@@ -117,14 +115,12 @@ def compare(clients: int, rows: int, repeats: int, with_flower: bool) -> dict[st
     vectorised = exchange_vectorised(STUDY, shards)
     state = first_state(vectorised)
     epochs = int(state["epochs"])
-    with tempfile.TemporaryDirectory() as audit:
-        loop = exchange_in_process(STUDY, shards, Path(audit))
-        rounds = {
-            "loop": round_over(loop, state),
-            "vectorised": round_over(vectorised, state),
-            "bare": matrix_products(shards, epochs),
-        }
-        seconds = fastest(rounds, repeats)
+    rounds = {
+        "loop": round_over(exchange_within(shards, STUDY), state),
+        "vectorised": round_over(vectorised, state),
+        "bare": matrix_products(shards, epochs),
+    }
+    seconds = fastest(rounds, repeats)
     if with_flower:
         from flower_engine import seconds_per_round
 

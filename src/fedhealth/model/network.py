@@ -96,10 +96,11 @@ class LocalTask:
     def schedule(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
         """Per epoch the order of the rows, shape ``(n,)``, cut into batches of ``BATCH``; and the inputs left to see.
 
-        Inputs keep the rows' own order. The last batch of an epoch may be shorter.
+        Inputs keep the rows' own order, and so do rows that fit one batch. The last batch of an epoch may be shorter.
         """
+        rows = len(self.y)
         for _ in range(self.epochs):
-            order = self.rng.permutation(len(self.y))
+            order = self.rng.permutation(rows) if rows > BATCH else np.arange(rows)
             hidden = self.rng.random((len(self.y), self.groups.max() + 1)) < self.withhold
             yield order, self.inputs * ~hidden[:, self.groups] if self.withhold else self.inputs
 

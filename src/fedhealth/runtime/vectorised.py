@@ -25,7 +25,7 @@ from fedhealth.federation import STEPS, Contribution, Exchange, State, total
 from fedhealth.federation.averaging import torch_module
 from fedhealth.study import Study
 
-NODES = 16  # of a chunk: their weights, gradients and moments stay in the cache of a core
+NODES = 75  # of a chunk: enough that what Python does between two products is little beside them
 ROWS = 8192  # of a chunk of more than one node
 ROWS_OF_SUMS = 32_768  # stacked for a step that is a sum over rows
 PER_NODE = ("local_baseline", "local_network")

@@ -101,13 +101,15 @@ def _epochs(study: Study, state: State, group: _Group, j: int) -> Iterator[tuple
     members = np.eye(len(study.modalities))[:, np.tile(columns, 2)]
     keys = (int(state["seed"]), "average", int(state["round"]))
     streams = [generator(*keys, node, j) for node in group.nodes]
+    batches = group.y.shape[1] > BATCH
     order = np.tile(np.arange(group.y.shape[1]), (len(streams), 1))
-    kept, seen = np.ones((*group.y.shape, len(members))), np.empty(group.inputs.shape)
+    drawn, seen = np.ones((*group.y.shape, len(members))), np.empty(group.inputs.shape)
     for _ in range(int(state["epochs"])):
-        for g, (rng, count) in enumerate(zip(streams, group.counts, strict=True)):
-            order[g, :count] = rng.permutation(count)
-            kept[g, :count] = rng.random((count, len(members))) >= state["withhold"]
-        np.matmul(kept, members, out=seen)
+        for g, (rng, count) in enumerate(zip(streams, group.counts.tolist(), strict=True)):
+            if batches:
+                order[g, :count] = rng.permutation(count)
+            rng.random(out=drawn[g, :count])
+        np.matmul(drawn >= state["withhold"], members, out=seen)
         seen *= group.inputs
         yield seen, order
 
