@@ -64,6 +64,8 @@ def test_the_log_holds_no_values(door):
         (Contribution(arrays(sum=1), 99), "99 rows; its 'default' policy needs at least 100"),
         (histogram([4, 5], [100, 90]), "9 rows are positives; its 'default' policy needs at least 10"),
         (histogram([400, 5], [1, 2]), "3 rows are negatives; its 'default' policy needs at least 10"),
+        (Contribution(arrays(sum=[1, np.nan]), 100), "'sum' holds a value that is not finite"),
+        (Contribution(arrays(sum=np.inf), 100), "'sum' holds a value that is not finite"),
     ],
 )
 def test_a_refusal_names_node_step_and_rule_and_leaves_no_line(door, contribution, rule):
@@ -85,7 +87,7 @@ def test_exactly_the_rule_decides(rows, positives, least, each):
     contribution = histogram([positives], [rows - positives])
     few = 0 < rows < least or 0 < positives < each or 0 < rows - positives < each
     try:
-        Policy("mine", least, each).check("north", "evaluate", contribution)
+        Policy("mine", least, each, 1).check("north", "evaluate", contribution)
     except PolicyRefusal:
         assert few
     else:
@@ -107,10 +109,9 @@ def test_the_line_is_on_disk_when_the_contribution_is_out(tmp_path):
 
 
 def test_earlier_lines_are_kept(door):
-    door.audit_path.parent.mkdir()
-    door.audit_path.write_text('{"step": "of an earlier run"}\n')
-    door.release(HASH, "moments", Contribution(arrays(sum=1), 1000))
-    assert [line["step"] for line in lines(door.audit_path)] == ["of an earlier run", "moments"]
+    for step in ("moments", "newton"):
+        door.release(HASH, step, Contribution(arrays(sum=1), 1000))
+    assert [line["step"] for line in lines(door.audit_path)] == ["moments", "newton"]
 
 
 def test_a_whole_training_run_writes_one_line_for_each_contribution(tmp_path):

@@ -13,12 +13,13 @@ def plain_errors() -> Iterator[None]:
     from fedhealth.federation.aggregation import TooFewAnswers
     from fedhealth.federation.norms import NormExceeded
     from fedhealth.federation.training import OneLabel
-    from fedhealth.privacy import PolicyRefusal
+    from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal
     from fedhealth.registry import BundleError
     from fedhealth.study import StudyError
 
+    known = (AuditError, BundleError, DataError, NormExceeded, OneLabel, PolicyError, PolicyRefusal, StudyError)
     try:
         yield
-    except (DataError, OneLabel, TooFewAnswers, NormExceeded, PolicyRefusal, BundleError, StudyError, OSError) as error:
+    except (*known, TooFewAnswers, OSError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(1) from None

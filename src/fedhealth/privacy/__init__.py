@@ -1,6 +1,17 @@
 """The node's one door: policy, then audit, then out."""
 
+from fedhealth.privacy.audit import AuditError
 from fedhealth.privacy.door import Door
-from fedhealth.privacy.policy import POLICIES, Policy, PolicyRefusal
+from fedhealth.privacy.policy import POLICIES, Policy, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
 
-__all__ = ["POLICIES", "Door", "Policy", "PolicyRefusal"]
+__all__ = [
+    "POLICIES",
+    "AuditError",
+    "Door",
+    "Policy",
+    "PolicyError",
+    "PolicyRefusal",
+    "policy_file",
+    "policy_of",
+    "read_limits",
+]

@@ -6,17 +6,23 @@ from pathlib import Path
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import STEPS, Contribution, Exchange, State
-from fedhealth.privacy import POLICIES, Door
+from fedhealth.privacy import Door, Policy, policy_of
 from fedhealth.study import Study
 
 
 @dataclass(frozen=True)
 class LocalNode:
-    """A node's rows and its door."""
+    """A node's rows, without what its policy keeps inside, and its door."""
 
     study: Study
     shard: Shard
     door: Door
+
+    @classmethod
+    def behind_door(cls, study: Study, shard: Shard, policy: Policy, audit_folder: Path) -> "LocalNode":
+        """The node of ``shard``; its audit log is ``audit_folder/NODE.jsonl``."""
+        door = Door(shard.node, policy, audit_folder / f"{shard.node}.jsonl")
+        return cls(study, policy.visible(study, shard), door)
 
     def answer(self, step: str, state: State) -> Contribution:
         """What leaves this node for one step.
@@ -27,9 +33,15 @@ class LocalNode:
         return self.door.release(self.study.hash, step, STEPS[step](self.study, state, self.shard))
 
 
-def exchange_in_process(study: Study, shards: Sequence[Shard], audit_folder: Path) -> Exchange:
-    """An exchange with nodes in this process, in the order of ``shards``; audit lines go to ``audit_folder``."""
-    nodes = [
-        LocalNode(study, s, Door(s.node, POLICIES[study.policy], audit_folder / f"{s.node}.jsonl")) for s in shards
-    ]
+def exchange_in_process(
+    study: Study, shards: Sequence[Shard], audit_folder: Path, data: Path | None = None
+) -> Exchange:
+    """An exchange with nodes in this process, in the order of ``shards``; audit lines go to ``audit_folder``.
+
+    ``data`` is the folder where a node's owner may have written limits (:func:`~fedhealth.privacy.policy_of`).
+
+    Raises:
+        PolicyError: such a file cannot be used.
+    """
+    nodes = [LocalNode.behind_door(study, s, policy_of(study, s.node, data), audit_folder) for s in shards]
     return lambda step, state: {node.shard.node: node.answer(step, state) for node in nodes}

@@ -13,11 +13,10 @@ from pathlib import Path
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedhealth.data.nhanes import read_nhanes
-from fedhealth.data.shard import Shard
-from fedhealth.data.tables import DataError, read_shard
+from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.files import DataError
 from fedhealth.federation import STEPS
-from fedhealth.privacy import POLICIES, Door, PolicyRefusal
+from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal, policy_of
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
@@ -31,6 +30,7 @@ from fedhealth.runtime.flower.wire import (
 from fedhealth.runtime.local import LocalNode
 from fedhealth.study import Study, StudyError, load_study
 
+OF_THE_OWNER = PolicyRefusal, PolicyError, AuditError  # a limit, a file or a log of this node's owner stands against it
 REFUSED = 1  # the code of an answer that only says why there is none
 
 app = ClientApp()
@@ -63,7 +63,17 @@ def answer(message: Message, context: Context) -> Message:
     """The node's contribution to one step, or the reason why it gives none."""
     try:
         content = respond(unpack_question(message), NodeConfig.read(context))
-    except (FlowerError, StudyError, PolicyRefusal, DataError, ImportError, KeyError, ValueError) as error:
+    except (
+        FlowerError,
+        StudyError,
+        PolicyRefusal,
+        PolicyError,
+        AuditError,
+        DataError,
+        ImportError,
+        KeyError,
+        ValueError,
+    ) as error:
         return Message(Error(REFUSED, _reason(error)), reply_to=message)
     return Message(content, reply_to=message)
 
@@ -73,7 +83,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FlowerError | StudyError | ImportError):
         return str(error)
     print(f"refused: {error}", file=sys.stderr, flush=True)
-    if isinstance(error, PolicyRefusal):
+    if isinstance(error, OF_THE_OWNER):
         return "its policy does not let this answer out; see the node's own terminal"
     return "its data cannot be used; see the node's own terminal"
 
@@ -98,17 +108,6 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     return pack_contribution(holder.answer(question.step, question.state))
 
 
-def read_own_shard(study: Study, node: str, data: Path, seed: int) -> Shard:
-    """Read one node's rows and no other's (the ``nhanes`` package holds all in one table; the rest is dropped).
-
-    Raises:
-        DataError: the table cannot be used.
-    """
-    if study.source.kind == "nhanes":
-        return next(shard for shard in read_nhanes(study, seed)[0] if shard.node == node)
-    return read_shard(study, study.node(node), data, seed)
-
-
 def _check_study(question: Question, study: Study, node: str) -> None:
     if question.study_hash != study.hash:
         raise FlowerError(
@@ -120,6 +119,6 @@ def _check_study(question: Question, study: Study, node: str) -> None:
 @lru_cache(maxsize=1)
 def _holder(config: NodeConfig, seed: int) -> LocalNode:
     """The node's rows and door, read once per process."""
-    study = load_study(config.study, config.outcome or None)
-    door = Door(config.node, POLICIES[study.policy], Path(config.runs) / "audit" / f"{config.node}.jsonl")
-    return LocalNode(study, read_own_shard(study, config.node, Path(config.data), seed), door)
+    study, data = load_study(config.study, config.outcome or None), Path(config.data)
+    shard, policy = read_own_shard(study, config.node, data, seed), policy_of(study, config.node, data)
+    return LocalNode.behind_door(study, shard, policy, Path(config.runs) / "audit")

@@ -1,0 +1,114 @@
+"""``fedhealth node``: what a node's owner sees and decides."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fedhealth.study import Study
+
+node_app = typer.Typer(no_args_is_help=True, help="For a node's owner: what may leave, and what has left.")
+policy_app = typer.Typer(no_args_is_help=True, help="What this node lets out.")
+audit_app = typer.Typer(no_args_is_help=True, help="The record of everything that left this node.")
+node_app.add_typer(policy_app, name="policy")
+node_app.add_typer(audit_app, name="audit")
+
+Node = Annotated[str, typer.Argument(help="Name of the node, such as node_1.")]
+StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file.")]
+Data = Annotated[Path, typer.Option(help="Folder with the node's table.", file_okay=False)]
+Runs = Annotated[Path, typer.Option(help="Folder that the node's runs were told to use.", file_okay=False)]
+
+
+@policy_app.command("show")
+def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
+    """Say in plain words what this node will never let out in a study.
+
+    The owner may ask for more than the study does in DATA/NODE.policy.toml, for example minimum_rows = 500.
+    """
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.privacy import policy_file, policy_of
+    from fedhealth.study import load_study
+
+    with plain_errors():
+        loaded = load_study(study)
+        _check_name(loaded, node)
+        policy = policy_of(loaded, node, data)
+    typer.echo(f"In study {loaded.name} (policy {policy.name}) {node} will never")
+    for promise in policy.promises():
+        typer.echo(f"  - {promise}")
+    if not policy_file(data, node).is_file():
+        typer.echo(f"To ask for more, write limits to {policy_file(data, node)}")
+
+
+@policy_app.command("check")
+def check_policy(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
+    """Check the owner's file, and say which features of the node's own table it would keep inside."""
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.data.dataset import read_own_shard
+    from fedhealth.privacy import policy_of
+    from fedhealth.study import load_study
+
+    with plain_errors():
+        loaded = load_study(study)
+        _check_name(loaded, node)
+        policy = policy_of(loaded, node, data)
+        shard = read_own_shard(loaded, node, data, seed=0)
+    inside = policy.kept_inside(loaded, shard)
+    few = len(shard.training) < policy.minimum_rows
+    typer.echo(f"{node}: {len(shard):,} rows, {len(shard.training):,} of them for training; policy {policy.name}")
+    typer.echo(f"Stays inside: {', '.join(inside) if inside else 'no feature'}")
+    typer.echo("It could not take part: too few rows" if few else "It could take part")
+
+
+@audit_app.command("show")
+def show_audit(
+    node: Node,
+    runs: Runs = Path("runs"),
+    last: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 20,
+) -> None:
+    """List what left the node: when, for which study and step, over how many rows, how much."""
+    from collections import deque
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.privacy import audit
+
+    with plain_errors():
+        lines = deque(audit.read(runs / "audit" / f"{node}.jsonl"), maxlen=last)
+    table = Table("time", "study", "step", "rows", "arrays", "bytes", box=None)
+    for line in lines:
+        arrays, size = ", ".join(line["arrays"]), f"{line['bytes']:,}"
+        table.add_row(line["time"], line["study"][:12], line["step"], f"{line['rows']:,}", arrays, size)
+    Console().print(table)
+
+
+@audit_app.command("verify")
+def verify_audit(
+    node: Node,
+    runs: Runs = Path("runs"),
+    noted: Annotated[str, typer.Option(help="A hash noted earlier, or its first digits; it must still be there.")] = "",
+) -> None:
+    """Check that no line of the record was changed, removed, added or moved."""
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.privacy import AuditError, audit
+
+    path = runs / "audit" / f"{node}.jsonl"
+    with plain_errors():
+        hashes = [line["hash"] for line in audit.read(path)]
+        if noted and not any(found.startswith(noted) for found in hashes):
+            raise AuditError(f"{path}: no line has hash {noted}: the log was cut short or replaced since it was noted")
+    typer.echo(f"{path}: {len(hashes):,} lines, unbroken")
+    if hashes:
+        typer.echo(f"The last hash is {hashes[-1]}; note it elsewhere, and check later with --noted")
+
+
+def _check_name(study: "Study", node: str) -> None:
+    from fedhealth.study import StudyError
+
+    try:
+        study.node(node)
+    except KeyError as error:
+        raise StudyError(str(error.args[0])) from None

@@ -1,0 +1,125 @@
+"""The owner's limits: what stays inside, which file says so, and how it is told."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tests.federation.worlds import STUDY, draw_rows
+from typer.testing import CliRunner
+
+from fedhealth.cli.main import app
+from fedhealth.data.synthetic import write_world
+from fedhealth.privacy import POLICIES, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
+from fedhealth.runtime.local import exchange_in_process
+from fedhealth.study import load_study
+
+DEFAULT = POLICIES["default"]
+SHARD = dataclasses.replace(draw_rows(600, seed=3), node="north")
+NUMBER = next(i for i, f in enumerate(STUDY.features) if f.kind == "number")
+FLAG = next(i for i, f in enumerate(STUDY.features) if f.kind == "flag")
+
+
+def observed_by(count, feature=NUMBER):
+    """The shard with ``feature`` observed in ``count`` training rows and in all held-out rows."""
+    observed = SHARD.observed.copy()
+    training = np.flatnonzero(SHARD.fold >= 0)
+    observed[:, feature] = True
+    observed[training[count:], feature] = False
+    return dataclasses.replace(SHARD, observed=observed)
+
+
+@pytest.mark.parametrize(("count", "stays"), [(0, True), (1, True), (9, True), (10, False), (200, False)])
+def test_a_feature_that_few_rows_observe_stays_inside(count, stays):
+    shard = observed_by(count)
+    assert (STUDY.features[NUMBER].name in DEFAULT.kept_inside(STUDY, shard)) == stays
+    assert DEFAULT.visible(STUDY, shard).observed[:, NUMBER].any() != stays
+
+
+@pytest.mark.parametrize(("having", "stays"), [(0, False), (1, True), (9, True), (10, False), (-9, True), (-10, False)])
+def test_a_flag_that_few_have_or_have_not_stays_inside(having, stays):
+    shard = observed_by(300, FLAG)
+    x = shard.x.copy()
+    seen = np.flatnonzero((shard.fold >= 0) & shard.observed[:, FLAG])
+    x[:, FLAG] = float(having < 0)
+    x[seen[: abs(having)], FLAG] = float(having >= 0)
+    shard = dataclasses.replace(shard, x=x)
+    assert (STUDY.features[FLAG].name in DEFAULT.kept_inside(STUDY, shard)) == stays
+
+
+def test_what_stays_inside_is_in_no_answer(tmp_path):
+    study = dataclasses.replace(STUDY, policy="default")
+    shard = observed_by(3)
+    canary = shard.x.copy()
+    canary[:, NUMBER] = 1e6 * np.pi
+    exchange = exchange_in_process(study, [dataclasses.replace(shard, x=canary)], tmp_path)
+    answer = exchange("moments", {})["north"]
+    assert answer["seen"][NUMBER] == answer["sum"][NUMBER] == answer["squares"][NUMBER] == 0
+    assert exchange("inventory", {})["north"]["seen"][NUMBER] == 0
+
+
+def test_nothing_is_kept_inside_where_nothing_is_rare():
+    assert DEFAULT.visible(STUDY, SHARD) is SHARD
+
+
+def test_the_stricter_limit_wins(tmp_path):
+    study = dataclasses.replace(STUDY, policy="default")
+    policy_file(tmp_path, "north").write_text("minimum_rows = 481\nminimum_cell = 5\n")
+    policy = policy_of(study, "north", tmp_path)
+    assert (policy.minimum_rows, policy.minimum_class, policy.minimum_cell) == (481, 10, 10)
+    with pytest.raises(PolicyRefusal, match=r"480 rows; its 'default, and north.policy.toml' policy .* 481"):
+        exchange_in_process(study, [SHARD], tmp_path / "audit", tmp_path)("moments", {})
+    assert policy_of(study, "south", tmp_path) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("minimum_row = 5", "unknown key 'minimum_row'; expected minimum_rows, minimum_class, minimum_cell"),
+        ("minimum_rows = 0", "minimum_rows: got 0; expected a whole number from 1"),
+        ("minimum_rows = true", "minimum_rows: got True; expected a whole number from 1"),
+        ("minimum_cell = 2.5", "minimum_cell: got 2.5; expected a whole number from 1"),
+        ("minimum_cell", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_file_key_and_what_was_expected(tmp_path, text, told):
+    path = tmp_path / "north.policy.toml"
+    path.write_text(text)
+    with pytest.raises(PolicyError) as caught:
+        read_limits(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert told in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_world(folder, rows=400, seed=1)
+    return folder
+
+
+def run(*command):
+    return CliRunner().invoke(app, ["node", "policy", *command])
+
+
+def test_the_owner_reads_the_policy_in_plain_words(data):
+    told = run("show", "node_1", "--data", str(data))
+    assert told.exit_code == 0
+    assert "node_1 will never" in told.output
+    assert "fewer than 100 rows" in told.output
+    assert "node_1.policy.toml" in told.output
+
+
+def test_the_owner_learns_what_would_stay_inside(data):
+    told = run("check", "node_3", "--data", str(data))
+    assert "It could take part" in told.output
+    policy_file(data, "node_3").write_text("minimum_rows = 5000\nminimum_cell = 400\n")
+    told = run("check", "node_3", "--data", str(data))
+    policy_file(data, "node_3").unlink()
+    assert "It could not take part: too few rows" in told.output
+    assert all(name in told.output for name in load_study("health-risk").node("node_3").features)
+
+
+def test_an_unknown_node_is_refused_by_name(data):
+    told = run("show", "node_9", "--data", str(data))
+    assert told.exit_code == 1
+    assert "node 'node_9' is not in study 'health-risk'; it has node_1" in told.output
