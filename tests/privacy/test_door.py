@@ -34,19 +34,19 @@ def door(tmp_path):
 
 
 def test_a_contribution_over_enough_rows_goes_out_unchanged(door):
-    contribution = Contribution(arrays(sum=[1.5, 2.5], n=3), 100)
+    contribution = Contribution(arrays(sum=[1.5, 2.5], rows=3), 100)
     assert door.release(HASH, "moments", contribution) is contribution
 
 
 def test_each_release_is_one_line_that_tells_what_left(door):
-    door.release(HASH, "moments", Contribution(arrays(sum=[1.5, 2.5], n=3), 100))
+    door.release(HASH, "moments", Contribution(arrays(sum=[1.5, 2.5], rows=3), 100))
     door.release(HASH, "newton", Contribution(arrays(hessian=np.zeros((2, 3, 3))), 700))
     first, second = lines(door.audit_path)
     assert first["node"] == "north"
     assert first["study"] == HASH
     assert first["step"] == "moments"
     assert first["rows"] == 100
-    assert first["arrays"] == {"sum": [2], "n": []}
+    assert first["arrays"] == {"sum": [2], "rows": []}
     assert first["bytes"] == 24
     assert (second["step"], second["arrays"]) == ("newton", {"hessian": [2, 3, 3]})
     assert datetime.fromisoformat(first["time"]).tzinfo is not None
@@ -60,12 +60,12 @@ def test_the_log_holds_no_values(door):
 @pytest.mark.parametrize(
     ("contribution", "rule"),
     [
-        (Contribution(arrays(sum=1), 1), "1 rows; its 'default' policy needs at least 100"),
-        (Contribution(arrays(sum=1), 99), "99 rows; its 'default' policy needs at least 100"),
+        (Contribution(arrays(risks=1), 1), "1 rows; its 'default' policy needs at least 100"),
+        (Contribution(arrays(risks=1), 99), "99 rows; its 'default' policy needs at least 100"),
         (histogram([4, 5], [100, 90]), "9 rows are positives; its 'default' policy needs at least 10"),
         (histogram([400, 5], [1, 2]), "3 rows are negatives; its 'default' policy needs at least 10"),
-        (Contribution(arrays(sum=[1, np.nan]), 100), "'sum' holds a value that is not finite"),
-        (Contribution(arrays(sum=np.inf), 100), "'sum' holds a value that is not finite"),
+        (Contribution(arrays(risks=[1, np.nan]), 100), "'risks' holds a value that is not finite"),
+        (Contribution(arrays(risks=np.inf), 100), "'risks' holds a value that is not finite"),
     ],
 )
 def test_a_refusal_names_node_step_and_rule_and_leaves_no_line(door, contribution, rule):
@@ -87,7 +87,7 @@ def test_exactly_the_rule_decides(rows, positives, least, each):
     contribution = histogram([positives], [rows - positives])
     few = 0 < rows < least or 0 < positives < each or 0 < rows - positives < each
     try:
-        Policy("mine", least, each, 1).check("north", "evaluate", contribution)
+        Policy("mine", least, each, 1, 0).check("north", "evaluate", contribution)
     except PolicyRefusal:
         assert few
     else:
@@ -110,7 +110,7 @@ def test_the_line_is_on_disk_when_the_contribution_is_out(tmp_path):
 
 def test_earlier_lines_are_kept(door):
     for step in ("moments", "newton"):
-        door.release(HASH, step, Contribution(arrays(sum=1), 1000))
+        door.release(HASH, step, Contribution(arrays(rows=1), 1000))
     assert [line["step"] for line in lines(door.audit_path)] == ["moments", "newton"]
 
 

@@ -22,12 +22,12 @@ Runs = Annotated[Path, typer.Option(help="Folder that the node's runs were told 
 
 @policy_app.command("show")
 def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
-    """Say in plain words what this node will never let out in a study.
+    """Say in plain words what this node will let out in a study, and what never.
 
     The owner may ask for more than the study does in DATA/NODE.policy.toml, for example minimum_rows = 500.
     """
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.privacy import policy_file, policy_of
+    from fedhealth.privacy import EXITS, policy_file, policy_of
     from fedhealth.study import load_study
 
     with plain_errors():
@@ -37,6 +37,9 @@ def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pat
     typer.echo(f"In study {loaded.name} (policy {policy.name}) {node} will never")
     for promise in policy.promises():
         typer.echo(f"  - {promise}")
+    typer.echo("What it may tell, step by step, always summed over its rows:")
+    for step, way in EXITS.items():
+        typer.echo(f"  - {step}: {way.tells}")
     if not policy_file(data, node).is_file():
         typer.echo(f"To ask for more, write limits to {policy_file(data, node)}")
 

@@ -16,6 +16,7 @@ from fedhealth.model import NetworkModel, RiskModel, model_from_arrays, sigmoid
 from fedhealth.study import Study
 
 EDGES = np.linspace(-9.0, 9.0, 361)  # on the logit: 0.05 wide, 0.012 of risk at the steepest
+CENTRES = 1 / (1 + np.exp(-np.linspace(-9.025, 9.025, 362)))  # the risk in the middle of each bin, and just outside
 GROUP_EDGES = EDGES[::4]  # for subgroups: 0.2 wide
 ECE_GROUPS = 15
 GROUP = "group."  # begins the name of sums by subgroup
@@ -143,16 +144,21 @@ def _losses(risk: Floats, y: Floats) -> dict[str, Floats]:
 
 
 def score_histogram(risk: Floats, y: Floats, threshold: float, edges: Floats = EDGES) -> Contribution:
-    """Sums that all metrics follow from: counts by label and score bin, and sums of losses and their squares."""
+    """Sums that all metrics follow from: counts by label and score bin, and sums of losses and their squares.
+
+    ``risks`` sums each bin's scores, each taken as the middle of its narrow bin, so that a bin that holds one person
+    does not tell that person's score.
+    """
     losses = _losses(risk, y)
     risk = np.clip(risk, 1e-9, 1 - 1e-9)
-    place, bins = np.searchsorted(edges, np.log(risk / (1 - risk))), len(edges) + 1
+    logit = np.log(risk / (1 - risk))
+    place, bins = np.searchsorted(edges, logit), len(edges) + 1
     high = risk >= threshold
     return Contribution(
         arrays(
             positives=np.bincount(place, weights=y, minlength=bins),
             negatives=np.bincount(place, weights=1 - y, minlength=bins),
-            risks=np.bincount(place, weights=risk, minlength=bins),
+            risks=np.bincount(place, weights=CENTRES[np.searchsorted(EDGES, logit)], minlength=bins),
             **{name: each.sum() for name, each in losses.items()},
             **{f"{name}_squares": (each**2).sum() for name, each in losses.items()},
             correct=((risk >= 0.5) == (y == 1)).sum(),

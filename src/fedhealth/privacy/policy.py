@@ -31,12 +31,15 @@ class Policy:
         minimum_class: fewest rows with each label for a step that reads labels.
         minimum_cell: a feature that fewer training rows observe stays inside, and so does a flag that fewer of them
             have, or have not (Ritchie & Elliot 2015: thresholds on every cell).
+        rows_per_parameter: fewest rows for each parameter of an additive or logistic model whose gradient is summed;
+            0 sets no limit.
     """
 
     name: str
     minimum_rows: int
     minimum_class: int
     minimum_cell: int
+    rows_per_parameter: int
 
     def check(self, node: str, step: str, contribution: Contribution) -> None:
         """Raise PolicyRefusal unless the contribution may leave ``node``."""
@@ -48,6 +51,12 @@ class Policy:
         for name, array in contribution.sums.items():
             if not np.isfinite(array).all():
                 raise PolicyRefusal(f"{node} refused step {step!r}: {name!r} holds a value that is not finite")
+        parameters = contribution.sums["hessian"].shape[-1] if "hessian" in contribution.sums else 0
+        if 0 < contribution.rows < self.rows_per_parameter * parameters:
+            raise PolicyRefusal(
+                f"{node} refused step {step!r}: a model of {parameters} parameters over {contribution.rows} rows; its "
+                f"{self.name!r} policy needs at least {self.rows_per_parameter} rows for each"
+            )
         for label in ("positives", "negatives"):
             rows = contribution.sums[label].sum() if label in contribution.sums else 0
             if 0 < rows < self.minimum_class:
@@ -79,18 +88,24 @@ class Policy:
 
     def promises(self) -> tuple[str, ...]:
         """The limits in plain words, each to follow "this node will never"."""
-        return (
+        promised = (
             "let a row, a person's name or a score of one person out",
             f"let out a sum over fewer than {self.minimum_rows} rows",
             f"take part in a step that reads labels with fewer than {self.minimum_class} rows of either label",
             f"let out anything of a feature that fewer than {self.minimum_cell} of its training rows observe, or of a "
             f"flag that fewer than {self.minimum_cell} of them have or have not",
         )
+        if not self.rows_per_parameter:
+            return promised
+        return (
+            *promised,
+            f"train an additive or logistic model on fewer than {self.rows_per_parameter} rows for each parameter",
+        )
 
 
 POLICIES: Mapping[str, Policy] = {
-    "default": Policy("default", minimum_rows=100, minimum_class=10, minimum_cell=10),
-    "research": Policy("research", minimum_rows=5, minimum_class=1, minimum_cell=1),
+    "default": Policy("default", minimum_rows=100, minimum_class=10, minimum_cell=10, rows_per_parameter=10),
+    "research": Policy("research", minimum_rows=5, minimum_class=1, minimum_cell=1, rows_per_parameter=0),
 }
 LIMITS = tuple(field.name for field in fields(Policy) if field.name != "name")
 
