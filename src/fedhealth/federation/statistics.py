@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
+from fedhealth.federation import disclosure
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
 from fedhealth.model.design import Design, rescale
 from fedhealth.study import Study
@@ -123,16 +124,25 @@ def drift_bins(study: Study, edges: Floats, x: Floats) -> NDArray[np.intp]:
 
 
 def contribute_reference(study: Study, state: State, shard: Shard) -> Contribution:
-    """Counts of values by city and month, feature and drift bin, shape ``(strata, d, 10)``; rows by city and month."""
+    """Counts of values by city and month, feature and drift bin, shape ``(strata, d, 10)``; rows by city and month.
+
+    All are rounded to multiples of the fewest rows that the study's policy lets a cell tell.
+    """
     rows = shard.training
     rows = rows.rows(rows.stratum >= 0)
     bins = drift_bins(study, state["edges"], rows.x)
     counts = np.zeros((study.strata, len(study.features), 10))
     feature = np.broadcast_to(np.arange(len(study.features)), bins.shape)
     stratum = np.broadcast_to(rows.stratum[:, None].astype(np.intp), bins.shape)
+    sizes = np.bincount(rows.stratum, minlength=study.strata).astype(np.float64)
+    fewest = disclosure.FEWEST[study.policy]
     np.add.at(counts, (stratum[rows.observed], feature[rows.observed], bins[rows.observed]), 1.0)
     return Contribution(
-        arrays(by_stratum=counts, stratum_rows=np.bincount(rows.stratum, minlength=study.strata)), len(rows)
+        arrays(
+            by_stratum=disclosure.rounded(counts, fewest),
+            stratum_rows=disclosure.rounded(sizes[:, None], fewest)[:, 0],
+        ),
+        len(rows),
     )
 
 

@@ -1,15 +1,11 @@
 """Subgroups of people, from the study file, and which of them are large enough for their sums to leave a node."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.data.shard import Floats, Shard
+from fedhealth.federation.disclosure import FEWEST
 from fedhealth.study import Study
-
-# Rows of each label, by the study's policy; a subgroup with fewer stays inside its node.
-FEWEST: Mapping[str, int] = {"default": 10, "research": 1}
 
 
 def group_names(study: Study) -> tuple[str, ...]:

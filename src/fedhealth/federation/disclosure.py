@@ -1,0 +1,20 @@
+"""Counts that tell of no small group of people."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedhealth.federation.contribution import Floats
+
+FEWEST: Mapping[str, int] = {"default": 10, "research": 1}
+"""Fewest rows of a cell that may be told, by the study's policy."""
+
+
+def rounded(counts: Floats, fewest: int) -> Floats:
+    """Histograms along the last axis, every count a multiple of ``fewest``: controlled rounding (Cox 1987).
+
+    The running totals are rounded, and their steps are the counts, so each running total is at most half of ``fewest``
+    away, each count less than ``fewest``, and the shape of the histogram is kept.
+    """
+    running = np.floor(np.cumsum(counts, axis=-1) / fewest + 0.5) * fewest
+    return np.asarray(np.diff(running, axis=-1, prepend=0.0))
