@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from fedhealth.cli.main import app
 from fedhealth.data.synthetic import write_world
-from fedhealth.privacy import POLICIES, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
+from fedhealth.federation import Contribution
+from fedhealth.privacy import POLICIES, Door, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
 from fedhealth.runtime.local import exchange_in_process
 from fedhealth.study import load_study
 
@@ -123,3 +124,38 @@ def test_an_unknown_node_is_refused_by_name(data):
     told = run("show", "node_9", "--data", str(data))
     assert told.exit_code == 1
     assert "node 'node_9' is not in study 'health-risk'; it has node_1" in told.output
+
+
+def test_the_owner_may_name_the_studies_that_are_answered(tmp_path):
+    study = load_study("health-risk")
+    policy_file(tmp_path, "node_1").write_text(f'studies = ["{"0" * 12}"]')
+    policy = policy_of(study, "node_1", tmp_path)
+    with pytest.raises(PolicyRefusal, match=rf"owner answers only studies 0{{12}}; this one is {study.hash[:12]}"):
+        policy.admit("node_1", study.hash, "moments")
+    policy_file(tmp_path, "node_1").write_text(f'studies = ["{"0" * 12}", "{study.hash[:14]}"]')
+    policy_of(study, "node_1", tmp_path).admit("node_1", study.hash, "moments")
+
+
+def test_the_owner_may_name_the_steps_that_are_answered(tmp_path):
+    study = load_study("health-risk")
+    policy_file(tmp_path, "node_1").write_text('steps = ["evaluate"]')
+    door = Door("node_1", policy_of(study, "node_1", tmp_path), tmp_path / "node_1.jsonl")
+    with pytest.raises(PolicyRefusal, match="node_1 refused step 'moments': its owner answers only evaluate"):
+        door.release(study.hash, "moments", Contribution({"rows": np.array(1000.0)}, 1000))
+    door.release(study.hash, "evaluate", Contribution({"risks": np.array(300.0)}, 1000))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('studies = ["abc"]', "expected a list of study hashes, each of 12 digits"),
+        ("studies = []", "expected a list of study hashes"),
+        ('steps = ["rows"]', "expected a list of steps: inventory, moments"),
+        ("steps = 3", "got 3; expected a list of steps"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_refused(tmp_path, text, expected):
+    path = policy_file(tmp_path, "node_1")
+    path.write_text(text)
+    with pytest.raises(PolicyError, match=expected):
+        read_limits(path)

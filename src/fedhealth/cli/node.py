@@ -34,12 +34,13 @@ def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pat
         loaded = load_study(study)
         _check_name(loaded, node)
         policy = policy_of(loaded, node, data)
-    typer.echo(f"In study {loaded.name} (policy {policy.name}) {node} will never")
+    typer.echo(f"In study {loaded.name} (hash {loaded.hash[:12]}, policy {policy.name}) {node} will never")
     for promise in policy.promises():
         typer.echo(f"  - {promise}")
     typer.echo("What it may tell, step by step, always summed over its rows:")
     for step, way in EXITS.items():
-        typer.echo(f"  - {step}: {way.tells}")
+        if not policy.steps or step in policy.steps:
+            typer.echo(f"  - {step}: {way.tells}")
     if not policy_file(data, node).is_file():
         typer.echo(f"To ask for more, write limits to {policy_file(data, node)}")
 

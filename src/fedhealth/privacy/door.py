@@ -24,6 +24,7 @@ class Door:
             PolicyRefusal: no exit is declared for it, or the policy does not allow it; nothing left.
         """
         self._check_exit(step, contribution)
+        self.policy.admit(self.node, study_hash, step)
         self.policy.check(self.node, step, contribution)
         audit.append(self.audit_path, self.node, study_hash, step, contribution)
         return contribution

@@ -1,15 +1,18 @@
 """What a node's owner lets out: limits in a TOML file beside the node's table, or one of the named policies."""
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import Contribution
+from fedhealth.privacy.exits import EXITS
 from fedhealth.study import Study
 
 
@@ -33,6 +36,8 @@ class Policy:
             have, or have not (Ritchie & Elliot 2015: thresholds on every cell).
         rows_per_parameter: fewest rows for each parameter of an additive or logistic model whose gradient is summed;
             0 sets no limit.
+        studies: hashes of studies (or their first 12 digits and more) that are answered; empty: any.
+        steps: steps that are answered; empty: all that are declared.
     """
 
     name: str
@@ -40,6 +45,18 @@ class Policy:
     minimum_class: int
     minimum_cell: int
     rows_per_parameter: int
+    studies: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+
+    def admit(self, node: str, study_hash: str, step: str) -> None:
+        """Raise PolicyRefusal unless the owner of ``node`` answers this step of this study."""
+        if self.studies and not study_hash.startswith(self.studies):
+            raise PolicyRefusal(
+                f"{node} refused step {step!r}: its owner answers only studies "
+                f"{', '.join(one[:HASH_DIGITS] for one in self.studies)}; this one is {study_hash[:HASH_DIGITS]}"
+            )
+        if self.steps and step not in self.steps:
+            raise PolicyRefusal(f"{node} refused step {step!r}: its owner answers only {', '.join(self.steps)}")
 
     def check(self, node: str, step: str, contribution: Contribution) -> None:
         """Raise PolicyRefusal unless the contribution may leave ``node``."""
@@ -88,26 +105,30 @@ class Policy:
 
     def promises(self) -> tuple[str, ...]:
         """The limits in plain words, each to follow "this node will never"."""
-        promised = (
+        promised = [
             "let a row, a person's name or a score of one person out",
-            f"let out a sum over fewer than {self.minimum_rows} rows",
+            f"answer from fewer than {self.minimum_rows} rows (part of an answer, such as a subgroup, may be smaller)",
             f"take part in a step that reads labels with fewer than {self.minimum_class} rows of either label",
             f"let out anything of a feature that fewer than {self.minimum_cell} of its training rows observe, or of a "
             f"flag that fewer than {self.minimum_cell} of them have or have not",
-        )
-        if not self.rows_per_parameter:
-            return promised
-        return (
-            *promised,
-            f"train an additive or logistic model on fewer than {self.rows_per_parameter} rows for each parameter",
-        )
+        ]
+        if self.rows_per_parameter:
+            least = self.rows_per_parameter
+            promised.append(f"train an additive or logistic model on fewer than {least} rows for each parameter")
+        if self.studies:
+            promised.append(f"answer a study whose hash is not {' or '.join(self.studies)}")
+        if self.steps:
+            promised.append(f"answer a step other than {', '.join(self.steps)}")
+        return tuple(promised)
 
 
 POLICIES: Mapping[str, Policy] = {
     "default": Policy("default", minimum_rows=100, minimum_class=10, minimum_cell=10, rows_per_parameter=10),
     "research": Policy("research", minimum_rows=5, minimum_class=1, minimum_cell=1, rows_per_parameter=0),
 }
-LIMITS = tuple(field.name for field in fields(Policy) if field.name != "name")
+LIMITS = ("minimum_rows", "minimum_class", "minimum_cell", "rows_per_parameter")
+LISTS = ("studies", "steps")
+HASH_DIGITS = 12  # the fewest that name a study
 
 
 def policy_file(data: Path, node: str) -> Path:
@@ -125,23 +146,36 @@ def policy_of(study: Study, node: str, data: Path | None) -> Policy:
     if data is None or not policy_file(data, node).is_file():
         return named
     own = read_limits(policy_file(data, node))
-    limits = {name: max(value, own.get(name, value)) for name, value in asdict(named).items() if name in LIMITS}
-    return Policy(f"{study.policy}, and {policy_file(data, node).name}", **limits)
+    stricter: dict[str, Any] = {name: max(getattr(named, name), own[name]) for name in LIMITS if name in own}
+    stricter |= {name: tuple(own[name]) for name in LISTS if name in own}
+    return replace(named, name=f"{study.policy}, and {policy_file(data, node).name}", **stricter)
 
 
-def read_limits(path: Path) -> dict[str, int]:
-    """The limits in an owner's file: whole numbers from 1, any of ``LIMITS``.
+def read_limits(path: Path) -> dict[str, Any]:
+    """The limits in an owner's file: any of ``LIMITS``, a whole number from 1; any of ``LISTS``, a list of texts.
 
     Raises:
-        PolicyError: it is no TOML, has an unknown key, or a value that is no whole number from 1.
+        PolicyError: it is no TOML, has an unknown key, or a value that cannot be meant.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
     for name, value in found.items():
-        if name not in LIMITS:
-            raise PolicyError(f"{path}: unknown key {name!r}; expected {', '.join(LIMITS)}")
-        if type(value) is not int or value < 1:
-            raise PolicyError(f"{path}: {name}: got {value!r}; expected a whole number from 1")
+        if name not in (*LIMITS, *LISTS):
+            raise PolicyError(f"{path}: unknown key {name!r}; expected {', '.join((*LIMITS, *LISTS))}")
+        expected = _expected(name, value)
+        if expected:
+            raise PolicyError(f"{path}: {name}: got {value!r}; expected {expected}")
     return found
+
+
+def _expected(name: str, value: object) -> str:
+    """What should stand there instead; empty if ``value`` will do."""
+    if name in LIMITS:
+        return "" if type(value) is int and value >= 1 else "a whole number from 1"
+    texts = isinstance(value, list) and len(value) > 0 and all(isinstance(one, str) for one in value)
+    if name == "studies":
+        known = texts and all(re.fullmatch(f"[0-9a-f]{{{HASH_DIGITS},64}}", one) for one in cast("list[str]", value))
+        return "" if known else f"a list of study hashes, each of {HASH_DIGITS} digits (0-9, a-f) or more"
+    return "" if texts and set(cast("list[str]", value)) <= EXITS.keys() else f"a list of steps: {', '.join(EXITS)}"
