@@ -165,3 +165,42 @@ def test_a_network_has_no_interactions_to_choose(world, tmp_path):
     told = invoke("train", "--data", world, "--runs", tmp_path, "--model", "mlp", "--interactions")
     assert told.exit_code == 1
     assert "--interactions needs --model additive or logistic" in told.output
+
+
+def test_under_differential_privacy_the_run_says_what_it_promises_and_the_nodes_limit_holds(tmp_path):
+    data, runs = tmp_path / "data", tmp_path / "runs"
+    write_world(data, rows=3000, seed=7)
+    for node in ("node_1", "node_2", "node_3"):
+        (data / f"{node}.policy.toml").write_text("epsilon = 4\n")
+    options = ("--data", data, "--runs", runs, "--model", "logistic")
+    result = invoke("train", *options, "--epsilon", 3, "--report", runs / "report.json")
+    assert result.exit_code == 0, result.output
+    assert "Differential privacy: epsilon 3 at delta 1e-05 for one row of a node's table" in result.output
+    report = json.loads((runs / "report.json").read_text())
+    told = report["privacy"]
+    assert sum(step["times"] * step["mu"] ** 2 for step in told["steps"]) == pytest.approx(told["mu"] ** 2)
+    assert report["pooled_rows"] is None
+    assert all(node["local"]["auroc"] is None for node in report["nodes"])
+    card = (Path(report["bundle"]["folder"]) / "MODEL_CARD.md").read_text()
+    assert "Differential privacy: epsilon 3 at delta 1e-05" in card
+    assert "epsilon 3 at delta 1e-05 spent" in invoke("node", "ledger", "node_2", "--data", data).output
+    refused = invoke("train", *options, "--epsilon", 3)
+    assert refused.exit_code == 1
+    assert "node_1 refused step 'private_" in refused.output
+    without = invoke("train", *options)
+    assert without.exit_code == 1
+    assert "it has no noise, and its owner's limit is epsilon 4" in without.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "mlp"), "--epsilon goes with --model additive or logistic; got mlp"),
+        (("--interactions",), "got --interactions"),
+        (("--delta", "2"), "expected --epsilon above 0 and --delta between 0 and 1; got 1 and 2"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused(options, said):
+    result = invoke("train", "--epsilon", "1", *options)
+    assert result.exit_code == 1
+    assert said in result.output

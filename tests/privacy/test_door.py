@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.federation.worlds import STUDY, draw_rows, split
+from tests.privacy.doors import open_door
 
 from fedhealth.federation import Contribution, exchange_within, fit
 from fedhealth.federation.contribution import arrays
-from fedhealth.privacy import POLICIES, Door, Policy, PolicyRefusal
+from fedhealth.privacy import POLICIES, AuditError, Policy, PolicyRefusal
 from fedhealth.runtime.local import exchange_in_process
 
 HASH = "a" * 64
@@ -30,7 +31,7 @@ def histogram(positives, negatives):
 
 @pytest.fixture
 def door(tmp_path):
-    return Door("north", POLICIES["default"], tmp_path / "audit" / "north.jsonl")
+    return open_door(tmp_path / "audit")
 
 
 def test_a_contribution_over_enough_rows_goes_out_unchanged(door):
@@ -96,7 +97,7 @@ def test_exactly_the_rule_decides(rows, positives, least, each):
 
 def test_nothing_leaves_that_cannot_be_written_down(tmp_path):
     (tmp_path / "audit").write_text("a file where the folder should be")
-    door = Door("north", POLICIES["default"], tmp_path / "audit" / "north.jsonl")
+    door = open_door(tmp_path / "audit")
     with pytest.raises(OSError, match="audit"):
         door.release(HASH, "moments", Contribution(arrays(sum=1), 1000))
 
@@ -149,3 +150,46 @@ def test_the_default_policy_is_the_stricter_one():
     default, research = POLICIES["default"], POLICIES["research"]
     assert default.minimum_rows > research.minimum_rows > 1
     assert default.minimum_class > research.minimum_class
+
+
+NOISY = Contribution(arrays(gradient=np.zeros(4)), 1000, sensitivity=2.0)
+
+
+def test_a_noisy_answer_is_paid_for_before_it_is_out_and_its_noise_is_what_was_paid(tmp_path):
+    door = open_door(tmp_path)
+    left = door.release("a" * 64, "private_gradient", NOISY, spend=0.5)
+    assert left.noise == 4.0
+    assert (left["gradient"] != 0).all()
+    assert left.rows == 0
+    assert [(one.answers, one.unsettled, one.mu) for one in door.ledger.studies()] == [(1, 0, 0.5)]
+    again = door.release("a" * 64, "private_gradient", NOISY, spend=0.5)
+    assert (again["gradient"] != left["gradient"]).all()
+
+
+def test_what_could_not_be_written_down_is_paid_for_and_stays_inside(tmp_path):
+    door = open_door(tmp_path)
+    door.audit_path.write_text("half a li")
+    with pytest.raises(AuditError):
+        door.release("a" * 64, "private_gradient", NOISY, spend=0.5)
+    assert [(one.answers, one.unsettled) for one in door.ledger.studies()] == [(1, 1)]
+
+
+@pytest.mark.parametrize("spend", [0.0, -1.0, np.inf, np.nan])
+def test_a_noisy_answer_without_a_price_stays_inside(tmp_path, spend):
+    with pytest.raises(PolicyRefusal, match="north refused step 'private_gradient': noise for mu"):
+        open_door(tmp_path).release("a" * 64, "private_gradient", NOISY, spend)
+
+
+def test_an_answer_of_unknown_sensitivity_gets_no_noise_and_stays_inside(tmp_path):
+    unclipped = Contribution(NOISY.sums, 1000)
+    with pytest.raises(PolicyRefusal, match="sensitivity inf"):
+        open_door(tmp_path).release("a" * 64, "private_gradient", unclipped, 0.5)
+
+
+def test_while_the_owner_limits_epsilon_nothing_leaves_without_noise(tmp_path):
+    door = open_door(tmp_path, policy=dataclasses.replace(POLICIES["default"], epsilon=1.0))
+    with pytest.raises(PolicyRefusal, match=r"north refused step 'inventory': it has no noise.* epsilon 1; train with"):
+        door.release("a" * 64, "inventory", Contribution(arrays(rows=1000, seen=[1.0]), 1000))
+    door.release("a" * 64, "private_gradient", NOISY, spend=0.1)
+    with pytest.raises(PolicyRefusal, match=r"asked for epsilon .* limit is 1 at delta 1e-05"):
+        door.release("a" * 64, "private_gradient", NOISY, spend=0.3)

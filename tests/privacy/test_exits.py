@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.federation.worlds import STUDY, draw_rows, split
+from tests.privacy.doors import open_door
 
 from fedhealth.federation import STEPS, Contribution
 from fedhealth.federation.contribution import arrays
-from fedhealth.privacy import EXITS, POLICIES, Door, PolicyRefusal
+from fedhealth.privacy import EXITS, PolicyRefusal
 from fedhealth.runtime.experiment import run_experiment
 from fedhealth.runtime.local import exchange_in_process
 
@@ -19,7 +20,7 @@ CANARY = 0.123456789012345
 
 @pytest.fixture
 def door(tmp_path):
-    return Door("north", POLICIES["default"], tmp_path / "north.jsonl")
+    return open_door(tmp_path)
 
 
 def test_every_step_has_one_exit_and_every_exit_its_step():

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 from tests.federation.worlds import STUDY, draw_rows
+from tests.privacy.doors import open_door
 from typer.testing import CliRunner
 
 from fedhealth.cli.main import app
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation import Contribution
-from fedhealth.privacy import POLICIES, Door, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
+from fedhealth.privacy import POLICIES, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
 from fedhealth.runtime.local import exchange_in_process
 from fedhealth.study import load_study
 
@@ -139,7 +140,7 @@ def test_the_owner_may_name_the_studies_that_are_answered(tmp_path):
 def test_the_owner_may_name_the_steps_that_are_answered(tmp_path):
     study = load_study("health-risk")
     policy_file(tmp_path, "node_1").write_text('steps = ["evaluate"]')
-    door = Door("node_1", policy_of(study, "node_1", tmp_path), tmp_path / "node_1.jsonl")
+    door = open_door(tmp_path, "node_1", policy_of(study, "node_1", tmp_path))
     with pytest.raises(PolicyRefusal, match="node_1 refused step 'moments': its owner answers only evaluate"):
         door.release(study.hash, "moments", Contribution({"rows": np.array(1000.0)}, 1000))
     door.release(study.hash, "evaluate", Contribution({"risks": np.array(300.0)}, 1000))

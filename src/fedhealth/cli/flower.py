@@ -13,15 +13,19 @@ import typer
 
 from fedhealth.cli.train import (
     AggregationOption,
+    DeltaOption,
+    EpsilonOption,
     Model,
     NormBoundOption,
     StrategyOption,
+    choose_budget,
     choose_strategy,
     train_and_write,
 )
 
 if TYPE_CHECKING:
     from fedhealth.federation.strategies import Strategy
+    from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
     from fedhealth.study import Study
 
@@ -56,6 +60,8 @@ def server(
     strategy: StrategyOption = None,
     aggregation: AggregationOption = None,
     norm_bound: NormBoundOption = None,
+    epsilon: EpsilonOption = None,
+    delta: DeltaOption = 1e-5,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
     from fedhealth.cli.errors import plain_errors
@@ -63,11 +69,12 @@ def server(
     from fedhealth.study import load_study
 
     chosen = choose_strategy(model, strategy, aggregation, norm_bound)
+    budget = choose_budget(model, epsilon, delta)
     with _polite_end(), plain_errors():
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
         typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
-        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models, chosen)
+        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models, chosen, budget)
         show_results(report)
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
 
@@ -131,6 +138,7 @@ def _train_as_server(
     wait: float,
     models: Path,
     strategy: "Strategy | None" = None,
+    budget: "Budget | None" = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import training_progress
     from fedhealth.runtime.flower.environment import private_environment
@@ -144,7 +152,7 @@ def _train_as_server(
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
                 settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
-                finished.append(train_and_write(*settings, progress, runs, models, strategy))
+                finished.append(train_and_write(*settings, progress, runs, models, strategy, budget=budget))
 
         app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
         run_server_app(app, port, Path(home))

@@ -109,6 +109,38 @@ def verify_audit(
         typer.echo(f"The last hash is {hashes[-1]}; note it elsewhere, and check later with --noted")
 
 
+@node_app.command("ledger")
+def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
+    """Say what answers with noise have told of one row so far, study by study, and what is left of the limit.
+
+    The owner sets the limit in DATA/NODE.policy.toml, for example epsilon = 3.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.privacy import Ledger, epsilon_of, ledger_file, policy_of
+    from fedhealth.study import load_study
+
+    with plain_errors():
+        loaded = load_study(study)
+        _check_name(loaded, node)
+        policy = policy_of(loaded, node, data)
+        path = ledger_file(data, node)
+        ledger = Ledger(node, path, policy.epsilon, policy.delta)
+        studies = ledger.studies() if path.is_file() else []
+        spent = ledger.spent() if studies else 0.0
+    if studies:
+        table = Table("study", "answers", "of them unsettled", "epsilon alone", "last", box=None)
+        for one in studies:
+            alone = f"{epsilon_of(one.mu, policy.delta):.4g}"
+            table.add_row(one.study[:12], f"{one.answers:,}", f"{one.unsettled:,}", alone, one.last)
+        Console().print(table)
+    unlimited = policy.epsilon == float("inf")
+    left = "no limit is set" if unlimited else f"{max(policy.epsilon - spent, 0):.4g} of {policy.epsilon:g} left"
+    typer.echo(f"{node}: epsilon {spent:.4g} at delta {policy.delta:g} spent on answers with noise; {left}")
+
+
 def _check_name(study: "Study", node: str) -> None:
     from fedhealth.study import StudyError
 

@@ -81,6 +81,10 @@ def _what_is_there(study: Study, dataset: Dataset | None) -> str:
 def show_results(report: Mapping[str, Any]) -> None:
     """A table per node and per subgroup, what the global model is compared with, and whom it serves worse."""
     console = Console()
+    if "privacy" in report:
+        found = report["privacy"]
+        limit = f"epsilon {found['epsilon']:g} at delta {found['delta']:g} for {found['unit']}"
+        console.print(f"Differential privacy: {limit}. All figures have noise.")
     table = Table("node", "rows", "features", "local AUROC", "global AUROC (95 %)", "slope", "ECE", box=None)
     for node in report["nodes"]:
         together, counts = node["global"], (f"{node['rows']:,}", str(len(node["features"])))

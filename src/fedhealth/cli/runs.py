@@ -25,6 +25,7 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
         "rounds": run.fit.rounds,
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],
+        **({"privacy": report["privacy"]} if "privacy" in report else {}),
         "versions": {name: version(name) for name in ("fedhealth", "numpy")},
     }
     facts = _rounded(facts)

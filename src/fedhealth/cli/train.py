@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fedhealth.data.dataset import Dataset
     from fedhealth.federation import Exchange
     from fedhealth.federation.strategies import Strategy
+    from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
     from fedhealth.study import Study
 
@@ -41,6 +42,13 @@ NormBoundOption = Annotated[
 ]
 
 
+EpsilonOption = Annotated[
+    float | None,
+    typer.Option(help="Train under differential privacy: what the run may tell of one row, e.g. 1. Default: no noise."),
+]
+DeltaOption = Annotated[float, typer.Option(help="Chance that epsilon may fail; below one over the number of people.")]
+
+
 def train(
     study: Annotated[
         str, typer.Option(help="A built-in study (see: fedhealth study list) or a TOML file.")
@@ -64,6 +72,8 @@ def train(
     strategy: StrategyOption = None,
     aggregation: AggregationOption = None,
     norm_bound: NormBoundOption = None,
+    epsilon: EpsilonOption = None,
+    delta: DeltaOption = 1e-5,
 ) -> None:
     """Train one model over all nodes of a study, beside each node's local baseline, and write a bundle.
 
@@ -76,8 +86,11 @@ def train(
     if interactions and model is Model.mlp:
         typer.secho("Error: --interactions needs --model additive or logistic; got --model mlp", fg="red", err=True)
         raise typer.Exit(1)
+    budget = choose_budget(model, epsilon, delta, interactions)
     with plain_errors():
-        bundle, written, folder = run_training(study, data, outcome, model, seed, runs, models, chosen, interactions)
+        bundle, written, folder = run_training(
+            study, data, outcome, model, seed, runs, models, chosen, interactions, budget
+        )
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
@@ -104,6 +117,23 @@ def choose_strategy(
     return replace(chosen, aggregate=AGGREGATIONS[aggregation or "mean"], norm_bound=bound)
 
 
+def choose_budget(model: Model, epsilon: float | None, delta: float, interactions: bool = False) -> "Budget | None":
+    """The privacy budget that was asked for, None without; what cannot be had with it ends in an error and exit."""
+    if epsilon is None:
+        return None
+    from fedhealth.privacy import Budget
+
+    wrong = ""
+    if model is Model.mlp or interactions:
+        wrong = f"--epsilon goes with --model additive or logistic; got {'--interactions' if interactions else 'mlp'}"
+    elif not (epsilon > 0 and 0 < delta < 1):
+        wrong = f"expected --epsilon above 0 and --delta between 0 and 1; got {epsilon:g} and {delta:g}"
+    if wrong:
+        typer.secho(f"Error: {wrong}", fg="red", err=True)
+        raise typer.Exit(1)
+    return Budget(epsilon, delta)
+
+
 def run_training(
     study: str,
     data: Path,
@@ -114,6 +144,7 @@ def run_training(
     models: Path = Path("models"),
     strategy: "Strategy | None" = None,
     interactions: bool = False,
+    budget: "Budget | None" = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train with every node in this process; give bundle (None for a network), report and the folder of the run.
 
@@ -129,7 +160,7 @@ def run_training(
     dataset = load_dataset(loaded, data, seed)
     exchange = exchange_in_process(loaded, dataset.shards, runs / "audit", data)
     with training_progress(loaded, dataset) as progress:
-        settings = (model, seed, dataset.synthetic, progress, runs, models, strategy, interactions)
+        settings = (model, seed, dataset.synthetic, progress, runs, models, strategy, interactions, budget)
         return train_and_write(loaded, exchange, dataset, *settings)
 
 
@@ -145,6 +176,7 @@ def train_and_write(
     models: Path,
     strategy: "Strategy | None" = None,
     interactions: bool = False,
+    budget: "Budget | None" = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train over ``exchange`` and write what the run leaves; ``models`` receives a network's global_model.pth."""
     from fedhealth.cli.runs import write_network_run, write_run
@@ -159,6 +191,12 @@ def train_and_write(
         network = run_network(study, exchange, dataset, seed, synthetic, *told, strategy=strategy or FEDAVG)
         network.report["runtime"] = runtime
         return None, *write_network_run(study, network, runs, models)
+    if budget:
+        from fedhealth.runtime.private import run_private
+
+        run = run_private(study, exchange, budget, model.value, seed, synthetic, progress.stage)
+        run.report["runtime"] = runtime
+        return write_run(study, run, runs)
     run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told, interactions=interactions)
     run.report["runtime"] = runtime
     return write_run(study, run, runs)

@@ -31,7 +31,8 @@ def covariance(total: Contribution, centre: Floats, readers: Mask) -> Floats:
     varies = np.diag(known) & (deviation > 1e-6)
     deviation = np.where(varies, deviation, 1.0)
     scale = np.outer(deviation, deviation)
-    within = _beyond_chance(within / scale, known, seen, readers) * scale
+    chance = 1.0 / seen + (total.noise / (seen * scale)) ** 2
+    within = _beyond_chance(within / scale, np.where(known, chance, 0.0), readers) * scale
     whole = np.flatnonzero(varies)
     if not known[np.ix_(varies, varies)].all():
         within, known, strata = _with_strata(total, centre, within, known)
@@ -44,16 +45,17 @@ def covariance(total: Contribution, centre: Floats, readers: Mask) -> Floats:
     return completed[: len(centre), : len(centre)]
 
 
-def _beyond_chance(correlation: Floats, known: Mask, seen: Floats, readers: Mask) -> Floats:
+def _beyond_chance(correlation: Floats, chance: Floats, readers: Mask) -> Floats:
     """Correlations shrunk by pairs of features: to nothing where they show no more than chance.
 
-    Over ``n`` rows the squared correlation of unrelated columns is ``1 / n`` on average.
+    ``chance`` is the mean square that unrelated columns show: over ``n`` rows ``1 / n``, and what noise adds; 0 where
+    nothing is known.
     """
     groups, group = np.unique(readers, axis=0, return_inverse=True)
     member = np.eye(len(groups))[group.ravel()]
-    chance = member.T @ np.where(known, 1.0 / seen, 0.0) @ member
-    found = member.T @ np.where(known, correlation**2, 0.0) @ member
-    share = np.clip(1.0 - CHANCE * chance / np.maximum(found, 1e-12), 0.0, 1.0)
+    expected = member.T @ chance @ member
+    found = member.T @ np.where(chance > 0, correlation**2, 0.0) @ member
+    share = np.clip(1.0 - CHANCE * expected / np.maximum(found, 1e-12), 0.0, 1.0)
     np.fill_diagonal(share, 1.0)
     return np.asarray(correlation * (member @ share @ member.T))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from math import hypot, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,25 @@ class Contribution:
 
     Adding two contributions of the same step gives the contribution of both nodes' rows together, so the server
     only ever needs the total.
+
+    ``sensitivity`` is how far one row, added or removed, can move all the arrays together (L2), where each row was
+    clipped so that this is known; else infinite. ``noise`` is the standard deviation of the noise in every value.
     """
 
     sums: Mapping[str, Floats]
     rows: int
+    sensitivity: float = inf
+    noise: float = 0.0
 
     def __add__(self, other: "Contribution") -> "Contribution":
         if self.sums.keys() != other.sums.keys():
             raise ValueError(f"contributions differ: got {sorted(other.sums)}; expected {sorted(self.sums)}")
-        return Contribution({name: self.sums[name] + other.sums[name] for name in self.sums}, self.rows + other.rows)
+        return Contribution(
+            {name: self.sums[name] + other.sums[name] for name in self.sums},
+            self.rows + other.rows,
+            max(self.sensitivity, other.sensitivity),
+            hypot(self.noise, other.noise),
+        )
 
     def __getitem__(self, name: str) -> Floats:
         return self.sums[name]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fedhealth.data.shard import Shard
-from fedhealth.federation import averaging, calibration, evaluation, newton, statistics
+from fedhealth.federation import averaging, calibration, evaluation, newton, private_sums, statistics
 from fedhealth.federation.contribution import Contribution, State
 from fedhealth.federation.training import Exchange, OneLabel, fit
 from fedhealth.model import NetworkModel, RiskModel, model_from_arrays
@@ -52,6 +52,10 @@ STEPS: Mapping[str, Contribute] = {
     "average": averaging.contribute,
     "calibrate_network": averaging.contribute_calibration,
     "local_network": contribute_local_network,
+    "private_counts": private_sums.contribute_counts,
+    "private_products": private_sums.contribute_products,
+    "private_gradient": private_sums.contribute_gradient,
+    "private_scores": private_sums.contribute_scores,
 }
 
 

@@ -1,18 +1,25 @@
-"""The node's one door: a declared exit, policy, audit, then out."""
+"""The node's one door: a declared exit, policy, noise paid from a ledger, audit, then out."""
 
+from fedhealth.privacy.accounting import DELTA, Budget, epsilon_of
 from fedhealth.privacy.audit import AuditError
 from fedhealth.privacy.door import Door
 from fedhealth.privacy.exits import EXITS
+from fedhealth.privacy.ledger import Ledger, ledger_file
 from fedhealth.privacy.policy import POLICIES, Policy, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
 
 __all__ = [
+    "DELTA",
     "EXITS",
     "POLICIES",
     "AuditError",
+    "Budget",
     "Door",
+    "Ledger",
     "Policy",
     "PolicyError",
     "PolicyRefusal",
+    "epsilon_of",
+    "ledger_file",
     "policy_file",
     "policy_of",
     "read_limits",

@@ -1,33 +1,47 @@
 """The only way out of a node."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf, isfinite, isinf
 from pathlib import Path
 
 from fedhealth.federation import Contribution
 from fedhealth.privacy import audit
 from fedhealth.privacy.exits import EXITS
+from fedhealth.privacy.ledger import Ledger
+from fedhealth.privacy.noise import fresh_generator, noised
 from fedhealth.privacy.policy import Policy, PolicyRefusal
 
 
 @dataclass(frozen=True)
 class Door:
-    """Lets contributions of one node out, or refuses: a declared exit, policy, audit, then out."""
+    """Lets contributions of one node out, or refuses: a declared exit, policy, ledger and noise, audit, out."""
 
     node: str
     policy: Policy
     audit_path: Path
+    ledger: Ledger
 
-    def release(self, study_hash: str, step: str, contribution: Contribution) -> Contribution:
-        """Check, write down, and hand over.
+    def release(self, study_hash: str, step: str, contribution: Contribution, spend: float = 0.0) -> Contribution:
+        """Check, add the noise of a noisy exit, write down, and hand over.
+
+        ``spend`` is the mu that the server asks to spend on a noisy one; the noise follows from it and from the
+        contribution's own sensitivity, and the ledger is charged the same mu before.
 
         Raises:
             PolicyRefusal: no exit is declared for it, or the policy does not allow it; nothing left.
         """
         self._check_exit(step, contribution)
         self.policy.admit(self.node, study_hash, step)
+        self._check_noise(step, contribution, spend)
         self.policy.check(self.node, step, contribution)
-        audit.append(self.audit_path, self.node, study_hash, step, contribution)
-        return contribution
+        if not EXITS[step].noisy:
+            audit.append(self.audit_path, self.node, study_hash, step, contribution)
+            return contribution
+        entry = self.ledger.reserve(study_hash, step, spend)
+        leaving = noised(contribution, spend, fresh_generator())
+        audit.append(self.audit_path, self.node, study_hash, step, replace(leaving, rows=contribution.rows))
+        self.ledger.settle(entry)
+        return leaving
 
     def _check_exit(self, step: str, contribution: Contribution) -> None:
         if step not in EXITS:
@@ -37,4 +51,16 @@ class Door:
             raise PolicyRefusal(
                 f"{self.node} refused step {step!r}: {', '.join(map(repr, unknown))} may not leave in it; expected "
                 f"{', '.join(EXITS[step].arrays)}"
+            )
+
+    def _check_noise(self, step: str, contribution: Contribution, spend: float) -> None:
+        if not EXITS[step].noisy and isfinite(self.policy.epsilon):
+            raise PolicyRefusal(
+                f"{self.node} refused step {step!r}: it has no noise, and its owner's limit is epsilon "
+                f"{self.policy.epsilon:g}; train with --epsilon"
+            )
+        if EXITS[step].noisy and (isinf(contribution.sensitivity) or not 0 < spend < inf):
+            raise PolicyRefusal(
+                f"{self.node} refused step {step!r}: noise for mu {spend:g} and sensitivity "
+                f"{contribution.sensitivity:g}; expected both above 0 and finite"
             )

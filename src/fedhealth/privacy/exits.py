@@ -13,10 +13,14 @@ from fedhealth.federation import Contribution
 
 @dataclass(frozen=True)
 class Exit:
-    """What one step tells, in plain words, and its arrays by name (``*`` stands for the layers of a network)."""
+    """What one step tells, in plain words, and its arrays by name (``*`` stands for the layers of a network).
+
+    A ``noisy`` one gets noise at the door, and its cost is written into the ledger.
+    """
 
     tells: str
     arrays: tuple[str, ...]
+    noisy: bool = False
 
     def unknown(self, contribution: Contribution) -> tuple[str, ...]:
         """Names of the arrays in ``contribution`` that are not part of this exit."""
@@ -60,4 +64,20 @@ EXITS: Mapping[str, Exit] = {
     ),
     "calibrate_network": Exit("gradient and Hessian of the two numbers that calibrate a network", _LINE),
     "local_network": Exit("as evaluate, of a network that was trained on this node alone", _COMPARISON),
+    "private_counts": Exit(
+        "with noise: how many values lie in each of equal bins, how many rows there are and are positive",
+        ("counts", "positives", "rows"),
+        noisy=True,
+    ),
+    "private_products": Exit(
+        "with noise: sums of products of the model's columns, how many rows observe two features",
+        ("curves", "lines", "seen"),
+        noisy=True,
+    ),
+    "private_gradient": Exit("with noise: the gradient of a model, summed over rows", ("gradient",), noisy=True),
+    "private_scores": Exit(
+        "with noise: held-out rows of either label counted in bins of their score",
+        ("positives", "negatives"),
+        noisy=True,
+    ),
 }

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import Contribution
+from fedhealth.privacy.accounting import DELTA
 from fedhealth.privacy.exits import EXITS
 from fedhealth.study import Study
 
@@ -36,6 +38,8 @@ class Policy:
             have, or have not (Ritchie & Elliot 2015: thresholds on every cell).
         rows_per_parameter: fewest rows for each parameter of an additive or logistic model whose gradient is summed;
             0 sets no limit.
+        epsilon, delta: limit of what all noisy answers over the node's rows may tell of one row, for ever; while it
+            is finite, an answer without noise stays inside.
         studies: hashes of studies (or their first 12 digits and more) that are answered; empty: any.
         steps: steps that are answered; empty: all that are declared.
     """
@@ -45,6 +49,8 @@ class Policy:
     minimum_class: int
     minimum_cell: int
     rows_per_parameter: int
+    epsilon: float = inf
+    delta: float = DELTA
     studies: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
 
@@ -115,6 +121,11 @@ class Policy:
         if self.rows_per_parameter:
             least = self.rows_per_parameter
             promised.append(f"train an additive or logistic model on fewer than {least} rows for each parameter")
+        if isfinite(self.epsilon):
+            promised.append(
+                "answer without noise, or once its answers together tell more of a row than epsilon "
+                f"{self.epsilon:g} at delta {self.delta:g}"
+            )
         if self.studies:
             promised.append(f"answer a study whose hash is not {' or '.join(self.studies)}")
         if self.steps:
@@ -127,6 +138,7 @@ POLICIES: Mapping[str, Policy] = {
     "research": Policy("research", minimum_rows=5, minimum_class=1, minimum_cell=1, rows_per_parameter=0),
 }
 LIMITS = ("minimum_rows", "minimum_class", "minimum_cell", "rows_per_parameter")
+NOISE = ("epsilon", "delta")
 LISTS = ("studies", "steps")
 HASH_DIGITS = 12  # the fewest that name a study
 
@@ -147,12 +159,13 @@ def policy_of(study: Study, node: str, data: Path | None) -> Policy:
         return named
     own = read_limits(policy_file(data, node))
     stricter: dict[str, Any] = {name: max(getattr(named, name), own[name]) for name in LIMITS if name in own}
+    stricter |= {name: min(getattr(named, name), float(own[name])) for name in NOISE if name in own}
     stricter |= {name: tuple(own[name]) for name in LISTS if name in own}
     return replace(named, name=f"{study.policy}, and {policy_file(data, node).name}", **stricter)
 
 
 def read_limits(path: Path) -> dict[str, Any]:
-    """The limits in an owner's file: any of ``LIMITS``, a whole number from 1; any of ``LISTS``, a list of texts.
+    """The limits in an owner's file: whole numbers from 1, lists of texts, an ``epsilon`` and a ``delta``.
 
     Raises:
         PolicyError: it is no TOML, has an unknown key, or a value that cannot be meant.
@@ -162,8 +175,8 @@ def read_limits(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
     for name, value in found.items():
-        if name not in (*LIMITS, *LISTS):
-            raise PolicyError(f"{path}: unknown key {name!r}; expected {', '.join((*LIMITS, *LISTS))}")
+        if name not in (known := (*LIMITS, *NOISE, *LISTS)):
+            raise PolicyError(f"{path}: unknown key {name!r}; expected {', '.join(known)}")
         expected = _expected(name, value)
         if expected:
             raise PolicyError(f"{path}: {name}: got {value!r}; expected {expected}")
@@ -174,6 +187,9 @@ def _expected(name: str, value: object) -> str:
     """What should stand there instead; empty if ``value`` will do."""
     if name in LIMITS:
         return "" if type(value) is int and value >= 1 else "a whole number from 1"
+    if name in NOISE:
+        most, words = (inf, "a number above 0") if name == "epsilon" else (1.0, "a number between 0 and 1")
+        return "" if type(value) in (int, float) and 0 < cast("float", value) < most else words
     texts = isinstance(value, list) and len(value) > 0 and all(isinstance(one, str) for one in value)
     if name == "studies":
         known = texts and all(re.fullmatch(f"[0-9a-f]{{{HASH_DIGITS},64}}", one) for one in cast("list[str]", value))

@@ -24,6 +24,7 @@ def model_card(study: Study, facts: Mapping[str, Any]) -> str:
                 "## Intended use\n\nInformation for people and public-health staff. An estimate for groups of people "
                 "with the same readings, not a diagnosis, and no ground for changing treatment.",
                 "## Training data\n\n" + _data(facts),
+                *([_privacy(facts["privacy"])] if "privacy" in facts else []),
                 "## Features\n\n" + _features(study),
                 "## Evaluation on held-out rows\n\n" + _evaluation(facts),
                 "## Limits\n\n" + _limits(facts),
@@ -49,6 +50,14 @@ def _data(facts: Mapping[str, Any]) -> str:
         f"- {n['title']} (`{n['name']}`): {n['rows']:,} rows, {', '.join(n['features'])}" for n in facts["nodes"]
     )
     return f"{kind} Trained federatedly (seed {facts['seed']}, policy `{facts['policy']}`); rows stayed at:\n\n{nodes}"
+
+
+def _privacy(facts: Mapping[str, Any]) -> str:
+    return (
+        f"## Privacy\n\nDifferential privacy: epsilon {facts['epsilon']:g} at delta {facts['delta']:g}, for "
+        f"{facts['unit']} ({facts['relation']}), by {facts['mechanism']}; {facts['trust']}. Counts and metrics in this "
+        "card have noise too. Whoever has several rows is protected less."
+    )
 
 
 def _features(study: Study) -> str:

@@ -45,7 +45,7 @@ def _metrics(report: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
         found = {f"global.{name}": value for name, value in finished["global"].items()}
         found |= {f"{node['name']}.loss": node["loss"] for node in finished["nodes"]}
         yield from ((name, value, finished["round"]) for name, value in found.items() if value is not None)
-    last = report["rounds"][-1]["round"]
+    last = report["rounds"][-1]["round"] if report["rounds"] else 0
     groups = {"held_out": report["global"], "pooled_rows": report["pooled_rows"]}
     groups |= {f"{kind}.{node['name']}": node[kind] for node in report["nodes"] for kind in ("local", "global")}
     for group, found in groups.items():

@@ -121,4 +121,4 @@ def _holder(config: NodeConfig, seed: int) -> LocalNode:
     """The node's rows and door, read once per process."""
     study, data = load_study(config.study, config.outcome or None), Path(config.data)
     shard, policy = read_own_shard(study, config.node, data, seed), policy_of(study, config.node, data)
-    return LocalNode.behind_door(study, shard, policy, Path(config.runs) / "audit")
+    return LocalNode.behind_door(study, shard, policy, Path(config.runs) / "audit", data)

@@ -54,12 +54,13 @@ def unpack_question(message: Message) -> Question:
 
 def pack_contribution(contribution: Contribution) -> RecordDict:
     """A contribution as Flower's records."""
-    return _pack(contribution.sums, {"rows": contribution.rows})
+    return _pack(contribution.sums, {"rows": contribution.rows, "noise": contribution.noise})
 
 
 def unpack_contribution(message: Message) -> Contribution:
     """The contribution that the server received."""
-    return Contribution(_unpack(message.content), int(_settings(message)["rows"]))
+    settings = _settings(message)
+    return Contribution(_unpack(message.content), int(settings["rows"]), noise=float(settings["noise"]))
 
 
 def pack_introduction(introduction: Introduction) -> RecordDict:
@@ -73,7 +74,7 @@ def unpack_introduction(message: Message) -> Introduction:
     return Introduction(str(settings["node"]), bool(settings["synthetic"]))
 
 
-def _pack(arrays: Mapping[str, Floats], settings: Mapping[str, str | int | bool]) -> RecordDict:
+def _pack(arrays: Mapping[str, Floats], settings: Mapping[str, str | int | float | bool]) -> RecordDict:
     """All arrays end to end in one, since every array costs requests of its own; names and shapes beside it."""
     flat = np.concatenate([np.zeros(0), *(np.ravel(a) for a in arrays.values())])
     layout = {"names": list(arrays), "shapes": [",".join(map(str, np.shape(a))) for a in arrays.values()]}

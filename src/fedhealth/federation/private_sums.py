@@ -1,0 +1,108 @@
+"""What nodes answer in training under differential privacy: sums in which every row is clipped to a known bound.
+
+Each contribution says its sensitivity (Dwork et al. 2006): how far one row, added or removed, can move all its arrays
+together (L2). It follows from the clip that was applied here, never from a setting beside it. The noise is added at
+the node's door; here is none.
+"""
+
+import numpy as np
+
+from fedhealth.data.shard import Shard
+from fedhealth.federation.contribution import Contribution, Floats, State, arrays
+from fedhealth.federation.statistics import BINS
+from fedhealth.model import model_from_arrays
+from fedhealth.model.design import Design, rescale
+from fedhealth.model.missing import SHRINK, patterns, shrinkage
+from fedhealth.model.risk_model import sigmoid
+from fedhealth.study import Feature, Study
+
+SCORE_EDGES = np.linspace(-6.0, 4.0, 21)  # on the logit: few bins, for each has noise
+
+
+def ranges(study: Study) -> tuple[Floats, Floats]:
+    """Lower and upper end of each feature's plausible range on its scale, shape ``(d,)``: known to all, so free."""
+    ends = [rescale(f, np.array([f.low, f.high])) for f in study.features]
+    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
+
+
+def bin_of(
+    feature: Feature, low: float, high: float, values: Floats
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.intp]]":
+    """The bin of each value: of ``BINS`` equal ones for a number, its own for a flag's or category's value."""
+    if feature.kind != "number":
+        return values.astype(np.intp)
+    place = (rescale(feature, values) - low) / (high - low) * BINS
+    return np.clip(place.astype(np.intp), 0, BINS - 1)
+
+
+def contribute_counts(study: Study, state: State, shard: Shard) -> Contribution:
+    """Counts of each feature's values in bins of the study's range, ``(d, BINS)``; ``rows`` and ``positives``.
+
+    A row is in at most one bin of each feature, so it moves at most ``d + 2`` numbers by one each.
+    """
+    rows = shard.training
+    counts, (low, high) = np.zeros((len(study.features), BINS)), ranges(study)
+    for i, feature in enumerate(study.features):
+        bins = bin_of(feature, low[i], high[i], rows.x[rows.observed[:, i], i])
+        counts[i] = np.bincount(bins, minlength=BINS)
+    sensitivity = float(np.sqrt(len(study.features) + 2))
+    return Contribution(arrays(counts=counts, positives=rows.y.sum(), rows=len(rows)), len(rows), sensitivity)
+
+
+def contribute_products(study: Study, state: State, shard: Shard) -> Contribution:
+    """Sums of products: ``curves (w, w)`` of centred value columns, ``lines (w, w)`` of what they come to by feature.
+
+    ``lines`` are the columns times ``state['lines']`` (shape ``(w, l)``); each row is clipped to the norms
+    ``state['clip']`` and ``state['line_clip']``, so its products have at most their squares as norm. ``seen (d, d)``,
+    rows that observe two features, is scaled by :func:`seen_unit` to stay within half of the latter.
+    """
+    rows, clip, line_clip = shard.training, float(state["clip"]), float(state["line_clip"])
+    design = Design.from_arrays(study, state)
+    columns = design.matrix(rows.x, rows.observed)[:, : design.products.stop]
+    curves, lines = clipped(columns, clip), clipped(columns @ state["lines"], line_clip)
+    seen = rows.observed.astype(np.float64)
+    sums = {"curves": curves.T @ curves, "lines": lines.T @ lines}
+    sums["seen"] = seen.T @ seen * seen_unit(study, line_clip)
+    most = np.linalg.norm([clip**2, line_clip**2, line_clip**2 / 2])
+    return Contribution(sums, len(rows), float(most))
+
+
+def seen_unit(study: Study, clip: float) -> float:
+    """What one row that observes two features adds to ``seen`` in :func:`contribute_products`."""
+    return clip**2 / (2 * len(study.features))
+
+
+def contribute_gradient(study: Study, state: State, shard: Shard) -> Contribution:
+    """The gradient of the log loss ``(p,)`` at ``state['coefficients']``, each row's clipped to ``state['clip']``.
+
+    The gradient is that of :mod:`fedhealth.federation.newton`.
+    """
+    rows, coefficients, clip = shard.training, state["coefficients"], float(state["clip"])
+    design = Design.from_arrays(study, state)
+    matrix, gradient = design.matrix(rows.x, rows.observed, rows.site), np.zeros(design.width)
+    for seen, chosen in patterns(rows.observed):
+        fill, columns = design.fill(seen), matrix[chosen]
+        columns[:, fill.missing] = columns[:, fill.seen] @ fill.weights
+        doubt = fill.doubt(coefficients)
+        shrunk = float(shrinkage(np.array(doubt @ coefficients)))
+        logit = shrunk * (columns @ coefficients)
+        slope = shrunk * columns - np.outer(SHRINK * shrunk**2 * logit, doubt)
+        gradient += clipped(slope * (sigmoid(logit) - rows.y[chosen])[:, None], clip).sum(axis=0)
+    return Contribution(arrays(gradient=gradient), len(rows), clip)
+
+
+def contribute_scores(study: Study, state: State, shard: Shard) -> Contribution:
+    """Held-out rows of either label by bin of the score of the model in ``state``; a row is in one bin."""
+    rows = shard.held_out
+    risk = model_from_arrays(study, state).risk(rows.x, rows.observed, rows.site)
+    place, bins = np.searchsorted(SCORE_EDGES, np.log(risk / (1 - risk))), len(SCORE_EDGES) + 1
+    positives = np.bincount(place, weights=rows.y, minlength=bins)
+    return Contribution(
+        arrays(positives=positives, negatives=np.bincount(place, minlength=bins) - positives), len(rows), 1.0
+    )
+
+
+def clipped(rows: Floats, bound: float) -> Floats:
+    """Every row of ``rows`` (shape ``(n, p)``) scaled down to a norm of at most ``bound``."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows * np.minimum(1.0, bound / np.maximum(norms, 1e-300)))

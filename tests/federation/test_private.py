@@ -1,0 +1,129 @@
+"""Sums for training under differential privacy: their sensitivity holds for any row, and without noise they teach."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.federation.worlds import STUDY, draw_rows, split
+
+from fedhealth.data.shard import stack
+from fedhealth.federation import STEPS, exchange_within, fit, fit_private, metrics, private_scores, score_histogram
+from fedhealth.federation.contribution import Contribution, arrays, total
+from fedhealth.federation.private import PRIVATE_STEPS, SHARES, spend
+from fedhealth.privacy.noise import noised
+
+ROWS = draw_rows(6000, seed=5)
+SHARDS = split(ROWS, np.arange(6000) % 4)
+TEST = draw_rows(6000, seed=6)
+
+
+def asked(mu=1.0):
+    """Every step of a private run with the state it was asked with."""
+    states, exchange = {}, exchange_within(SHARDS, STUDY)
+
+    def listening(step, state):
+        states[step] = state
+        return exchange(step, state)
+
+    model = fit_private(STUDY, listening, mu).model
+    return states | {"private_scores": model.arrays()}
+
+
+STATES = asked()
+
+
+def contributed(step, rows):
+    return STEPS[step](STUDY, STATES[step], rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 999), st.sampled_from(sorted(PRIVATE_STEPS)), st.booleans())
+def test_no_row_moves_an_answer_further_than_its_sensitivity(row, step, outlier):
+    rows = SHARDS[0].rows(np.arange(len(SHARDS[0])) < 1000)
+    if outlier:
+        x = rows.x.copy()
+        x[row, :2] = (140, 100)
+        rows = replace(rows, x=x)
+    with_it, without = (contributed(step, part) for part in (rows, rows.rows(np.arange(1000) != row)))
+    moved = np.concatenate([np.ravel(with_it[name] - without[name]) for name in with_it.sums])
+    assert np.linalg.norm(moved) <= with_it.sensitivity * (1 + 1e-9) + 1e-6
+
+
+@pytest.mark.parametrize("step", sorted(PRIVATE_STEPS))
+def test_answers_of_two_nodes_add_up_and_keep_the_larger_sensitivity(step):
+    first, second, both = (contributed(step, part) for part in (SHARDS[0], SHARDS[1], stack(SHARDS[:2])))
+    together = first + second
+    assert together.sensitivity == both.sensitivity
+    for name in both.sums:
+        np.testing.assert_allclose(together[name], both[name], rtol=1e-9, atol=1e-6)
+
+
+def test_the_shares_are_the_whole_budget():
+    assert sum(SHARES.values()) == pytest.approx(1)
+    assert sum(times * spend(step, 0.3) ** 2 for step, times in PRIVATE_STEPS.items()) == pytest.approx(0.3**2)
+
+
+def noisy_exchange(shards, generator):
+    exchange = exchange_within(shards, STUDY)
+    return lambda step, state: {
+        name: noised(reply, float(state["spend"]), generator) for name, reply in exchange(step, state).items()
+    }
+
+
+def figures(model):
+    return metrics(score_histogram(model.risk(TEST.x, TEST.observed), TEST.y, STUDY.outcome.threshold))
+
+
+def test_with_a_large_budget_the_model_is_nearly_that_without_noise():
+    plain = figures(fit(STUDY, exchange_within(SHARDS, STUDY)).model)
+    private = figures(fit_private(STUDY, noisy_exchange(SHARDS, np.random.default_rng(1)), mu=100.0).model)
+    assert private.auroc > plain.auroc - 0.01
+    assert private.calibration_slope == pytest.approx(1, abs=0.15)
+    assert private.calibration_intercept == pytest.approx(0, abs=0.15)
+
+
+def test_with_a_small_budget_it_still_ranks_people_and_its_mean_risk_holds():
+    model = fit_private(STUDY, noisy_exchange(SHARDS, np.random.default_rng(2)), mu=0.719).model
+    assert figures(model).auroc > 0.7
+    assert abs(model.risk(TEST.x, TEST.observed).mean() - TEST.y.mean()) < 0.05
+
+
+def test_nodes_that_observe_different_things_can_be_taught_too():
+    seen = np.array([[True, False, True, False], [False, True, True, False], [False, False, True, True]])
+    shards = [replace(s, observed=s.observed & seen[k % 3]) for k, s in enumerate(SHARDS)]
+    study_nodes = [
+        replace(node, features=tuple(n for n, there in zip(STUDY.names, seen[k % 3], strict=True) if there))
+        for k, node in enumerate(STUDY.nodes)
+    ]
+    study = replace(STUDY, nodes=tuple(study_nodes))
+    exchange, generator = exchange_within(shards, study), np.random.default_rng(3)
+    model = fit_private(
+        study,
+        lambda step, state: {
+            name: noised(reply, float(state["spend"]), generator) for name, reply in exchange(step, state).items()
+        },
+        mu=1.666,
+    ).model
+    assert figures(model).auroc > 0.65
+
+
+def test_metrics_of_noisy_score_bins_are_those_of_the_scores_but_for_the_noise():
+    model = fit(STUDY, exchange_within(SHARDS, STUDY)).model
+    told = [STEPS["private_scores"](STUDY, model.arrays(), shard) for shard in SHARDS]
+    held = stack(SHARDS).held_out
+    exact = metrics(score_histogram(model.risk(held.x, held.observed, held.site), held.y, 0.3))
+    coarse = metrics(private_scores(total(told), 0.3))
+    assert coarse.auroc == pytest.approx(exact.auroc, abs=0.01)
+    assert coarse.brier == pytest.approx(exact.brier, abs=0.01)
+    assert coarse.n == exact.n
+
+
+def test_noise_follows_from_the_sensitivity_and_tells_no_number_of_rows():
+    answer = noised(Contribution(arrays(gradient=np.zeros(200_000)), 1000, 3.0), 0.5, np.random.default_rng(0))
+    assert answer["gradient"].std() == pytest.approx(6.0, rel=0.01)
+    assert (answer.noise, answer.rows) == (6.0, 0)
+    for wrong in (Contribution(arrays(gradient=np.zeros(3)), 1000), Contribution(arrays(loss=1.0), 10, 1.0)):
+        with pytest.raises(ValueError, match="noise for mu"):
+            noised(wrong, 0.0 if np.isfinite(wrong.sensitivity) else 1.0, np.random.default_rng(0))
