@@ -77,14 +77,19 @@ def fit_private(
     design, curve = _second_moments(found, shape, ask)
     penalty = newton.penalties(design, *np.array(PENALTY)[:, None])[0]
     clip = shape.norm(np.eye(len(shape.within)))
-    coefficients, kept = np.zeros(design.width), []
+    coefficients = np.zeros(design.width)
     coefficients[0] = np.log(found.prevalence / (1 - found.prevalence))
+    kept = [coefficients]
     curve *= min(0.25, CURVATURE * found.prevalence * (1 - found.prevalence))
+    before = None
     for number in range(1, ROUNDS + 1):
         answer = ask("private_gradient", **design.arrays(), **arrays(coefficients=coefficients, clip=clip))
+        if before is not None:
+            curve = curve * _steeper(coefficients - kept[-2], answer["gradient"] - before, curve, answer.noise)
+        before = answer["gradient"]
         trust = curve @ np.linalg.inv(curve + answer.noise**2 / AVERAGED * np.eye(len(curve)))
         left = trust @ curve + penalty
-        coefficients = coefficients - np.linalg.solve(left, trust @ answer["gradient"] + penalty @ coefficients)
+        coefficients = coefficients - np.linalg.solve(left, trust @ before + penalty @ coefficients)
         kept.append(coefficients)
         on_round(number)
     covariance = np.asarray(np.linalg.inv((left + left.T) / 2), dtype=np.float64)
@@ -93,6 +98,12 @@ def fit_private(
     numbers = np.array([f.kind == "number" for f in study.features])
     reference = {"counts": np.where(numbers[:, None], found.counts, 0.0), "low": low, "high": high, "seen": found.seen}
     return Fit(model, ROUNDS, PENALTY, reference)
+
+
+def _steeper(step: Floats, change: Floats, curve: Floats, noise: float) -> float:
+    """By how much the gradient's ``change`` over a ``step`` exceeds what ``curve`` says, beyond its noise; at least 1."""
+    sure = step @ change - 2 * np.sqrt(2) * noise * np.linalg.norm(step)
+    return float(max(1.0, sure / max(step @ curve @ step, 1e-12)))
 
 
 def private_scores(contribution: Contribution, threshold: float) -> Contribution:
@@ -238,7 +249,8 @@ def _second_moments(found: Marginals, shape: Shape, ask: Callable[..., Contribut
     held = _held(study)
     rows = np.maximum(np.linalg.lstsq(held.T, np.diag(seen), rcond=None)[0], 0.0)
     filled = sum(n * _filled_products(design, measured, have > 0) for have, n in zip(held, rows, strict=True))
-    return design, _raised(np.asarray(filled), answer.noise)
+    filled = _raised(np.asarray(filled), answer.noise)
+    return design, filled + answer.noise * np.sqrt(len(filled)) * np.eye(len(filled))  # what noise may have hidden
 
 
 def _both(seen: Floats, readers: Floats, rows: float) -> Floats:
