@@ -127,3 +127,12 @@ def test_noise_follows_from_the_sensitivity_and_tells_no_number_of_rows():
     for wrong in (Contribution(arrays(gradient=np.zeros(3)), 1000), Contribution(arrays(loss=1.0), 10, 1.0)):
         with pytest.raises(ValueError, match="noise for mu"):
             noised(wrong, 0.0 if np.isfinite(wrong.sensitivity) else 1.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("rows", "mu"), [(12, 0.1), (40, 0.268), (300, 0.1), (300, 3.0)])
+def test_few_rows_and_much_noise_give_a_model_that_answers(rows, mu):
+    for seed in range(5):
+        shards = split(draw_rows(rows, seed=seed, missing=0.3), np.arange(rows) % 4)
+        model = fit_private(STUDY, noisy_exchange(shards, np.random.default_rng(seed)), mu).model
+        risk = model.risk(TEST.x, TEST.observed)
+        assert ((risk >= 0) & (risk <= 1)).all()

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fedhealth import __version__
+from fedhealth.cli.audit import audit_app
 from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
 from fedhealth.cli.models import models_app
@@ -43,6 +44,7 @@ app.command()(train)
 app.command()(simulate)
 app.command()(serve)
 app.command()(feed)
+app.add_typer(audit_app, name="audit")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(node_app, name="node")

@@ -76,10 +76,11 @@ def fit_private(
     shape = _shape(study, found, segments)
     design, curve = _second_moments(found, shape, ask)
     penalty = newton.penalties(design, *np.array(PENALTY)[:, None])[0]
+    penalty[0, 0] = 1.0  # holds the intercept near where it starts if there is nothing but noise
     clip = shape.norm(np.eye(len(shape.within)))
     coefficients = np.zeros(design.width)
     coefficients[0] = np.log(found.prevalence / (1 - found.prevalence))
-    kept = [coefficients]
+    start, kept = coefficients, [coefficients]
     curve *= min(0.25, CURVATURE * found.prevalence * (1 - found.prevalence))
     before = None
     for number in range(1, ROUNDS + 1):
@@ -89,7 +90,7 @@ def fit_private(
         before = answer["gradient"]
         trust = curve @ np.linalg.inv(curve + answer.noise**2 / AVERAGED * np.eye(len(curve)))
         left = trust @ curve + penalty
-        coefficients = coefficients - np.linalg.solve(left, trust @ before + penalty @ coefficients)
+        coefficients = coefficients - np.linalg.solve(left, trust @ before + penalty @ (coefficients - start))
         kept.append(coefficients)
         on_round(number)
     covariance = np.asarray(np.linalg.inv((left + left.T) / 2), dtype=np.float64)
@@ -101,7 +102,7 @@ def fit_private(
 
 
 def _steeper(step: Floats, change: Floats, curve: Floats, noise: float) -> float:
-    """By how much the gradient's ``change`` over a ``step`` exceeds what ``curve`` says, beyond its noise; at least 1."""
+    """How much more a gradient changed over a ``step`` than ``curve`` says, its noise allowed for; at least 1."""
     sure = step @ change - 2 * np.sqrt(2) * noise * np.linalg.norm(step)
     return float(max(1.0, sure / max(step @ curve @ step, 1e-12)))
 
@@ -282,7 +283,7 @@ def _of_curves(shape: Shape, between: Floats) -> Floats:
 
     Each column is its regression on its feature's line plus a rest that has to do with no other feature.
     """
-    spread = np.einsum("wl,wv,vl->l", shape.lines, shape.within, shape.lines)
+    spread = np.maximum(np.einsum("wl,wv,vl->l", shape.lines, shape.within, shape.lines), 0.0)
     loads = np.where(shape.lines > 0, shape.within @ shape.lines / np.maximum(spread, 1e-12), 0.0)
     correlation = between / np.sqrt(np.maximum(np.outer(np.diag(between), np.diag(between)), 1e-24))
     covariance = loads @ (correlation * np.sqrt(np.outer(spread, spread))) @ loads.T
