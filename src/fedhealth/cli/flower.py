@@ -4,6 +4,7 @@ import logging
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,9 @@ RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) 
 ModelsOption = Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server on 127.0.0.1.")]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
+AutoApproveOption = Annotated[
+    bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
+]
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split and of the training.")]
 
@@ -44,7 +48,9 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split
 class NodeCommand(Protocol):
     """The command of one node."""
 
-    def __call__(self, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float) -> None:
+    def __call__(
+        self, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float, auto_approve: bool
+    ) -> None:
         """Take part in one training run."""
 
 
@@ -89,10 +95,12 @@ def client(node: str) -> NodeCommand:
         port: PortOption = PORT,
         runs: RunsOption = Path("runs"),
         wait: WaitOption = 600.0,
+        auto_approve: AutoApproveOption = False,
     ) -> None:
         from fedhealth.cli.errors import plain_errors
 
         with _polite_end(), plain_errors():
+            _await_approval(node, data, study, outcome, wait, auto_approve)
             _take_part(node, data, study, outcome, port, runs, wait)
 
     command.__doc__ = f"Take part in one training run as {node}: rows stay here, only sums leave."
@@ -120,7 +128,7 @@ def train_with_flower(
     for node in loaded.nodes:
         _check_data(loaded, node.name, data)
     options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(runs)]
-    options += ["--outcome", outcome] if outcome else []
+    options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
         return _train_as_server(loaded, model, seed, port, runs, 120.0, models)
@@ -175,6 +183,33 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
         config = NodeConfig(node, study, str(data), str(runs), outcome or "")
         ending = serve_node(f"{HOST}:{port}", config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"))
         typer.echo(f"{node}: {ending}")
+
+
+def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
+    """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
+    from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
+    from fedhealth.study import load_study
+
+    loaded = load_study(study, outcome)
+    _check_data(loaded, node, data)
+    if is_approved(loaded, node, data):
+        return
+    if auto_approve or (data / "world.json").is_file():
+        why = "--auto-approve was given" if auto_approve else "its rows are synthetic"
+        typer.secho(f"{node}: AUTO-APPROVED study {loaded.name} {loaded.hash[:12]}, because {why}", fg="yellow")
+        return
+    typer.echo(f"{node}: this study is new here, so nothing leaves yet. What would:")
+    for line in would_leave(loaded, node, policy_of(loaded, node, data)):
+        typer.echo(f"  {line}")
+    how = f"fedhealth node approve {node} {loaded.hash[:12]} --study {study} --data {data}"
+    typer.echo(f"{node}: waiting for its owner; to approve: {how}")
+    until = time.monotonic() + wait
+    while not is_approved(loaded, node, data):
+        if time.monotonic() > until:
+            raise PolicyRefusal(
+                f"{node} was not approved for study {loaded.name} within {wait:.0f} s; to approve: {how}"
+            )
+        time.sleep(0.5)
 
 
 def _check_data(study: "Study", node: str, data: Path) -> None:

@@ -109,6 +109,34 @@ def verify_audit(
         typer.echo(f"The last hash is {hashes[-1]}; note it elsewhere, and check later with --noted")
 
 
+@node_app.command("approve")
+def approve_study(
+    node: Node,
+    study_hash: Annotated[str, typer.Argument(metavar="HASH", help="Hash of the study, or its first 12 digits.")],
+    study: StudyOption = "health-risk",
+    data: Data = Path("data"),
+) -> None:
+    """Let this node take part in a study. A study that is changed has another hash, and needs a new approval.
+
+    Approving means consent to what is told of features that fewer than three nodes observe.
+    """
+    from fedhealth.cli.errors import plain_errors
+    from fedhealth.privacy import PolicyError, approve, policy_of, would_leave
+    from fedhealth.study import load_study
+
+    with plain_errors():
+        loaded = load_study(study)
+        _check_name(loaded, node)
+        if len(study_hash) < 12 or not loaded.hash.startswith(study_hash):
+            raise PolicyError(
+                f"got hash {study_hash}; study {loaded.name} has {loaded.hash[:12]}: look at what changed"
+            )
+        for line in would_leave(loaded, node, policy_of(loaded, node, data)):
+            typer.echo(line)
+        approve(loaded, node, data)
+    typer.echo(f"Approved: {node} takes part in study {loaded.name} {loaded.hash[:12]}")
+
+
 @node_app.command("ledger")
 def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
     """Say what answers with noise have told of one row so far, study by study, and what is left of the limit.

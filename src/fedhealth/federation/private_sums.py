@@ -94,7 +94,7 @@ def contribute_gradient(study: Study, state: State, shard: Shard) -> Contributio
 def contribute_scores(study: Study, state: State, shard: Shard) -> Contribution:
     """Held-out rows of either label by bin of the score of the model in ``state``; a row is in one bin."""
     rows = shard.held_out
-    risk = model_from_arrays(study, state).risk(rows.x, rows.observed, rows.site)
+    risk = np.clip(model_from_arrays(study, state).risk(rows.x, rows.observed, rows.site), 1e-9, 1 - 1e-9)
     place, bins = np.searchsorted(SCORE_EDGES, np.log(risk / (1 - risk))), len(SCORE_EDGES) + 1
     positives = np.bincount(place, weights=rows.y, minlength=bins)
     return Contribution(

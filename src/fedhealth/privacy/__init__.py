@@ -1,7 +1,9 @@
 """The node's one door: a declared exit, policy, noise paid from a ledger, audit, then out."""
 
 from fedhealth.privacy.accounting import DELTA, Budget, epsilon_of
+from fedhealth.privacy.approval import approve, is_approved, would_leave
 from fedhealth.privacy.audit import AuditError
+from fedhealth.privacy.cohorts import Cohort, cohort_folder
 from fedhealth.privacy.door import Door
 from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger, ledger_file
@@ -13,14 +15,19 @@ __all__ = [
     "POLICIES",
     "AuditError",
     "Budget",
+    "Cohort",
     "Door",
     "Ledger",
     "Policy",
     "PolicyError",
     "PolicyRefusal",
+    "approve",
+    "cohort_folder",
     "epsilon_of",
+    "is_approved",
     "ledger_file",
     "policy_file",
     "policy_of",
     "read_limits",
+    "would_leave",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedhealth.federation import Contribution
 from fedhealth.privacy import audit
+from fedhealth.privacy.cohorts import Cohort
 from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger
 from fedhealth.privacy.noise import fresh_generator, noised
@@ -20,6 +21,7 @@ class Door:
     policy: Policy
     audit_path: Path
     ledger: Ledger
+    cohort: Cohort | None = None
 
     def release(self, study_hash: str, step: str, contribution: Contribution, spend: float = 0.0) -> Contribution:
         """Check, add the noise of a noisy exit, write down, and hand over.
@@ -35,6 +37,7 @@ class Door:
         self._check_noise(step, contribution, spend)
         self.policy.check(self.node, step, contribution)
         if not EXITS[step].noisy:
+            self._check_cohort(step)
             audit.append(self.audit_path, self.node, study_hash, step, contribution)
             return contribution
         entry = self.ledger.reserve(study_hash, step, spend)
@@ -52,6 +55,18 @@ class Door:
                 f"{self.node} refused step {step!r}: {', '.join(map(repr, unknown))} may not leave in it; expected "
                 f"{', '.join(EXITS[step].arrays)}"
             )
+
+    def _check_cohort(self, step: str) -> None:
+        if not self.cohort:
+            return
+        differs = self.cohort.nearest()
+        if 0 < differs < self.policy.minimum_cell:
+            raise PolicyRefusal(
+                f"{self.node} refused step {step!r}: its rows differ in {differs} from rows that were answered about "
+                f"before, and the two answers would tell of those alone; its {self.policy.name!r} policy needs a "
+                f"difference of at least {self.policy.minimum_cell}, or noise (--epsilon)"
+            )
+        self.cohort.remember()
 
     def _check_noise(self, step: str, contribution: Contribution, spend: float) -> None:
         if not EXITS[step].noisy and isfinite(self.policy.epsilon):

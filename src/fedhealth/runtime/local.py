@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import STEPS, Contribution, Exchange, State
-from fedhealth.privacy import EXITS, Door, Ledger, Policy, ledger_file, policy_of
+from fedhealth.privacy import EXITS, Cohort, Door, Ledger, Policy, cohort_folder, ledger_file, policy_of
 from fedhealth.study import Study
 
 
@@ -28,7 +28,8 @@ class LocalNode:
     ) -> "LocalNode":
         """The node of ``shard``; its audit log is ``audit_folder/NODE.jsonl``, its ledger in ``data`` or there."""
         ledger = Ledger(shard.node, ledger_file(data or audit_folder, shard.node), policy.epsilon, policy.delta)
-        door = Door(shard.node, policy, audit_folder / f"{shard.node}.jsonl", ledger)
+        cohort = Cohort.of(shard, cohort_folder(data, shard.node)) if data else None
+        door = Door(shard.node, policy, audit_folder / f"{shard.node}.jsonl", ledger, cohort)
         return cls(study, shard, policy.visible(study, shard), door)
 
     def answer(self, step: str, state: State) -> Contribution:
