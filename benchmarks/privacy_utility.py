@@ -13,6 +13,7 @@ With ``--real`` also NHANES (diabetes) and the four hospitals of the heart-disea
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path)
     parser.add_argument("--json", type=Path)
     asked, console, results = parser.parse_args(), Console(), {}
+    sys.path.append(sys.path.pop(0))  # else nhanes.py beside this file hides the package of that name
     for title, world in worlds(asked.rows, asked.real).items():
         found: dict[tuple[str, float], list[tuple[float, float, float]]] = {}
         for seed in track(range(asked.seeds), title, console=console, transient=True):

@@ -4,11 +4,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +20,9 @@ from fedhealth.cli.flower import train_with_flower
 from fedhealth.cli.train import Model
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
+from fedhealth.study import load_study
 
+STUDY = load_study("health-risk")
 TOP = Path(__file__).parents[2]
 NODES = ("node_1", "node_2", "node_3")
 
@@ -119,6 +124,70 @@ def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, t
         assert key in lines[-1]
     audits = [terminals.folder / "runs" / "audit" / f"{name}.jsonl" for name in NODES]
     assert all(path.is_file() for path in audits)
+
+
+class Tap:
+    """Passes TCP connections on to a port, and keeps every byte that was sent there."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self.sent = port, bytearray()
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._door.getsockname()[1])
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                inside, _ = self._door.accept()
+                outside = socket.create_connection(("127.0.0.1", self._port))
+            except OSError:
+                return
+            for pair in ((inside, outside, True), (outside, inside, False)):
+                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, start: socket.socket, end: socket.socket, kept: bool) -> None:
+        with start, suppress(OSError):
+            while piece := start.recv(65_536):
+                if kept:
+                    self.sent += piece
+                end.sendall(piece)
+            end.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._door.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--epsilon", "3")])
+def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
+    options: tuple[str, ...], tmp_path: Path, port: int, terminals: Terminals
+) -> None:
+    data, told = tmp_path / "data", 6.1234567890123
+    write_world(data, 1500, 7)
+    for name in NODES:
+        path = data / STUDY.node(name).file
+        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+        if "sleep_hours" in table.columns:
+            fourth = pl.int_range(pl.len()) == 3
+            planted = pl.when(fourth).then(pl.lit(told)).otherwise(pl.col("sleep_hours")).alias("sleep_hours")
+            table = table.with_columns(planted)
+            table.write_parquet(path) if path.suffix == ".parquet" else table.write_csv(path)
+    runs, tap = terminals.folder / "runs", Tap(port)
+    terminals.start("server", "fl/server.py", "--runs", str(runs), "--port", str(port), "--model", "logistic", *options)
+    terminals.wait_for("server", "Server on")
+    until = time.monotonic() + 60
+    while not listens(port) and time.monotonic() < until:
+        time.sleep(0.2)
+    for name in NODES:
+        node = ["--data", str(data), "--runs", str(runs), "--port", str(tap.port)]
+        terminals.start(name, f"fl/client_{name.replace('_', '')}.py", *node)
+    code, screen = terminals.end("server", 150)
+    tap.close()
+    assert code == 0, screen
+    assert len(tap.sent) > 20_000
+    assert b"node_1" in tap.sent  # a control: names of nodes do travel, and are found
+    assert np.float64(told).tobytes() not in tap.sent
+    assert not re.search(rb"node_\d-\d{7}", bytes(tap.sent))  # as people are called in the tables
 
 
 @pytest.mark.slow
