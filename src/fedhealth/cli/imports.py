@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Kind = StrEnum("Kind", ["csv", "parquet"])
+Kind = StrEnum("Kind", ["csv", "parquet", "air-quality"])
 
 
 def import_data(
@@ -99,10 +100,16 @@ def _show(report: Mapping[str, Any]) -> None:
         typer.echo(f"  converted {count:,}: {change}")
     gaps = report["gaps"]
     typer.echo(f"  {gaps['days_missing']:,} days missing in between, at most {gaps['longest']:,} in a row")
+    for place, air in report["air_now"].items():
+        typer.echo(f"  air quality index of {place} at {air['hour']} (NowCast): {air['aqi']:.0f}")
     table = Table("feature", "days", "share", "lowest", "median", "highest", "unit", box=None)
     for name, f in report["features"].items():
         table.add_row(
-            name, f"{f['days']:,}", f"{f['share']:.0%}", *(f"{f[k]:g}" for k in ("min", "median", "max")), f["unit"]
+            name,
+            f"{f['days']:,}",
+            f"{f['share']:.0%}",
+            *(f"{f[k]:g}" for k in ("min", "median", "max")),
+            escape(f["unit"]),
         )
     console.print(table)
     if report["missing"]:

@@ -8,7 +8,7 @@ from typing import Literal
 import polars as pl
 
 from fedhealth.data.files import DataError
-from fedhealth.data.imports.air import daily_index
+from fedhealth.data.imports.air import daily_index, index_now
 from fedhealth.data.imports.concepts import (
     FACTS,
     POLLUTANTS,
@@ -24,10 +24,12 @@ from fedhealth.data.imports.units import conversion
 from fedhealth.study import Feature, Node, Study
 
 AT_ONCE = 1_000_000  # readings of people that are summed up together
+NO_ROWS = pl.DataFrame(schema={"who": pl.String, "date": pl.Date, "city": pl.String})
 DAYS = pl.Schema({"who": pl.String, "date": pl.Date, "value": pl.Float64})
 _DAY = ["who", "date"]
 _AGAIN = " again"
 Readings = Mapping[str, pl.DataFrame]
+AirNow = Mapping[str, tuple[str, float]]  # by city, the hour and the index
 
 
 @dataclass(frozen=True)
@@ -40,39 +42,33 @@ class Assembly:
     concepts: Mapping[str, Concept]
     tally: Tally
 
-    def table(self, context: pl.DataFrame) -> pl.DataFrame:
-        """The table: ``who``, ``date``, ``city``, anchors and features by name, outcome columns; null where unknown.
+    def table(self, context: pl.DataFrame) -> tuple[pl.DataFrame, AirNow]:
+        """The table, and the air quality index of the latest hour.
 
-        ``context`` (``city``, ``date``, environment features) fills in the air of a person's city.
+        Columns: ``who``, ``date``, ``city``, anchors and features by name, outcomes; null where unknown. ``context``
+        (``city``, ``date``, environment features) fills in the air of a person's city.
         """
         if not any(self.folder.iterdir()):
-            return pl.DataFrame(schema={"who": pl.String, "date": pl.Date, "city": pl.String})
-        places, calls = self._places()
+            return NO_ROWS, {}
+        of_places = self._all_readings(pl.col("person").is_null(), "city")
+        places, now = self._places(of_places), index_now(of_places)
         if not self.node.person:
-            return _labelled(places, calls).with_columns(city=pl.col("who"))
+            return _labelled(places, self._outcomes(of_places)).with_columns(city=pl.col("who")), now
         air = _joined([places.rename({"who": "city"}), context], on=["city", "date"])
-        people = [self._people(batch) for batch in self._batches()]
-        rows = (
-            pl.concat(people, how="diagonal") if people else places.head(0).with_columns(city=pl.lit(None, pl.String))
-        )
-        return _joined([rows, air], on=["city", "date"], how="left")
-
-    def place_readings(self) -> dict[str, pl.DataFrame]:
-        """Readings of places by concept, as the rules take them; ``who`` is the city."""
-        return self._all_readings(pl.col("person").is_null(), "city")
+        people = pl.concat([NO_ROWS, *map(self._people, self._batches())], how="diagonal")
+        return _joined([people, air], on=["city", "date"], how="left"), now
 
     def _all_readings(self, chosen: pl.Expr, who: str) -> dict[str, pl.DataFrame]:
         found = {name: self._readings(name, chosen, who) for name in self.concepts}
         return {name: readings for name, readings in found.items() if readings.height}
 
-    def _places(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """A row per city and day, and the outcomes of people of whom only city and day are known."""
-        readings = self.place_readings()
+    def _places(self, readings: Readings) -> pl.DataFrame:
+        """A row per city and day."""
         daily = self._daily(readings)
         polluted = {name: readings[name] for name in POLLUTANTS if name in readings}
         if polluted and "aqi" in self.concepts:
             daily["aqi"] = _first([*([daily["aqi"]] if "aqi" in daily else []), daily_index(polluted)])
-        return _wide(self._values(daily)), self._outcomes(readings)
+        return _wide(self._values(daily))
 
     def _people(self, batch: Sequence[str]) -> pl.DataFrame:
         """The rows of some people."""

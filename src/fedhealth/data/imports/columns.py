@@ -39,18 +39,22 @@ def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
         DataError: a column that is needed is missing, a line is broken, or a column is in another unit than it seems.
     """
     columns: list[_Column] = []
-    for names, frame in _parquet(path) if path.suffix == ".parquet" else _csv(path, asked):
+    for names, frame in _parquet(path) if path.suffix == ".parquet" else csv_batches(path, asked):
         columns = columns or _value_columns(path, names, asked)
         asked.tally.found(path.name, "rows", frame.height)
         base = _base(path, names, frame, asked)
         for column in columns:
-            yield _readings(base, frame[column.name], column, asked)
+            yield _readings(path.name, base, frame[column.name], column, asked)
     for column in columns:
         _check_unit(path, column)
 
 
-def _csv(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFrame]]:
-    """Batches of rows, every cell as text; the line of each in the column ``#``."""
+def csv_batches(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFrame]]:
+    """Names and rows of a CSV file, batch by batch, every cell as text; the line of each in the column ``#``.
+
+    Raises:
+        DataError: the file is empty, or a line is broken.
+    """
     names: list[str] = []
     batch: list[list[str]] = []
     size = done = 0
@@ -159,7 +163,7 @@ def _feature_column(path: Path, feature: Feature, column: str, unit: str) -> _Co
     return _Column(column, concept, unit, frozenset(feature.missing_values), codes, feature)
 
 
-def _readings(base: pl.DataFrame, cells: pl.Series, column: _Column, asked: Asked) -> pl.DataFrame:
+def _readings(file: str, base: pl.DataFrame, cells: pl.Series, column: _Column, asked: Asked) -> pl.DataFrame:
     text = cells.str.strip_chars().str.replace(r"^(-?\d+)\.0*$", "$1")
     numbers = text.cast(pl.Float64, strict=False)
     if column.codes:
@@ -167,6 +171,7 @@ def _readings(base: pl.DataFrame, cells: pl.Series, column: _Column, asked: Aske
     found = base.with_columns(text=text, value=numbers).filter(
         pl.col("text").is_not_null() & ~pl.col("text").is_in(list(column.missing))
     )
+    asked.tally.found(file, f"without {column.name}", base.height - found.height)
     broken = found.filter(pl.col("value").is_null() | ~pl.col("value").is_finite())
     if broken.height:
         example = f"{broken['place'][0]}, column {column.name!r}: {broken['text'][0]!r}"

@@ -13,7 +13,9 @@ from fedhealth.study import Feature
 BINS = 24
 
 
-def quality_report(asked: Asked, rows: pl.DataFrame, table: Path, sha256: str) -> dict[str, Any]:
+def quality_report(
+    asked: Asked, rows: pl.DataFrame, table: Path, sha256: str, air_now: Mapping[str, tuple[str, float]]
+) -> dict[str, Any]:
     """All about an import (JSON-ready).
 
     Args:
@@ -21,6 +23,7 @@ def quality_report(asked: Asked, rows: pl.DataFrame, table: Path, sha256: str) -
         rows: a row a day, columns ``who``, ``date`` and features by name.
         table: where they are written.
         sha256: of that file.
+        air_now: by city, the latest hour and the air quality index of its NowCast.
     """
     tally = asked.tally
     first, last = rows["date"].min(), rows["date"].max()
@@ -42,6 +45,7 @@ def quality_report(asked: Asked, rows: pl.DataFrame, table: Path, sha256: str) -
         "converted": dict(tally.converted.most_common()),
         "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
         "gaps": _gaps(rows),
+        "air_now": {city: {"hour": hour, "aqi": index} for city, (hour, index) in air_now.items()},
         "features": {f.name: _feature(f, rows, tally.outside) for f in asked.features if f.name in _known(asked, rows)},
         "missing": [f.name for f in asked.features if f.name in asked.node.features and f.name not in rows.columns],
     }

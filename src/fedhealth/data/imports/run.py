@@ -13,10 +13,12 @@ from typing import Any
 import polars as pl
 
 from fedhealth.data.files import DataError
+from fedhealth.data.imports.air_quality import read_air_quality
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.assemble import Assembly
 from fedhealth.data.imports.columns import read_columns
 from fedhealth.data.imports.concepts import fed_features, outcome_concepts, wanted
+from fedhealth.data.imports.detect import find_exports
 from fedhealth.data.imports.pseudonyms import Pseudonyms
 from fedhealth.data.imports.quality import quality_report
 from fedhealth.data.imports.quality_page import quality_page
@@ -26,7 +28,7 @@ from fedhealth.study import Feature, Node, Study
 
 NO_CONTEXT = pl.DataFrame(schema={"city": pl.String, "date": pl.Date})
 Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
-READERS: Mapping[str, Reader] = {"csv": read_columns, "parquet": read_columns}
+READERS: Mapping[str, Reader] = {"csv": read_columns, "parquet": read_columns, "air-quality": read_air_quality}
 
 
 def import_files(
@@ -69,8 +71,9 @@ def import_files(
         pseudonym = Pseudonyms(table.parent)
         records = Records(parts, asked.concepts, features, pseudonym, asked.tally, asked.zone, now)
         for path in paths:
-            for batch in READERS[kind or "csv"](path, asked):
-                records.add(batch)
+            for file, found in find_exports(path, kind):
+                for batch in READERS[found](file, asked):
+                    records.add(batch)
         return _finish(asked, parts, table)
 
 
@@ -84,7 +87,8 @@ def _node(study: Study, name: str) -> Node:
 
 
 def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
-    rows = Assembly(asked.study, asked.node, parts, asked.concepts, asked.tally).table(NO_CONTEXT)
+    assembly = Assembly(asked.study, asked.node, parts, asked.concepts, asked.tally)
+    rows, air_now = assembly.table(NO_CONTEXT)
     if not rows.height:
         raise DataError(_nothing(asked))
     written = _as_written(asked.study, asked.node, rows)
@@ -92,7 +96,7 @@ def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         pl.scan_parquet(parts / "*.parquet").filter(pl.col("feature") != "birth_date").sink_parquet(places[1])
-        report = quality_report(asked, rows, table, _sha256(places[0]))
+        report = quality_report(asked, rows, table, _sha256(places[0]), air_now)
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report

@@ -28,7 +28,8 @@ class Tally:
 
     def found(self, file: str, what: str, count: int = 1) -> None:
         """Count rows of ``file``."""
-        self.rows.setdefault(file, Counter())[what] += count
+        if count:
+            self.rows.setdefault(file, Counter())[what] += count
 
     def drop(self, reason: str, count: int = 1, example: str = "") -> None:
         """Count readings that are not kept."""
