@@ -29,17 +29,20 @@ def key_file() -> Path:
 
 def _from_file(path: Path, create: bool) -> str | None:
     if create and not path.exists():
-        _make(path)
+        make_key_file(path)
     try:
         return path.read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
 
 
-def _make(path: Path) -> None:
-    """Write the whole file aside (``mkstemp`` makes it with mode 600), then give it its name unless it is taken."""
+def make_key_file(path: Path) -> None:
+    """Write a random key of 64 hexadecimal digits to ``path``, readable by its owner only, unless the file is there.
+
+    It is written whole aside (``mkstemp`` makes it with mode 600) before it gets its name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".api_key.")
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(secrets.token_hex(32) + "\n")

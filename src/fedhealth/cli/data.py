@@ -7,7 +7,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from fedhealth.cli.imports import import_data
+
 data_app = typer.Typer(no_args_is_help=True, help="Make data to train on.")
+data_app.command("import")(import_data)
 
 
 @data_app.command()

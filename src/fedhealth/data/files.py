@@ -1,7 +1,7 @@
 """Read CSV and Parquet files as people's programs write them, and say which line is broken where one is."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,38 +62,54 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _read_csv(path: Path, source: Source) -> Table:
-    cells, lines = _csv_rows(path)
-    if not cells:
+    rows = list(csv_rows(path))
+    if not rows:
         raise DataError(f"{path}: the file is empty")
-    names = [name.strip() for name in cells[0]] if source.header else list(source.columns)
-    start = 1 if source.header else 0
-    _check_names(names, path)
-    for row, line in zip(cells[start:], lines[start:], strict=True):
-        if len(row) != len(names):
-            raise DataError(f"{path}: line {line}: got {len(row)} cells; expected {len(names)}")
-    columns = zip(*cells[start:], strict=True) if cells[start:] else [()] * len(names)
+    names = checked_names(rows[0][0] if source.header else source.columns, path)
+    rows = rows[1:] if source.header else rows
+    for row, line in rows:
+        check_width(row, names, path, line)
+    columns = zip(*(row for row, _ in rows), strict=True) if rows else [()] * len(names)
     frame = pl.DataFrame({n: pl.Series(list(c), dtype=pl.String) for n, c in zip(names, columns, strict=True)})
-    return Table(frame, str(path), np.array(lines[start:], dtype=np.int64))
+    return Table(frame, str(path), np.array([line for _, line in rows], dtype=np.int64))
 
 
-def _csv_rows(path: Path) -> tuple[list[list[str]], list[int]]:
-    """All rows that are not blank, and the line that each ends on."""
-    cells, lines = [], []
+def csv_rows(path: Path) -> Iterator[tuple[list[str], int]]:
+    """The rows of a CSV file that are not blank, and the line that each ends on, from 1.
+
+    Raises:
+        DataError: the text is not UTF-8, or a quoted cell is broken.
+    """
     with path.open(newline="", encoding="utf-8-sig") as text:
         reader = csv.reader(text, strict=True)
         try:
             for row in reader:
                 if row:
-                    cells.append(row)
-                    lines.append(reader.line_num)
+                    yield row, reader.line_num
         except UnicodeDecodeError:
             raise DataError(f"{path}: near line {reader.line_num + 1}: not UTF-8 text; save it as UTF-8") from None
         except csv.Error as error:
             raise DataError(f"{path}: line {reader.line_num}: {error}") from None
-    return cells, lines
 
 
-def _check_names(names: Sequence[str], path: Path) -> None:
+def checked_names(cells: Sequence[str], path: Path) -> list[str]:
+    """The names in a file's first row.
+
+    Raises:
+        DataError: a name occurs twice.
+    """
+    names = [name.strip() for name in cells]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{path}: column {twice!r} occurs twice; expected each name once")
+    return names
+
+
+def check_width(cells: Sequence[str], names: Sequence[str], path: Path, line: int) -> None:
+    """Refuse a row that has more or fewer cells than there are names.
+
+    Raises:
+        DataError: it has.
+    """
+    if len(cells) != len(names):
+        raise DataError(f"{path}: line {line}: got {len(cells)} cells; expected {len(names)}")

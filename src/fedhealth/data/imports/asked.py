@@ -1,0 +1,52 @@
+"""What an import is asked to do, as every reader sees it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from fedhealth.data.imports.concepts import Concept
+from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.tally import Tally
+from fedhealth.study import Feature, Node, Study
+
+BATCH = 20_000  # readings that a reader holds
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One import.
+
+    Attributes:
+        study: says what the features are.
+        node: whose table is made.
+        features: what the node observes, and the study's anchors.
+        concepts: what feeds them; readers leave out the rest.
+        tally: counts what is read.
+        person: whom files are about that name no one.
+        city: where files are from that name no city.
+        zone: where clocks were that show no offset.
+        columns: the column (and unit) of a CSV or Parquet file for a name in the study.
+        advance: told how many bytes were read.
+    """
+
+    study: Study
+    node: Node
+    features: tuple[Feature, ...]
+    concepts: Mapping[str, Concept]
+    tally: Tally
+    person: str | None = None
+    city: str | None = None
+    zone: str = "UTC"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    advance: Callable[[int], None] = lambda _: None
+
+    def about(self, path: Path) -> str:
+        """The person of a file that names no one: as told, else the file's name without its ending."""
+        return self.person or path.name.split(".")[0]
+
+
+def raw(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+    """Rows in the order of :data:`~fedhealth.data.imports.records.RAW` as a batch."""
+    return pl.DataFrame(rows, schema=RAW, orient="row")

@@ -1,0 +1,216 @@
+"""CSV and Parquet files with a row per observation, and a column for each name of the study (or told by a map)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
+from fedhealth.data.imports.asked import BATCH, Asked
+from fedhealth.data.imports.concepts import Concept, concepts_of, outcome_concepts
+from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.units import conversion
+from fedhealth.data.tables import MAX_OUT_OF_RANGE
+from fedhealth.study import Feature
+
+PERSON, DATE, CITY = "person", "date", "city"
+PLACE_RULES = ("mean_24h", "max_1h", "max_8h")
+
+
+@dataclass
+class _Column:
+    """A column of values: what they are, and how many of them cannot be."""
+
+    name: str
+    concept: Concept
+    unit: str
+    missing: frozenset[str]
+    codes: dict[str, float]
+    feature: Feature | None = None
+    seen: int = 0
+    outside: int = 0
+
+
+def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
+    """Readings of a CSV (UTF-8) or Parquet file; dates are ``YYYY-MM-DD``, with or without a time.
+
+    Raises:
+        DataError: a column that is needed is missing, a line is broken, or a column is in another unit than it seems.
+    """
+    columns: list[_Column] = []
+    for names, frame in _parquet(path) if path.suffix == ".parquet" else csv_batches(path, asked):
+        columns = columns or _value_columns(path, names, asked)
+        asked.tally.found(path.name, "rows", frame.height)
+        base = _base(path, names, frame, asked)
+        for column in columns:
+            yield _readings(path.name, base, frame[column.name], column, asked)
+    for column in columns:
+        _check_unit(path, column)
+
+
+def csv_batches(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFrame]]:
+    """Names and rows of a CSV file, batch by batch, every cell as text; the line of each in the column ``#``.
+
+    Raises:
+        DataError: the file is empty, or a line is broken.
+    """
+    names: list[str] = []
+    batch: list[list[str]] = []
+    size = done = 0
+    for cells, line in csv_rows(path):
+        if not names:
+            names = checked_names(cells, path)
+            continue
+        check_width(cells, names, path, line)
+        batch.append([*cells, str(line)])
+        size += sum(map(len, cells)) + len(cells)
+        if len(batch) == BATCH:
+            yield names, _texts(batch, names)
+            asked.advance(size - done)
+            done, batch = size, []
+    if not names:
+        raise DataError(f"{path}: the file is empty")
+    if batch:
+        yield names, _texts(batch, names)
+
+
+def _texts(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=dict.fromkeys([*names, "#"], pl.String), orient="row")
+
+
+def _parquet(path: Path) -> Iterator[tuple[list[str], pl.DataFrame]]:
+    try:
+        scan = pl.scan_parquet(path)
+        names = scan.collect_schema().names()
+        height = scan.select(pl.len()).collect().item()
+        for start in range(0, height, BATCH):
+            frame = scan.slice(start, BATCH).collect().with_columns(pl.col(pl.Boolean).cast(pl.Int8))
+            number = pl.int_range(start + 1, start + frame.height + 1, eager=True).alias("#")
+            yield names, frame.with_columns(pl.all().cast(pl.String), number.cast(pl.String))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _base(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+    """Who, where and when of each row."""
+
+    def cells(name: str, otherwise: str | None) -> pl.Series:
+        column = _where(name, asked)[0]
+        found = (
+            frame[column].str.strip_chars()
+            if column in names
+            else pl.Series([otherwise] * frame.height, dtype=pl.String)
+        )
+        return found.set(found == "", None)
+
+    date = _where(DATE, asked)[0]
+    if date not in names:
+        raise DataError(
+            f"{path}: column {date!r} is missing; name it: --map date=COLUMN; the file has {', '.join(names)}"
+        )
+    return pl.DataFrame(
+        {
+            "person": cells(PERSON, asked.person),
+            "city": cells(CITY, asked.city),
+            "start": frame[date].str.strip_chars(),
+            "place": path.name + " line " + frame["#"],
+        }
+    )
+
+
+def _where(name: str, asked: Asked) -> tuple[str, str]:
+    """The column of a name, and the unit that was told with it (``COLUMN@UNIT``)."""
+    default = (asked.node.person or "person") if name == PERSON else name
+    told = asked.columns.get(name) or asked.columns.get(default) or default
+    column, at, unit = told.rpartition("@")
+    return (column, unit) if at else (told, "")
+
+
+def _value_columns(path: Path, names: list[str], asked: Asked) -> list[_Column]:
+    study = asked.study
+    known = {f.name: f for f in asked.features}
+    found = [_feature_column(path, f, *_feature_where(f, asked)) for f in known.values()]
+    missing = frozenset({"", *study.source.missing_values})
+    for column, concept in outcome_concepts(study).items():
+        found.append(_Column(_where(column, asked)[0], concept, "1", missing, dict(study.outcome.codes)))
+    found = [replace(c, missing=c.missing | missing) for c in found if c.name in names]
+    if not found:
+        wanted = ", ".join([f.column for f in known.values()])
+        raise DataError(f"{path}: none of its columns ({', '.join(names)}) is one of {wanted}; use --map NAME=COLUMN")
+    personal = [c for c in found if c.concept.rule not in (*PLACE_RULES, "outcome") and c.concept.name != "aqi"]
+    if personal and asked.node.person and not asked.person and _where(PERSON, asked)[0] not in names:
+        raise DataError(
+            f"{path}: column {_where(PERSON, asked)[0]!r} is missing, so nobody knows whom "
+            f"{personal[0].name!r} is about; name it: --map person=COLUMN, or say --person"
+        )
+    return found
+
+
+def _feature_where(feature: Feature, asked: Asked) -> tuple[str, str]:
+    column, unit = _where(feature.name, asked)
+    return (feature.column if column == feature.name else column), unit
+
+
+def _feature_column(path: Path, feature: Feature, column: str, unit: str) -> _Column:
+    unit = unit or feature.unit
+    concept = next((c for c in concepts_of(feature) if conversion(unit, c.unit, c.molar_mass)), None)
+    if concept is None:
+        raise DataError(
+            f"{path}: column {column!r}: unit {unit!r} does not become {feature.unit!r}; see --map NAME=COLUMN@UNIT"
+        )
+    codes = dict(feature.codes) or {level: float(i) for i, level in enumerate(feature.levels)}
+    return _Column(column, concept, unit, frozenset(feature.missing_values), codes, feature)
+
+
+def _readings(file: str, base: pl.DataFrame, cells: pl.Series, column: _Column, asked: Asked) -> pl.DataFrame:
+    text = cells.str.strip_chars().str.replace(r"^(-?\d+)\.0*$", "$1")
+    numbers = text.cast(pl.Float64, strict=False)
+    if column.codes:
+        numbers = text.replace_strict(column.codes, default=None, return_dtype=pl.Float64).fill_null(numbers)
+    found = base.with_columns(text=text, value=numbers).filter(
+        pl.col("text").is_not_null() & ~pl.col("text").is_in(list(column.missing))
+    )
+    asked.tally.found(file, f"without {column.name}", base.height - found.height)
+    broken = found.filter(pl.col("value").is_null() | ~pl.col("value").is_finite())
+    if broken.height:
+        example = f"{broken['place'][0]}, column {column.name!r}: {broken['text'][0]!r}"
+        asked.tally.drop("not a number", broken.height, example)
+        found = found.filter(pl.col("value").is_finite())
+    column.seen += found.height + broken.height
+    column.outside += broken.height + _outside(found["value"], column)
+    whole_day = pl.col("start").str.len_chars() <= len("YYYY-MM-DD")
+    tomorrow = pl.col("start").str.to_date("%Y-%m-%d", strict=False).dt.offset_by("1d").dt.to_string("%Y-%m-%d")
+    lasting = whole_day if column.concept.rule in PLACE_RULES else pl.lit(False)
+    return found.select(
+        pl.when(column.concept.rule in PLACE_RULES and not asked.node.person)
+        .then(None)
+        .otherwise("person")
+        .alias("person"),
+        "city",
+        pl.lit(column.concept.name).alias("concept"),
+        "start",
+        pl.when(lasting).then(tomorrow).alias("end"),
+        "value",
+        pl.lit(column.unit).alias("unit"),
+        pl.col("place").str.extract(r"^(.*) line \d+$").alias("source"),
+        pl.when(column.concept.rule == "outcome").then("place").alias("id"),
+    ).cast(RAW)
+
+
+def _outside(values: pl.Series, column: _Column) -> int:
+    if column.feature is None or column.concept.name == "steps":
+        return 0
+    found = conversion(column.unit, column.feature.unit, column.concept.molar_mass)
+    if found is None:
+        return 0
+    inside = (values * found.factor + found.shift).is_between(column.feature.low - 1e-9, column.feature.high + 1e-9)
+    return int((~inside).sum())
+
+
+def _check_unit(path: Path, column: _Column) -> None:
+    if column.feature and column.outside > MAX_OUT_OF_RANGE * column.seen:
+        raise DataError(
+            f"{path}: column {column.name!r}: {column.outside} of {column.seen} values are not "
+            f"{column.feature.allowed}; say the unit that they are in: --map {column.feature.name}={column.name}@UNIT"
+        )

@@ -1,0 +1,62 @@
+"""What kind of export a file is, by what stands in it."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedhealth.data.files import DataError
+from fedhealth.data.imports.air_quality import is_air_quality
+
+HEAD = 65_536  # bytes that are looked at
+EXPECTED = "a CSV or Parquet table, air-quality CSV"
+
+
+def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
+    """The files to read at ``path``, with the kind of each; in a folder what is no export is left out.
+
+    Args:
+        path: a file or a folder.
+        kind: what the files are, if told.
+
+    Raises:
+        DataError: there is no such file, or nothing in it that can be read.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_file():
+        found = kind or kind_of(path)
+        if found is None:
+            raise DataError(
+                f"{path}: not an export that is known; expected {EXPECTED}; or say the kind before the path"
+            )
+        yield path, found
+        return
+    files = [(file, kind_of(file)) for file in sorted(path.rglob("*")) if file.is_file()]
+    chosen = [(file, found) for file, found in files if found and kind in (None, found)]
+    if not chosen:
+        raise DataError(f"{path}: no {kind or 'export'} in this folder; expected {EXPECTED}")
+    yield from chosen
+
+
+def kind_of(path: Path) -> str | None:
+    """The kind of one file; None where it is none that is known."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return None if b"\0" in text else _kind_of_text(path, text)
+
+
+def _kind_of_text(path: Path, text: bytes) -> str | None:
+    if text[:1] in (b"<", b"{", b"["):
+        return None
+    names = _first_row(text)
+    if is_air_quality(names):
+        return "air-quality"
+    return "csv" if path.suffix.lower() in (".csv", ".txt", ".tsv") or len(names) > 1 else None
+
+
+def _first_row(text: bytes) -> list[str]:
+    line = text.split(b"\n", 1)[0].decode("utf-8", errors="replace")
+    return [name.strip() for name in next(csv.reader([line]), [])]

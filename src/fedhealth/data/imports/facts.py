@@ -1,0 +1,58 @@
+"""What is known of a person on a day from readings of that day or before."""
+
+from collections.abc import Callable, Mapping
+
+import polars as pl
+
+from fedhealth.data.imports.concepts import Rule
+
+YEAR = 365.25  # days
+
+# Every rule takes readings of one concept (``who``, ``date``, ``end_date``, ``value``) and days (``who``, ``date``). It
+# gives ``who, date, value`` for the days on which the fact is known.
+
+
+def last(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The latest reading up to the day."""
+    return _latest(readings, days).select("who", "date", "value").drop_nulls("value")
+
+
+def aged(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The latest age up to the day, plus the full years since."""
+    since = ((pl.col("date") - pl.col("read")).dt.total_days() / YEAR).floor()
+    return _latest(readings, days).select("who", "date", value=pl.col("value") + since).drop_nulls("value")
+
+
+def _latest(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    known = readings.sort("date").select("who", "date", "value", read="date")
+    return days.sort("date").join_asof(known, on="date", by="who", strategy="backward", check_sortedness=False)
+
+
+def birth(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """Full years since the day of birth (value: days since 1970-01-01)."""
+    born = readings.group_by("who").agg(born=pl.col("value").last().cast(pl.Int32).cast(pl.Date))
+    joined = days.join(born, on="who")
+    now, then = pl.col("date"), pl.col("born")
+    had_birthday = (now.dt.month() * 100 + now.dt.day()) >= (then.dt.month() * 100 + then.dt.day())
+    years = now.dt.year() - then.dt.year() - pl.when(had_birthday).then(0).otherwise(1)
+    return joined.filter(now >= then).select("who", "date", value=years.cast(pl.Float64))
+
+
+def ever(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """1 while a reading of 1 lasts (without an end: for good), 0 on other days of people with any reading."""
+    ill = readings.filter(pl.col("value") == 1)
+    during = days.join(ill.select("who", "date", "end_date"), on="who", suffix="_read")
+    during = during.filter(
+        pl.col("date_read") <= pl.col("date"), pl.col("end_date").is_null() | (pl.col("date") <= pl.col("end_date"))
+    )
+    known = days.join(readings.select("who").unique(), on="who", how="semi")
+    ones = during.select("who", "date").unique().with_columns(value=pl.lit(1.0))
+    return known.join(ones, on=["who", "date"], how="left").with_columns(pl.col("value").fill_null(0.0))
+
+
+KNOWN: Mapping[Rule, Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]] = {
+    "birth": birth,
+    "aged": aged,
+    "last": last,
+    "ever": ever,
+}

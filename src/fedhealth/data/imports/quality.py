@@ -1,0 +1,87 @@
+"""The quality report of an import: what was read, kept and dropped, and what the days that came of it look like."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from fedhealth.data.imports.asked import Asked
+from fedhealth.study import Feature
+
+BINS = 24
+
+
+def quality_report(
+    asked: Asked, rows: pl.DataFrame, table: Path, sha256: str, air_now: Mapping[str, tuple[str, float]]
+) -> dict[str, Any]:
+    """All about an import (JSON-ready).
+
+    Args:
+        asked: with the tally of what was read.
+        rows: a row a day, columns ``who``, ``date`` and features by name.
+        table: where they are written.
+        sha256: of that file.
+        air_now: by city, the latest hour and the air quality index of its NowCast.
+    """
+    tally = asked.tally
+    first, last = rows["date"].min(), rows["date"].max()
+    return {
+        "study": asked.study.name,
+        "node": asked.node.name,
+        "table": table.name,
+        "sha256": sha256,
+        "rows": rows.height,
+        "people": rows["who"].n_unique() if asked.node.person else 0,
+        "first": str(first),
+        "last": str(last),
+        "files": {file: dict(counts) for file, counts in tally.rows.items()},
+        "kept": {name: count for name, count in sorted(tally.kept.items()) if count},
+        "dropped": [
+            {"reason": reason, "readings": count, "example": tally.examples[reason]}
+            for reason, count in tally.dropped.most_common()
+        ],
+        "converted": dict(tally.converted.most_common()),
+        "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
+        "gaps": _gaps(rows),
+        "air_now": {city: {"hour": hour, "aqi": index} for city, (hour, index) in air_now.items()},
+        "features": {f.name: _feature(f, rows, tally.outside) for f in asked.features if f.name in _known(asked, rows)},
+        "missing": [f.name for f in asked.features if f.name in asked.node.features and f.name not in rows.columns],
+    }
+
+
+def _known(asked: Asked, rows: pl.DataFrame) -> set[str]:
+    return {f.name for f in asked.features if f.name in rows.columns and rows[f.name].is_not_null().any()}
+
+
+def _gaps(rows: pl.DataFrame) -> dict[str, int]:
+    """Days without a row between the first and the last of each person or place."""
+    days = rows.select("who", "date").unique().sort("who", "date")
+    away = days.select((pl.col("date").diff().over("who").dt.total_days() - 1).alias("gap"))["gap"].drop_nulls()
+    gaps = away.filter(away > 0)
+    longest: Any = gaps.max() or 0
+    return {"gaps": gaps.len(), "days_missing": int(gaps.sum()), "longest": int(longest)}
+
+
+def _feature(feature: Feature, rows: pl.DataFrame, outside: Mapping[str, int]) -> dict[str, Any]:
+    values = rows[feature.name].drop_nulls()
+    counts, edges = np.histogram(values.to_numpy(), bins=BINS)
+    months = (
+        rows.filter(pl.col(feature.name).is_not_null())
+        .group_by(pl.col("date").dt.strftime("%Y-%m").alias("month"))
+        .len()
+    )
+    return {
+        "title": feature.title,
+        "unit": feature.unit if feature.kind == "number" else "",
+        "days": values.len(),
+        "share": round(values.len() / rows.height, 4),
+        "outside": outside[feature.name],
+        "min": round(float(values.min()), 4),  # type: ignore[arg-type]
+        "median": round(float(values.median()), 4),  # type: ignore[arg-type]
+        "max": round(float(values.max()), 4),  # type: ignore[arg-type]
+        "counts": counts.tolist(),
+        "edges": np.round(edges, 4).tolist(),
+        "months": dict(months.sort("month").iter_rows()),
+    }

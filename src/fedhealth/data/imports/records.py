@@ -1,0 +1,175 @@
+"""The canonical form of every reading, whatever file it comes from, and what is refused on the way to it.
+
+Readers give batches of raw readings (:data:`RAW`). They leave as canonical ones (:data:`CANONICAL`), in Parquet
+files of a folder, so that memory does not grow with the export.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from fedhealth.data.imports.concepts import FACTS, Concept, concepts_of
+from fedhealth.data.imports.pseudonyms import Pseudonyms
+from fedhealth.data.imports.tally import Tally
+from fedhealth.data.imports.times import UNDATED, parse_times
+from fedhealth.data.imports.units import conversion
+from fedhealth.study import Feature
+
+# person: as the file names them; null for a place. city: where, if known. end: null for a moment. id: of the reading
+# in the file, if it has one.
+RAW = pl.Schema(
+    {
+        "person": pl.String(),
+        "city": pl.String(),
+        "concept": pl.String(),
+        "start": pl.String(),
+        "end": pl.String(),
+        "value": pl.Float64(),
+        "unit": pl.String(),
+        "source": pl.String(),
+        "id": pl.String(),
+    }
+)
+CANONICAL = pl.Schema(
+    {
+        "person": pl.String(),
+        "city": pl.String(),
+        "feature": pl.String(),
+        "start": pl.Datetime("us"),
+        "end": pl.Datetime("us"),
+        "offset": pl.Int16(),
+        "value": pl.Float64(),
+        "unit": pl.String(),
+        "source": pl.String(),
+        "id": pl.String(),
+    }
+)
+LONGEST = 24.0  # hours that one reading of an interval may last
+FIRST = dt.datetime(1900, 1, 1) - dt.timedelta(days=1)
+CLOCK_NOT_SET = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where canonical readings go: a folder of Parquet files."""
+
+    folder: Path
+    concepts: Mapping[str, Concept]
+    features: Iterable[Feature]
+    pseudonym: Pseudonyms
+    tally: Tally
+    zone: str
+    now: dt.datetime
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for feature in self.features:
+            for concept in concepts_of(feature):
+                self.bounds.setdefault(concept.name, _bounds(feature, concept))
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Keep what can be used of a batch of raw readings, and count the rest by reason."""
+        kept = self._ranged(self._converted(self._timed(batch)))
+        if kept.height:
+            names = kept["person"].unique().drop_nulls()
+            hidden = {name: self.pseudonym(name) for name in names}
+            person = pl.col("person").replace_strict(hidden, default=None, return_dtype=pl.String)
+            kept = kept.with_columns(person).select(CANONICAL.names()).cast(CANONICAL)
+            kept.write_parquet(self.folder / f"{len(list(self.folder.iterdir())):06}.parquet")
+            self.tally.kept.update({str(name): count for name, count in kept["feature"].value_counts().iter_rows()})
+
+    def _timed(self, batch: pl.DataFrame) -> pl.DataFrame:
+        start, end = (parse_times(batch[name], self.zone) for name in ("start", "end"))
+        found = batch.with_columns(
+            start["utc"].alias("start"), end["utc"].alias("end"), start["offset"], start["zoned"],
+            written=batch["start"], ended=batch["end"],
+        ).rename({"concept": "feature"})  # fmt: skip
+        self._count_offsets(found)
+        hours = (pl.col("end") - pl.col("start")).dt.total_seconds() / 3600
+        asleep, interval = pl.col("feature") == "sleep", pl.col("feature").is_in(["steps", "sleep"])
+        found = found.with_columns(pl.when(asleep).then(hours).otherwise("value").alias("value"))
+        today = (pl.col("start") + pl.duration(minutes=pl.col("offset"))).dt.date()
+        absent = pl.col("start").is_null() | (pl.col("end").is_null() & pl.col("ended").is_not_null())
+        dated = ~pl.col("feature").is_in([c.name for c in self.concepts.values() if c.rule in FACTS])
+        return self._drop(
+            found,
+            {
+                "time not readable": absent,
+                "before 1900": pl.col("start") < FIRST,
+                "in the future": pl.col("start") > self.now,
+                "clock not set (1970-01-01)": dated & (today == CLOCK_NOT_SET),
+                "ends before it starts": pl.col("end") < pl.col("start"),
+                "longer than a day": interval & (hours > LONGEST),
+            },
+            pl.col("written"),
+        )
+
+    def _count_offsets(self, found: pl.DataFrame) -> None:
+        dated = found.filter(pl.col("start").is_not_null() & (pl.col("written") != UNDATED))
+        offsets = dated.group_by(pl.when("zoned").then("offset")).len()
+        self.tally.offsets.update({_offset_name(minutes): count for minutes, count in offsets.iter_rows()})
+
+    def _converted(self, found: pl.DataFrame) -> pl.DataFrame:
+        pairs = found.group_by("feature", "unit").len()
+        rows = [(name, unit, *self._conversion(name, unit, count)) for name, unit, count in pairs.iter_rows()]
+        schema = {"feature": pl.String, "unit": pl.String, "factor": pl.Float64, "shift": pl.Float64, "to": pl.String}
+        table = pl.DataFrame(rows, schema=schema, orient="row")
+        found = found.join(table, on=["feature", "unit"], how="left", nulls_equal=True)
+        what = pl.col("feature") + " in " + pl.col("unit").fill_null("no unit")
+        kept = self._drop(found, {"unit not understood": pl.col("factor").is_null()}, what)
+        return kept.with_columns(pl.col("value") * pl.col("factor") + pl.col("shift"), unit=pl.col("to"))
+
+    def _conversion(self, name: str, unit: str | None, count: int) -> tuple[float | None, float | None, str]:
+        concept = self.concepts[name]
+        found = conversion(unit or "", concept.unit, concept.molar_mass)
+        if found is None:
+            return None, None, concept.unit
+        if unit != concept.unit:
+            self.tally.converted[f"{name}: {unit} to {concept.unit}"] += count
+        return found.factor, found.shift, concept.unit
+
+    def _ranged(self, found: pl.DataFrame) -> pl.DataFrame:
+        table = pl.DataFrame(
+            [(name, low, high) for name, (low, high) in self.bounds.items()],
+            schema={"feature": pl.String, "low": pl.Float64, "high": pl.Float64},
+            orient="row",
+        )
+        found = found.join(table, on="feature", how="left")
+        value = pl.col("value")
+        what = pl.col("feature") + " " + value.round(4).cast(pl.String) + " " + pl.col("unit")
+        impossible = (value < pl.col("low").fill_null(0) - 1e-9) | (
+            value > pl.col("high").fill_null(float("inf")) + 1e-9
+        )
+        return self._drop(
+            found, {"not a number": value.is_null() | value.is_nan(), "impossible value": impossible}, what
+        )
+
+    def _drop(self, found: pl.DataFrame, reasons: Mapping[str, pl.Expr], example: pl.Expr) -> pl.DataFrame:
+        """Without the rows that meet one of ``reasons``; each row counts for the first it meets."""
+        for reason, expression in reasons.items():
+            bad = found.filter(expression.fill_null(False))
+            if bad.height:
+                self.tally.drop(reason, bad.height, str(bad.select(example.fill_null("nothing")).item(0, 0)))
+                found = found.filter(~expression.fill_null(False))
+        return found
+
+
+def _bounds(feature: Feature, concept: Concept) -> tuple[float, float]:
+    """The plausible values of one reading: the feature's; what adds up to a day's value may be less."""
+    found = conversion(feature.unit, concept.unit)
+    if concept.rule == "birth":
+        return -float("inf"), float("inf")
+    if concept.name == "steps" or found is None:
+        return 0.0, feature.high
+    low, high = (found.factor * bound + found.shift for bound in (feature.low, feature.high))
+    return (0.0 if concept.name in ("sleep", "sleep_duration") else low), high
+
+
+def _offset_name(minutes: int | None) -> str:
+    if minutes is None:
+        return "none"
+    sign = "-" if minutes < 0 else "+"
+    return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"

@@ -1,0 +1,171 @@
+"""A whole import: read, check, sum up by day, and put everything in place at once."""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fedhealth.data.files import DataError
+from fedhealth.data.imports.air_quality import read_air_quality
+from fedhealth.data.imports.asked import Asked
+from fedhealth.data.imports.assemble import Assembly
+from fedhealth.data.imports.columns import read_columns
+from fedhealth.data.imports.concepts import fed_features, outcome_concepts, wanted
+from fedhealth.data.imports.detect import find_exports
+from fedhealth.data.imports.pseudonyms import Pseudonyms
+from fedhealth.data.imports.quality import quality_report
+from fedhealth.data.imports.quality_page import quality_page
+from fedhealth.data.imports.records import Records
+from fedhealth.data.imports.tally import Tally
+from fedhealth.study import Feature, Node, Study
+
+NO_CONTEXT = pl.DataFrame(schema={"city": pl.String, "date": pl.Date})
+Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
+READERS: Mapping[str, Reader] = {"csv": read_columns, "parquet": read_columns, "air-quality": read_air_quality}
+
+
+def import_files(
+    study: Study,
+    node_name: str,
+    paths: Sequence[Path],
+    kind: str | None,
+    data: Path,
+    now: dt.datetime,
+    progress: Callable[[int], None] = lambda _: None,
+    **told: Any,
+) -> dict[str, Any]:
+    """Write the node's table below ``data`` from export files, with every reading and a quality report beside it.
+
+    Nothing changes until all are complete.
+
+    Args:
+        study: says what the features are.
+        node_name: whose table it is.
+        paths: files or folders, read together; what they hold of one person is joined.
+        kind: one of :data:`READERS`; None to see for each path what it is.
+        data: the folder that ``fedhealth train --data`` names.
+        now: UTC without a zone; readings after it are dropped.
+        progress: told how many bytes were just read.
+        told: what files may not say: ``person``, ``city``, ``zone``, ``columns`` (see :class:`Asked`).
+
+    Returns:
+        The quality report (JSON-ready).
+
+    Raises:
+        DataError: a file cannot be used, or none holds a reading for the node.
+    """
+    node = _node(study, node_name)
+    table = data / node.file
+    table.parent.mkdir(parents=True, exist_ok=True)
+    features = fed_features(study, node)
+    asked = Asked(study, node, features, wanted(study, features), Tally(), advance=progress, **told)
+    with tempfile.TemporaryDirectory(dir=table.parent, prefix=".import-") as folder:
+        parts = Path(folder)
+        pseudonym = Pseudonyms(table.parent)
+        records = Records(parts, asked.concepts, features, pseudonym, asked.tally, asked.zone, now)
+        for path in paths:
+            for file, found in find_exports(path, kind):
+                for batch in READERS[found](file, asked):
+                    records.add(batch)
+        return _finish(asked, parts, table)
+
+
+def _node(study: Study, name: str) -> Node:
+    if study.source.kind != "tables":
+        raise DataError(f"study {study.name!r} reads its rows from a package; expected one whose nodes have tables")
+    try:
+        return study.node(name)
+    except KeyError as error:
+        raise DataError(str(error.args[0])) from None
+
+
+def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
+    assembly = Assembly(asked.study, asked.node, parts, asked.concepts, asked.tally)
+    rows, air_now = assembly.table(NO_CONTEXT)
+    if not rows.height:
+        raise DataError(_nothing(asked))
+    written = _as_written(asked.study, asked.node, rows)
+    with ExitStack() as stack:  # leaves in reverse order: the table last
+        places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
+        _write(written, places[0])
+        pl.scan_parquet(parts / "*.parquet").filter(pl.col("feature") != "birth_date").sink_parquet(places[1])
+        report = quality_report(asked, rows, table, _sha256(places[0]), air_now)
+        places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        places[3].write_text(quality_page(report), encoding="utf-8")
+    return report
+
+
+def _nothing(asked: Asked) -> str:
+    """Why there is no row: what was looked for, found and dropped."""
+    tally = asked.tally
+    found = "; ".join(f"{file}: {_counts(counts)}" for file, counts in tally.rows.items()) or "no rows"
+    dropped = f"; dropped: {_counts(tally.dropped)}" if tally.dropped else ""
+    wanted = ", ".join(asked.node.features)
+    return f"no reading for {asked.node.name}, which observes {wanted}; the files hold {found}{dropped}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
+
+
+def _as_written(study: Study, node: Node, rows: pl.DataFrame) -> pl.DataFrame:
+    """The table as the node's reader expects it: the study's column names and codes."""
+    known = {name for name in rows.columns if rows[name].is_not_null().any()}
+    anchors = [f for f in study.features if f.anchor and f.name in known and f.name not in node.features]
+    own = [f for f in study.features if f.name in node.features]
+    heading = [pl.col("who").alias(node.person)] if node.person else []
+    city = [pl.col("city")] if "city" in known else []
+    features = [_feature_cells(rows, f) for f in (*anchors, *own)]
+    outcomes = [_coded(rows[c], study.outcome.codes) for c in outcome_concepts(study) if c in known]
+    return rows.sort("who", "date").select(*heading, "date", *city, *features, *outcomes)
+
+
+def _feature_cells(rows: pl.DataFrame, feature: Feature) -> pl.Expr:
+    if feature.name not in rows.columns:
+        return pl.lit(None, pl.Float64).alias(feature.column)
+    codes = feature.codes or {level: float(i) for i, level in enumerate(feature.levels)}
+    return _coded(rows[feature.name], codes, whole=feature.kind != "number").alias(feature.column)
+
+
+def _coded(values: pl.Series, codes: Mapping[str, float], whole: bool = True) -> pl.Expr:
+    """Values as the study's codes write them; numbers where it has none."""
+    value = pl.col(values.name)
+    if codes:
+        texts = {number: text for text, number in reversed(list(codes.items()))}
+        return value.replace_strict(texts, default=value.cast(pl.String), return_dtype=pl.String)
+    return value.cast(pl.Int64) if whole and (values.drop_nulls() % 1 == 0).all() else value.round(4)
+
+
+def _write(table: pl.DataFrame, path: Path) -> None:
+    if ".parquet" in path.suffixes:
+        table.write_parquet(path)
+    else:
+        table.write_csv(path)
+
+
+def _beside(table: Path) -> list[Path]:
+    """Readings, report and page of a table, next to it."""
+    return [table.with_name(f"{table.stem}.{ending}") for ending in ("records.parquet", "import.json", "import.html")]
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a neighbouring path to write to; on success it takes the place of ``path``, else it is removed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,51 @@
+"""Times as files write them, with and without an offset from UTC."""
+
+import polars as pl
+
+LONGEST_OFFSET = 14 * 60  # minutes; no place on Earth is further from UTC
+_ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
+UNDATED = "1900-01-01"  # the start of what has always been so
+
+
+def parse_times(text: pl.Series, zone: str) -> pl.DataFrame:
+    """ISO 8601 texts (also with a blank for the ``T`` and before the offset) as times.
+
+    Args:
+        text: a date, or a date with time of day, fraction and offset.
+        zone: where clocks without an offset were, such as ``Asia/Karachi``.
+
+    Returns:
+        ``utc`` (datetime in microseconds), ``offset`` (minutes east of UTC), ``zoned`` (whether the text said so); null
+        where the text is no time.
+    """
+    parts = text.str.extract_groups(_ISO).struct.unnest()
+    parts.columns = ["day", "clock", "second", "offset"]
+    parts = parts.with_columns(pl.col("clock").fill_null("00:00"), pl.col("second").fill_null(":00"))
+    local = pl.concat_str("day", pl.lit("T"), "clock", "second").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False)
+    found = parts.select(local=local, zoned=pl.col("offset").is_not_null(), said=_minutes(pl.col("offset")))
+    found = found.with_columns(utc=pl.col("local") - pl.duration(minutes=pl.col("said")))
+    if not found["zoned"].all():
+        found = found.with_columns(pl.coalesce("utc", _at_place(pl.col("local"), zone)))
+    offset = pl.coalesce("said", (pl.col("local") - pl.col("utc")).dt.total_minutes())
+    return found.select("utc", offset.cast(pl.Int16).alias("offset"), "zoned").with_columns(
+        pl.when(pl.col("offset").abs() <= LONGEST_OFFSET).then(pl.col("utc")).alias("utc")
+    )
+
+
+def _minutes(offset: pl.Expr) -> pl.Expr:
+    sign = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1)
+    hours, minutes = (
+        offset.str.slice(1, 2).cast(pl.Int32, strict=False),
+        offset.str.slice(-2).cast(pl.Int32, strict=False),
+    )
+    return pl.when(offset == "Z").then(0).otherwise(sign * (hours * 60 + minutes))
+
+
+def _at_place(local: pl.Expr, zone: str) -> pl.Expr:
+    """UTC of a clock's time; of one that it skips, an hour later; of one that it shows twice, the first."""
+
+    def utc(time: pl.Expr) -> pl.Expr:
+        there = time.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+
+    return pl.coalesce(utc(local), utc(local + pl.duration(hours=1)))

@@ -1,0 +1,124 @@
+import json
+import re
+import stat
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from tests.data.imports.conftest import dropped
+
+from fedhealth.data.files import DataError
+from fedhealth.data.tables import read_shard
+from fedhealth.study import load_study
+
+HEAD = "user_id,date,heart_rate,spo2,steps,sleep_hours,age,smoker,health_risk\n"
+
+
+def people(count):
+    return HEAD + "".join(
+        f"p{i},2024-03-0{1 + i % 9},{60 + i % 9},97,5000,7,{30 + i},0,{i % 2}\n" for i in range(count)
+    )
+
+
+def test_a_table_with_the_studys_names_is_what_training_reads(imported, write, tmp_path):
+    report, table = imported(write("a.csv", people(20)))
+    assert (report["rows"], report["people"], table.height) == (20, 20, 20)
+    study = load_study("health-risk")
+    shard = read_shard(study, study.node("node_1"), tmp_path / "data", seed=0)
+    assert sorted(shard.x[:, study.index("age")]) == list(range(30, 50))
+    assert shard.y.sum() == 10
+    assert shard.notes == ()
+
+
+def test_a_map_names_columns_and_their_units(imported, write):
+    file = write("b.csv", "who,when,pulse,oxygen,minutes\nann,2024-03-01,64,0.97,420\n")
+    columns = {"person": "who", "date": "when", "heart_rate": "pulse", "spo2": "oxygen@1", "sleep_hours": "minutes@min"}
+    report, table = imported(file, columns=columns)
+    assert table.select("heart_rate", "spo2", "sleep_hours").row(0) == (64, 97, 7)
+    assert report["converted"] == {"spo2: 1 to %": 1, "sleep_duration: min to h": 1}
+
+
+def test_steps_within_a_day_add_up_and_totals_of_a_day_do_not(imported, write):
+    parts = write("parts.csv", "user_id,date,steps\na,2024-03-01T08:00Z,300\na,2024-03-01T20:00Z,200\n")
+    assert imported(parts, columns={"steps": "steps@{steps}"})[1]["steps"].to_list() == [500]
+    assert imported(parts)[1]["steps"].to_list() == [300]
+
+
+def test_every_reading_is_kept_or_dropped_for_a_reason(imported, write):
+    rows = "a,2024-03-01,60,n/a,5000,7\na,yesterday,60,97,5000,7\na,2024-03-02,60,97,,7\n" + "".join(
+        f"a,2024-04-{d:02},60,97,5000,7\n" for d in range(1, 21)
+    )
+    report, table = imported(
+        write("c.csv", "user_id,date,heart_rate,spo2,steps,sleep_hours\n" + rows + "a,2024-03-02,60,97,,700\n")
+    )
+    assert dropped(report) == {"not a number": 1, "time not readable": 4, "duplicate": 2, "impossible value": 1}
+    assert sum(report["kept"].values()) + sum(dropped(report).values()) == 24 * 4 - 2
+    assert table.height == 22
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "c.csv: the file is empty"),
+        ("user_id,date,colour\na,2024-01-01,red\n", "none of its columns .user_id, date, colour. is one of sex"),
+        ("user_id,heart_rate\na,60\n", "column 'date' is missing; name it: --map date=COLUMN"),
+        ("date,heart_rate\n2024-01-01,60\n", "column 'user_id' is missing, so nobody knows whom 'heart_rate' is about"),
+        ("user_id,date,spo2\na,2024-01-01,0.97\n", "column 'spo2': 1 of 1 values are not 60 to 100 %; say the unit"),
+        ("user_id,date,spo2\na,2024-01-01\n", "c.csv: line 2: got 2 cells; expected 3"),
+        ("user_id,date,steps,steps\na,2024-01-01,1,2\n", "column 'steps' occurs twice"),
+        (b"user_id,date,steps\n\xff,2024-01-01,1\n", "near line 1: not UTF-8 text"),
+        ("user_id,date,steps\na,01.02.2024,10\n", "no reading for node_1.*dropped: 1 time not readable"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_leaves_the_table_alone(imported, write, tmp_path, content, message):
+    before = imported(write("good.csv", people(3)))[1]
+    files = {p.name: p.read_bytes() for p in (tmp_path / "data" / "node_1").iterdir()}
+    with pytest.raises(DataError, match=message):
+        imported(write("c.csv", content))
+    assert {p.name: p.read_bytes() for p in (tmp_path / "data" / "node_1").iterdir()} == files
+    assert before.height == 3
+
+
+def test_a_unit_that_measures_something_else_is_refused(imported, write):
+    with pytest.raises(DataError, match="unit 'kg' does not become 'h'"):
+        imported(write("d.csv", "user_id,date,sleep\na,2024-01-01,7\n"), columns={"sleep_hours": "sleep@kg"})
+
+
+def test_people_are_known_by_a_keyed_hash_and_the_key_stays(imported, write, tmp_path):
+    _, first = imported(write("a.csv", people(2)))
+    _, again = imported(write("a.csv", people(2)))
+    folder = tmp_path / "data" / "node_1"
+    key = folder / "pseudonym.key"
+    assert first["user_id"].to_list() == again["user_id"].to_list()
+    assert all(re.fullmatch("[0-9a-f]{32}", name) for name in first["user_id"])
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert not any(b"p0" in p.read_bytes() for p in folder.glob("*.csv"))
+    key.unlink()
+    assert imported(write("a.csv", people(2)))[1]["user_id"].to_list() != first["user_id"].to_list()
+    key.chmod(0o644)
+    with pytest.raises(DataError, match="others may read this key; make it private: chmod 600"):
+        imported(write("a.csv", people(2)))
+
+
+def test_the_report_stays_beside_the_table_and_asks_nothing_of_the_network(imported, write, tmp_path):
+    report, _ = imported(write("a.csv", people(30)))
+    folder = tmp_path / "data" / "node_1"
+    assert json.loads((folder / "wearables.import.json").read_text()) == report
+    page = (folder / "wearables.import.html").read_text()
+    assert page.count("<figure>") == len(report["features"]) == 6
+    assert not re.search(r"https?://|<script|src=|href=|url\(", page)
+    steps = report["features"]["steps"]
+    assert (steps["min"], steps["median"], steps["max"], steps["days"]) == (5000, 5000, 5000, 30)
+    assert report["missing"] == ["chronic", "aqi"]
+    records = pl.read_parquet(folder / "wearables.records.parquet")
+    assert set(records["feature"]) >= {"resting_heart_rate", "daily_steps"}
+
+
+def test_parquet_is_read_as_csv_is(imported, write, tmp_path):
+    frame = pl.read_csv(write("a.csv", people(12)), try_parse_dates=True)
+    path = tmp_path / "exports" / "a.parquet"
+    frame.write_parquet(path)
+    assert_frame_equal(imported(path)[1], imported(write("a.csv", people(12)))[1])
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        imported(path)
