@@ -15,6 +15,8 @@ NEGATIVE, POSITIVE = GenerationMode.NEGATIVE, GenerationMode.POSITIVE
     [
         ("POST", "/predict", POSITIVE, 100),
         ("POST", "/predict", NEGATIVE, 100),
+        ("POST", "/explain", POSITIVE, 50),
+        ("POST", "/explain", NEGATIVE, 50),
         ("GET", "/health", POSITIVE, 5),
         ("GET", "/ready", POSITIVE, 5),
         ("GET", "/model", POSITIVE, 5),

@@ -11,6 +11,7 @@ from fedhealth.model.missing import Fill, Mask, patterns, shrinkage
 from fedhealth.study import Study
 
 INTERVAL_Z = 1.96  # 95 % of a normal distribution
+NEGLIGIBLE = 1e-14  # of the largest variance
 OWN = ("coefficients", "calibration", "covariance")
 
 
@@ -34,10 +35,15 @@ class Pattern:
     variance: float
     fill: Fill
 
+    @property
+    def shrinkage(self) -> Floats:
+        """What the mean logit is multiplied with for the logit of the expected risk: 0..1."""
+        return shrinkage(np.array(self.variance))
+
     @cached_property
     def shrunk(self) -> Floats:
         """Coefficients for the logit of the expected risk, shape ``(p,)``."""
-        return self.coefficients * shrinkage(np.array(self.variance))
+        return self.coefficients * self.shrinkage
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,13 @@ class RiskModel:
     @cached_property
     def _patterns(self) -> dict[tuple[bytes, bool], Pattern]:
         return {}
+
+    @cached_property
+    def covariance_root(self) -> Floats:
+        """``L``, shape ``(p, r)``, with ``L Lᵀ`` the coefficients' covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        kept = values > NEGLIGIBLE * values[-1]
+        return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
     @property
     def study(self) -> Study:
@@ -134,7 +147,11 @@ def pattern(design: Design, coefficients: Floats, seen: Mask, new_node: bool) ->
 
     In a row of a ``new_node`` the node's intercept is integrated out: it varies as those of the study's nodes do.
     """
-    fill = design.fill(seen)
+    return pattern_of(design, coefficients, design.fill(seen), new_node)
+
+
+def pattern_of(design: Design, coefficients: Floats, fill: Fill, new_node: bool) -> Pattern:
+    """The same, where what the known columns say about the others is at hand."""
     variance = float(coefficients @ fill.doubt(coefficients))
     if new_node and design.study.node_intercepts:
         variance += float(coefficients[design.intercepts].var())

@@ -9,8 +9,10 @@ from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.store import Store
 from fedhealth.serving.docs import add_docs
 from fedhealth.serving.errors import add_handlers
+from fedhealth.serving.lane import FastLane
 from fedhealth.serving.models import Models, models_folder
 from fedhealth.serving.operations import operations
+from fedhealth.serving.person import answers
 from fedhealth.serving.routes import routes
 
 ABOUT = (
@@ -35,7 +37,9 @@ def create_app(models: Path | None = None) -> FastAPI:
     in_force = Models(models or models_folder())
     store = Store()
     log = PredictionLog(store)
-    app.include_router(routes(in_force, log))
+    about_one = answers(log)
+    app.add_middleware(FastLane, models=in_force, answers=about_one)
+    app.include_router(routes(in_force, about_one))
     app.include_router(operations(in_force, store, log))
     add_docs(app, in_force)
     add_handlers(app)

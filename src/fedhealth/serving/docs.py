@@ -16,6 +16,7 @@ from fedhealth.serving.schema import PredictionBody
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 # Swagger UI draws its icons from data: URLs in its own style sheet.
 POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+ABOUT_ONE = ("/predict", "/explain")  # paths that take a person's features
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -71,8 +72,6 @@ def _document(app: FastAPI, body: PredictionBody) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Features"}}
     if body.example:
         content["example"] = body.example
-    document["paths"]["/predict"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {"application/json": content},
-    }
+    for path in ABOUT_ONE:
+        document["paths"][path]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
     return document

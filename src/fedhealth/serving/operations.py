@@ -37,7 +37,8 @@ from fedhealth.serving.answers import (
     Stored,
     Trends,
 )
-from fedhealth.serving.errors import Refusal, Refused, Unavailable, problem
+from fedhealth.serving.bodies import read_body
+from fedhealth.serving.errors import Refusal, Unavailable
 from fedhealth.serving.models import Models
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
@@ -147,7 +148,7 @@ def _add_readings(router: APIRouter, models: Models, store: Store) -> None:
     @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
     async def readings(request: Request) -> Stored:
         """Score readings with the model in force and store them; all or none."""
-        return await run_in_threadpool(keep, await _read(request))
+        return await run_in_threadpool(keep, await read_body(request, MAX_BODY))
 
 
 def _schema() -> dict[str, Any]:
@@ -155,17 +156,6 @@ def _schema() -> dict[str, Any]:
     schema = ReadingsBody.model_json_schema()
     schema["properties"]["readings"]["items"] = schema.pop("$defs")["ReadingBody"]
     return schema
-
-
-async def _read(request: Request) -> bytes:
-    body, more = bytearray(), True
-    while more:
-        message = await request.receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            raise Refused([problem(None, None, "the body is too large", f"at most {MAX_BODY} bytes")], status=413)
-        more = message.get("more_body", False)
-    return bytes(body)
 
 
 def _add_cities(router: APIRouter, models: Models, store: Store, now: Callable[[], datetime]) -> None:

@@ -1,20 +1,28 @@
-"""From a body to a risk: one bundle, ready to answer."""
+"""From values to a risk: one bundle, ready to answer."""
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from fedhealth.model import Scorecard, sigmoid
+from fedhealth.model.design import Floats
+from fedhealth.model.missing import patterns
 from fedhealth.registry import Bundle
 from fedhealth.serving.schema import PredictionBody, example_of
 from fedhealth.study import Feature
 
+REMEMBERED = 128  # scorecards, of up to 100 kB each
+Values = dict[str, float]
+
 
 @dataclass(frozen=True)
 class Predictor:
-    """A bundle and the body that its study asks for."""
+    """A bundle and the body that its study asks for. ``Values`` are by feature name, in the study's order."""
 
     bundle: Bundle
     body: PredictionBody
@@ -34,23 +42,58 @@ class Predictor:
         json.dumps(predictor.description, allow_nan=False)
         return predictor
 
-    def predict(self, values: dict[str, float]) -> dict[str, Any]:
-        """The answer for a person with ``values`` by feature name; every other feature counts as missing."""
-        study, model = self.bundle.study, self.bundle.model
-        x, observed = np.zeros((1, len(study.names))), np.zeros((1, len(study.names)), dtype=bool)
-        for name, value in values.items():
-            column = study.index(name)
-            x[0, column], observed[0, column] = value, True
-        risk = float(model.risk(x, observed)[0])
-        low, high = model.interval(x, observed)[0].tolist()
+    def predict(self, values: Values) -> dict[str, Any]:
+        """The answer for a person with ``values``; every other feature counts as missing."""
+        names = tuple(values)
+        score = self._card(names).score(tuple(values.values()))
+        risk = _probability(score.logit)
         return {
             "risk_score": risk,
             "high_risk": risk >= self.bundle.threshold,
-            "risk_interval": [min(low, risk), max(high, risk)],
-            "missing": [name for name in study.names if name not in values],
+            "risk_interval": [min(_probability(score.low), risk), max(_probability(score.high), risk)],
+            "missing": self._missing(names),
             "model_version": self.bundle.version,
             "threshold": self.bundle.threshold,
         }
+
+    def explain(self, values: Values) -> dict[str, Any]:
+        """What each of ``values`` adds to the log-odds of an average person of whom the same is known."""
+        names = tuple(values)
+        card = self._card(names)
+        score = card.score(tuple(values.values()))
+        parts = zip(names, values.values(), score.contributions, strict=True)
+        return {
+            "risk_score": _probability(score.logit),
+            "logit": score.logit,
+            "base_risk": _probability(card.base),
+            "base_logit": card.base,
+            "contributions": [
+                {"feature": name, "value": value, "contribution": added}
+                for name, value, added in sorted(parts, key=_size, reverse=True)
+            ],
+            "missing": self._missing(names),
+            "model_version": self.bundle.version,
+        }
+
+    def risks(self, x: Floats) -> Floats:
+        """Risks, shape ``(n,)``, of rows ``x`` of shape ``(n, d)`` in the study's order, NaN where missing."""
+        found = np.zeros(len(x))
+        names = np.array(self.bundle.study.names)
+        for seen, rows in patterns(~np.isnan(x)):
+            card = self._card(tuple(names[seen].tolist()))
+            found[rows] = sigmoid(card.logits(x[np.ix_(rows, seen)]))
+        return found
+
+    @cached_property
+    def _card(self) -> Callable[[tuple[str, ...]], Scorecard]:
+        """The scorecard for people of whom these features are known; those asked for last are remembered."""
+        model, names = self.bundle.model, self.bundle.study.names
+        return lru_cache(REMEMBERED)(lambda known: Scorecard.of(model, np.isin(names, known)))
+
+    @cached_property
+    def _missing(self) -> Callable[[tuple[str, ...]], list[str]]:
+        names = self.bundle.study.names
+        return lru_cache(REMEMBERED)(lambda known: [name for name in names if name not in known])
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -66,6 +109,18 @@ class Predictor:
             "metrics": facts.get("metrics"),
             "synthetic": facts.get("synthetic"),
         }
+
+
+def _probability(logit: float) -> float:
+    """The logistic function, without overflow."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    odds = math.exp(logit)
+    return odds / (1.0 + odds)
+
+
+def _size(part: tuple[str, float, float]) -> float:
+    return abs(part[2])
 
 
 def _described(feature: Feature) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _placed(i: int, problems: Sequence[Problem]) -> Iterator[Problem]:
 def _risks(predictor: Predictor, values: Sequence[dict[str, float]]) -> list[float]:
     names, nothing = predictor.bundle.study.names, float("nan")
     x = np.array([[row.get(name, nothing) for name in names] for row in values], dtype=np.float64)
-    found: list[float] = predictor.bundle.model.risk(np.nan_to_num(x), ~np.isnan(x)).tolist()
+    found: list[float] = predictor.risks(x).tolist()
     return found
 
 

@@ -1,16 +1,18 @@
 """The routes. All are async and answer from memory."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from fedhealth.monitoring.prediction_log import PredictionLog
-from fedhealth.serving.errors import NoModel, Refusal, Refused, problem
+from fedhealth.serving.bodies import read_body
+from fedhealth.serving.errors import NoModel, Refusal
+from fedhealth.serving.lane import MAX_BODY
 from fedhealth.serving.models import Models
+from fedhealth.serving.person import Answer
 
-MAX_BODY = 64 * 1024  # bytes
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": NoModel, "description": "No model is loaded"}}
 
 
@@ -28,6 +30,26 @@ class Prediction(BaseModel):
     missing: list[str] = Field(description="The features that had no value")
     model_version: str = Field(description="First twelve digits of the model's content hash")
     threshold: float = Field(ge=0, le=1, examples=[0.2], description="The risk from which a person is called high-risk")
+
+
+class Part(BaseModel):
+    """What one feature adds."""
+
+    feature: str
+    value: float = Field(description="As it was given; a category as the position of its level")
+    contribution: float = Field(description="On the log-odds; not a cause")
+
+
+class Explanation(BaseModel):
+    """How a person's risk comes about: ``logit`` is ``base_logit`` plus all contributions, exactly."""
+
+    risk_score: float = Field(ge=0, le=1, description="As /predict gives it", examples=[0.07])
+    logit: float = Field(description="Log-odds of the risk")
+    base_risk: float = Field(ge=0, le=1, description="Risk of an average person of whom the same features are known")
+    base_logit: float
+    contributions: list[Part] = Field(description="The largest first")
+    missing: list[str] = Field(description="The features that had no value")
+    model_version: str = Field(description="First twelve digits of the model's content hash")
 
 
 class Health(BaseModel):
@@ -56,28 +78,35 @@ class Description(BaseModel):
     synthetic: bool | None = Field(description="Whether the model was trained on generated data")
 
 
-def routes(models: Models, log: PredictionLog) -> APIRouter:
-    """All routes, answering from ``models``; ``log`` notes what was predicted."""
+def routes(models: Models, answers: Mapping[str, Answer]) -> APIRouter:
+    """All routes, answering from ``models``; ``answers`` are those about one person, by path."""
     router = APIRouter()
-    _add_predict(router, models, log)
+    _add_person(router, models, answers)
     _add_status(router, models)
     return router
 
 
-def _add_predict(router: APIRouter, models: Models, log: PredictionLog) -> None:
+def _add_person(router: APIRouter, models: Models, answers: Mapping[str, Answer]) -> None:
     refusals: dict[int | str, dict[str, Any]] = {
         413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
         422: {"model": Refusal, "description": "The body is not what the study asks for"},
     }
 
+    async def answer(request: Request) -> Response:
+        raw = await read_body(request, MAX_BODY)
+        predictor = models.predictor()
+        content = answers[request.url.path](predictor, predictor.body.parse(raw))
+        return Response(content, media_type="application/json")
+
     @router.post("/predict", response_model=Prediction, responses={**refusals, **UNAVAILABLE})
     async def predict(request: Request) -> Response:
         """The risk of a person from whatever is known about them."""
-        raw = await _read(request)
-        predictor = models.predictor()
-        answer = predictor.predict(predictor.body.parse(raw))
-        log.note(answer["model_version"], answer["risk_score"], len(answer["missing"]))
-        return JSONResponse(answer)
+        return await answer(request)
+
+    @router.post("/explain", response_model=Explanation, responses={**refusals, **UNAVAILABLE})
+    async def explain(request: Request) -> Response:
+        """What each feature adds to a person's risk, on the log-odds. Not causes: it compares people."""
+        return await answer(request)
 
 
 def _add_status(router: APIRouter, models: Models) -> None:
@@ -96,16 +125,3 @@ def _add_status(router: APIRouter, models: Models) -> None:
     async def model() -> Response:
         """What the model in force predicts, from what, and how well."""
         return JSONResponse(models.predictor().description)
-
-
-async def _read(request: Request) -> bytes:
-    """The request's body; hardly more than the limit is ever held. It ends early where the client went away."""
-    body, more = bytearray(), True
-    while more:
-        message = await request.receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            limit = f"at most {MAX_BODY} bytes"
-            raise Refused([problem(None, None, "the body is too large", limit)], status=413)
-        more = message.get("more_body", False)
-    return bytes(body)

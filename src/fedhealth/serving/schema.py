@@ -1,9 +1,11 @@
 """The body of ``POST /predict``, derived from the study: its pydantic model, its JSON schema and its example."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from fedhealth.serving.errors import Refused, problem, problems_of
@@ -19,7 +21,7 @@ class PredictionBody:
     study: Study
 
     def parse(self, raw: bytes) -> dict[str, float]:
-        """The values that a body gives, by feature name; a category is the position of its level.
+        """The values that a body gives, by feature name in the study's order; a category is its level's position.
 
         Raises:
             Refused: the body is not JSON, gives no value, or a field is unknown, of another type or out of range.
@@ -31,16 +33,34 @@ class PredictionBody:
         if not given:
             anything = f"at least one of {', '.join(self.study.names)}"
             raise Refused([problem(None, None, "no feature has a value", anything)])
-        return {name: self._number(name, value) for name, value in given.items()}
+        return self._numbers(given.items())
 
-    def _number(self, name: str, value: Value) -> float:
-        if isinstance(value, str):
-            return float(self._features[name].levels.index(value))
-        return float(value)
+    def parse_quickly(self, raw: bytes) -> dict[str, float] | None:
+        """The same for a well-formed body, much faster; None for one that :meth:`parse` is to judge."""
+        try:
+            given = msgspec.structs.astuple(self._decoder.decode(raw))
+            return self._numbers(zip(self.study.names, given, strict=True)) or None
+        except (msgspec.DecodeError, RecursionError, KeyError):
+            return None
 
     @cached_property
-    def _features(self) -> dict[str, Feature]:
-        return {feature.name: feature for feature in self.study.features}
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        fields = [(f"field_{i}", _quickly_accepted(f) | None, None) for i, f in enumerate(self.study.features)]
+        rename = {f"field_{i}": name for i, name in enumerate(self.study.names)}
+        return msgspec.json.Decoder(
+            msgspec.defstruct("Features", fields, rename=rename, forbid_unknown_fields=True, gc=False)
+        )
+
+    def _numbers(self, given: Iterable[tuple[str, Value | None]]) -> dict[str, float]:
+        codes = self._codes
+        return {
+            name: codes[name][value] if name in codes else float(value) for name, value in given if value is not None
+        }
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[Any, float]]:
+        """What may be written for flags (0 also as 0.0 or false) and categories, and the number that it stands for."""
+        return {f.name: _codes_of(f) for f in self.study.features if f.kind != "number"}
 
     @cached_property
     def _model(self) -> type[BaseModel]:
@@ -75,6 +95,10 @@ def example_of(feature: Feature) -> Value | None:
     return int(feature.example) if feature.example.is_integer() else feature.example
 
 
+def _codes_of(feature: Feature) -> dict[Any, float]:
+    return {written: float(code) for code, written in enumerate(feature.levels or (0.0, 1.0))}
+
+
 def _field(feature: Feature) -> tuple[Any, Any]:
     example = example_of(feature)
     described = Field(
@@ -94,6 +118,15 @@ def _accepted(feature: Feature) -> Any:
     if feature.kind == "flag":
         return Annotated[int, Field(ge=0, le=1), BeforeValidator(_whole)] | bool
     return Annotated[float, Field(ge=feature.low, le=feature.high)]
+
+
+def _quickly_accepted(feature: Feature) -> Any:
+    """A flag may still be a number that is neither 0 nor 1: it has no code."""
+    if feature.kind == "category":
+        return Literal[feature.levels]
+    if feature.kind == "flag":
+        return float | bool
+    return Annotated[float, msgspec.Meta(ge=feature.low, le=feature.high)]
 
 
 def _whole(value: object) -> object:

@@ -1,0 +1,76 @@
+"""The fast lane and the ordinary route say the same, byte for byte."""
+
+import json
+import random
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from fedhealth.serving.lane import FastLane
+from fedhealth.serving.schema import PredictionBody
+from fedhealth.study import Feature, Study
+
+BROKEN = [
+    *(b"", b"{}", b"[]", b"null", b'{"age": NaN}', b'{"age": 1e999}', b'{"age": 30', b"\xff", b'{"age": 111}'),
+    *(b'{"age": "30"}', b'{"age": true}', b'{"smoker": 2}', b'{"smoker": "1"}', b'{"weight": 70}', b'{"age": [1]}'),
+    *(b'{"age": 30, "age": null}', b'{"age": 30, "age": 300}', b'{"age": 300, "age": 30}', b'{"age": 030}'),
+    *(b'\xef\xbb\xbf{"age": 30}', b'{"smoker": 0.5}', b'{"age": 30, "x": "\xff"}', b" " * 70_000),
+]
+ODD = [
+    *(b'{"\\u0061ge": 30}', b' {"age" : 3e1 } \n', b'{"age": null, "smoker": 1.0}', b'{"smoker": true, "age": -0.0}'),
+    *(b'{"age": 30, "age": 31}', b'{"age": 0.1000000000000000055511151231257827021181583404541015625}'),
+    *(b'{"age": 5e-324}', b'{"steps": 59999.99999999999999999}', b'{"age": 109.99999999999999}'),
+]
+
+
+def written(rng: random.Random, feature: Feature) -> object:
+    if feature.kind == "flag":
+        return rng.choice([0, 1, 0.0, 1.0, False, True, 2, "0"])
+    value = rng.uniform(feature.low, feature.high) * rng.choice([1, 1, 1, 1, 1, 1, 1, 3])
+    return rng.choice([value, round(value), None, round(value, 2), float(f"{value:.3g}")])
+
+
+def bodies(study: Study, count: int) -> Iterator[bytes]:
+    """Bodies of any features; about half of them have something wrong."""
+    rng = random.Random(0)
+    for _ in range(count):
+        chosen = rng.sample(study.features, rng.randint(1, len(study.features)))
+        yield json.dumps({feature.name: written(rng, feature) for feature in chosen}).encode()
+
+
+@pytest.fixture
+def slow(app: FastAPI) -> TestClient:
+    """The app without its fast lane."""
+    inner = app.build_middleware_stack()
+    while not isinstance(inner, FastLane):
+        inner = inner.app  # type: ignore[attr-defined]
+    return TestClient(inner.app)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_both_ways_answer_alike(client: TestClient, slow: TestClient, study: Study, path: str):
+    answered = 0
+    for raw in [*BROKEN, *ODD, *bodies(study, 1500)]:
+        fast, ordinary = client.post(path, content=raw), slow.post(path, content=raw)
+        assert (fast.status_code, fast.content) == (ordinary.status_code, ordinary.content), raw
+        assert fast.headers["content-type"] == ordinary.headers["content-type"]
+        answered += fast.status_code == 200
+    assert 300 < answered < 1300
+
+
+def test_what_is_well_formed_takes_the_fast_lane_and_the_rest_does_not(study: Study):
+    body = PredictionBody(study)
+    assert all(body.parse_quickly(raw) is None for raw in BROKEN)
+    assert all(body.parse_quickly(raw) == body.parse(raw) for raw in ODD)
+
+
+def test_a_body_in_pieces_is_answered(client: TestClient):
+    whole = client.post("/predict", content=b'{"age": 30}')
+    assert client.post("/predict", content=iter([b'{"age"', b": 30}"])).content == whole.content
+
+
+def test_the_lane_is_for_post_alone(client: TestClient):
+    assert client.get("/explain").status_code == 405
+    assert client.options("/predict").status_code == 405
