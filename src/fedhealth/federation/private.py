@@ -32,7 +32,7 @@ PENALTY = (100.0, 10.0)  # roughness and size
 LOOSE = 1.3  # times the usual norm: few rows are clipped in products
 CURVATURE = 2.0  # times the mean risk's: rows differ in risk
 CLEAR = 2.5  # standard deviations of noise from which a count stands out
-COARSE = 10  # bins that are looked at together
+COARSE = (10, 20, 50, 100)  # bins that are looked at together: as few as let most values stand out
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,23 @@ def _marginals(study: Study, answer: Contribution) -> Marginals:
 
 
 def _clear(feature: Feature, counts: Floats, noise: float) -> Floats:
-    """Counts of one feature, none negative: of a number only where ``COARSE`` bins together stand out of the noise."""
+    """Counts of one feature, none negative: of a number only where bins together stand out of the noise.
+
+    Where none do, the values could be anywhere in the study's range, and count as if they were everywhere.
+    """
     if feature.kind != "number":
         values = len(feature.levels) if feature.kind == "category" else 2
         return np.where(np.arange(len(counts)) < values, np.maximum(counts, 0.0), 0.0)
-    together = counts.reshape(-1, COARSE).sum(axis=1)
-    clear = np.repeat(together > CLEAR * noise * np.sqrt(COARSE), COARSE)
-    running = np.maximum.accumulate(np.cumsum(np.where(clear, counts, 0.0)))
+    whole, kept = counts.sum(), np.zeros_like(counts)
+    for width in COARSE:
+        together = counts.reshape(-1, width).sum(axis=1)
+        clear = np.repeat(together > CLEAR * noise * np.sqrt(width), width)
+        kept = np.where(clear, counts, 0.0)
+        if kept.sum() > 0.8 * whole:
+            break
+    if not kept.any():
+        return np.full_like(counts, max(whole, 0.0) / len(counts))
+    running = np.maximum.accumulate(np.cumsum(kept))
     return np.diff(running, prepend=0.0)
 
 
