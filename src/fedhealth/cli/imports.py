@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Kind = StrEnum("Kind", ["csv", "parquet", "air-quality"])
+SHOWN = 8  # kinds of rows of a file; all are in the report
+Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health"])
 
 
 def import_data(
@@ -92,7 +93,9 @@ def _show(report: Mapping[str, Any]) -> None:
     people = f" of {report['people']:,} people" if report["people"] else ""
     typer.echo(f"{report['node']}: {report['rows']:,} rows{people}, {report['first']} to {report['last']}")
     for file, counts in report["files"].items():
-        typer.echo(f"  read {file}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+        found = [f"{count:,} {what}" for what, count in counts.items()]
+        more = [f"{len(found) - SHOWN} kinds more"] if len(found) > SHOWN else []
+        typer.echo(f"  read {file}: " + ", ".join([*found[:SHOWN], *more]))
     for dropped in report["dropped"]:
         example = f" (such as {dropped['example']})" if dropped["example"] else ""
         typer.echo(f"  dropped {dropped['readings']:,} readings: {dropped['reason']}{example}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from fedhealth.data.files import DataError
 from fedhealth.data.imports.concepts import Concept
 from fedhealth.data.imports.records import RAW
 from fedhealth.data.imports.tally import Tally
@@ -29,6 +30,7 @@ class Asked:
         zone: where clocks were that show no offset.
         columns: the column (and unit) of a CSV or Parquet file for a name in the study.
         advance: told how many bytes were read.
+        owners: the file that each person's name was taken from.
     """
 
     study: Study
@@ -41,10 +43,24 @@ class Asked:
     zone: str = "UTC"
     columns: Mapping[str, str] = field(default_factory=dict)
     advance: Callable[[int], None] = lambda _: None
+    owners: dict[str, Path] = field(default_factory=dict)
 
     def about(self, path: Path) -> str:
-        """The person of a file that names no one: as told, else the file's name without its ending."""
-        return self.person or path.name.split(".")[0]
+        """The person of a file that names no one: as told, else the file's name without its ending.
+
+        Raises:
+            DataError: another file has that name too, and nobody says whether the person is the same.
+        """
+        if self.person:
+            return self.person
+        name = path.name.split(".")[0]
+        other = self.owners.setdefault(name, path)
+        if other != path:
+            raise DataError(
+                f"{path}: would be about the same person as {other}; give the files names that tell people apart, or "
+                "say --person for files of one person"
+            )
+        return name
 
 
 def raw(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:

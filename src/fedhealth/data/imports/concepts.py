@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from fedhealth.data.imports.times import EPOCH_DAY
 from fedhealth.study import Feature, Node, Study
 
 Rule = Literal[
@@ -46,7 +47,7 @@ CONCEPTS = {
         Concept("daily_steps", "{steps}/d", "largest"),
         Concept("sleep", "h", "sleep"),  # a stretch asleep, from start to end
         Concept("sleep_duration", "h", "total"),
-        Concept("birth_date", "{epoch_days}", "birth", of_day="a"),  # days since 1970-01-01
+        Concept("birth_date", EPOCH_DAY, "birth", of_day="a"),
         Concept("age", "a", "aged"),
         Concept("sex", "1", "last"),
         Concept("smoker", "1", "last"),

@@ -1,14 +1,16 @@
 """What kind of export a file is, by what stands in it."""
 
 import csv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
+from fedhealth.data.imports.apple_health import ROOT, health_data
 
 HEAD = 65_536  # bytes that are looked at
-EXPECTED = "a CSV or Parquet table, air-quality CSV"
+EXPECTED = "a CSV or Parquet table, a station's CSV, an Apple Health export"
 
 
 def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
@@ -44,12 +46,24 @@ def kind_of(path: Path) -> str | None:
         head = file.read(HEAD)
     if head.startswith(b"PAR1"):
         return "parquet"
+    if head.startswith(b"PK"):
+        return _kind_of_archive(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return None if b"\0" in text else _kind_of_text(path, text)
 
 
+def _kind_of_archive(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "apple-health" if health_data(archive) else None
+    except (zipfile.BadZipFile, RuntimeError):
+        return "apple-health"  # whose reader says what is wrong with it
+
+
 def _kind_of_text(path: Path, text: bytes) -> str | None:
-    if text[:1] in (b"<", b"{", b"["):
+    if text[:1] == b"<":
+        return "apple-health" if ROOT in text else None
+    if text[:1] in (b"{", b"["):
         return None
     names = _first_row(text)
     if is_air_quality(names):

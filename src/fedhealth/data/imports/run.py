@@ -14,6 +14,7 @@ import polars as pl
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import read_air_quality
+from fedhealth.data.imports.apple_health import read_apple_health
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.assemble import Assembly
 from fedhealth.data.imports.columns import read_columns
@@ -28,7 +29,12 @@ from fedhealth.study import Feature, Node, Study
 
 NO_CONTEXT = pl.DataFrame(schema={"city": pl.String, "date": pl.Date})
 Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
-READERS: Mapping[str, Reader] = {"csv": read_columns, "parquet": read_columns, "air-quality": read_air_quality}
+READERS: Mapping[str, Reader] = {
+    "csv": read_columns,
+    "parquet": read_columns,
+    "air-quality": read_air_quality,
+    "apple-health": read_apple_health,
+}
 
 
 def import_files(

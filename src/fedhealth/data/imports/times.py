@@ -1,10 +1,15 @@
 """Times as files write them, with and without an offset from UTC."""
 
+import datetime as dt
+import re
+
 import polars as pl
 
 LONGEST_OFFSET = 14 * 60  # minutes; no place on Earth is further from UTC
 _ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
 UNDATED = "1900-01-01"  # the start of what has always been so
+EPOCH_DAY = "{epoch_days}"  # a date as a number: days since 1970-01-01
+_PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?")
 
 
 def parse_times(text: pl.Series, zone: str) -> pl.DataFrame:
@@ -49,3 +54,16 @@ def _at_place(local: pl.Expr, zone: str) -> pl.Expr:
         return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
     return pl.coalesce(utc(local), utc(local + pl.duration(hours=1)))
+
+
+def days_since_epoch(text: str) -> float | None:
+    """A date ``YYYY-MM-DD`` as days since 1970-01-01; of a month or year its middle; None where it is no date."""
+    found = _PARTIAL.fullmatch(text)
+    if not found:
+        return None
+    year, month, day = found.groups()
+    try:
+        date = dt.date(int(year), int(month or 7), int(day or (15 if month else 1)))
+    except ValueError:
+        return None
+    return float((date - dt.date(1970, 1, 1)).days)

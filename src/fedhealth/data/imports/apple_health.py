@@ -1,0 +1,194 @@
+"""Apple Health exports: ``export.xml``, by any name, or the zip that holds it; read as a stream.
+
+The file's document type is skipped: in some versions of iOS it is not well-formed, so that a strict parser refuses the
+whole file, and nothing in it is needed.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from xml.parsers import expat
+
+import polars as pl
+
+from fedhealth.data.files import DataError
+from fedhealth.data.imports.asked import BATCH, Asked, raw
+from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
+
+ROOT = b"<HealthData"
+CHUNK = 1 << 20  # bytes
+LONGEST_PROLOG = 1 << 20
+QUANTITY, CATEGORY = "HKQuantityTypeIdentifier", "HKCategoryTypeIdentifier"
+# What a type of record is: a concept, or the LOINC code under which a study may have it.
+TYPES = {
+    f"{QUANTITY}StepCount": "steps",
+    f"{QUANTITY}HeartRate": "heart_rate",
+    f"{QUANTITY}RestingHeartRate": "resting_heart_rate",
+    f"{QUANTITY}OxygenSaturation": "spo2",
+    f"{CATEGORY}SleepAnalysis": "sleep",
+    f"{QUANTITY}HeartRateVariabilitySDNN": "80404-7",
+    f"{QUANTITY}RespiratoryRate": "9279-1",
+    f"{QUANTITY}BodyTemperature": "8310-5",
+    f"{QUANTITY}BodyMass": "29463-7",
+    f"{QUANTITY}BodyMassIndex": "39156-5",
+    f"{QUANTITY}Height": "8302-2",
+    f"{QUANTITY}BloodPressureSystolic": "8480-6",
+    f"{QUANTITY}BloodPressureDiastolic": "8462-4",
+    f"{QUANTITY}BloodGlucose": "2339-0",
+}
+ASLEEP = tuple(f"HKCategoryValueSleepAnalysisAsleep{stage}" for stage in ("", "Unspecified", "Core", "Deep", "REM"))
+SEXES = {"HKBiologicalSexMale": 1.0, "HKBiologicalSexFemale": 0.0}
+BIRTH, SEX = "HKCharacteristicTypeIdentifierDateOfBirth", "HKCharacteristicTypeIdentifierBiologicalSex"
+COLUMNS = ("startDate", "endDate", "value", "unit", "sourceName")
+
+
+def read_apple_health(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
+    """Readings of one person: whom the import names, else the file's name.
+
+    Raises:
+        DataError: the zip or the XML is broken (and where), or it is no such export.
+    """
+    person = asked.about(path)
+    records = _Records(asked)
+    with _opened(path) as (stream, position):
+        done = 0
+        for _ in _parsed(path, stream, records):
+            if len(records.found) >= BATCH:
+                yield _batch(records.taken(), person, asked)
+            asked.advance(position() - done)
+            done = position()
+    yield _batch(records.taken(), person, asked)
+    yield _person(records.me, person, asked)
+    for kind, count in sorted(records.counts.items(), key=lambda item: -item[1]):
+        asked.tally.found(path.name, kind.removeprefix(QUANTITY).removeprefix(CATEGORY), count)
+
+
+class _Records:
+    """Takes what the parser finds: attributes of the records that are wanted, and how many there are of each type."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.wanted = {kind: concept for kind, concept in TYPES.items() if concept in asked.concepts}
+        self.found: list[tuple[str, list[str]]] = []
+        self.counts: dict[str, int] = {}
+        self.me: dict[str, str] = {}
+
+    def start(self, name: str, attributes: list[str]) -> None:
+        """An element begins; ``attributes`` are names and values by turns."""
+        if name == "Record":
+            kind = attributes[1] if attributes and attributes[0] == "type" else _pairs(attributes).get("type", "")
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            if kind in self.wanted:
+                self.found.append((self.wanted[kind], attributes))
+        elif name == "Me":
+            self.me = _pairs(attributes)
+
+    def taken(self) -> list[tuple[str, list[str]]]:
+        """What was found since the last call."""
+        found, self.found = self.found, []
+        return found
+
+
+def _pairs(attributes: list[str]) -> dict[str, str]:
+    return dict(zip(attributes[::2], attributes[1::2], strict=True))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
+    """The XML of a file or zip, and how far the file has been read."""
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            if file.read(2) == b"PK":
+                raise DataError(f"{path}: the zip is cut off or broken (no directory at its end); export it again")
+            file.seek(0)
+            yield file, file.tell
+            return
+        try:
+            with zipfile.ZipFile(file) as archive, archive.open(_member(path, archive)) as stream:
+                yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            raise DataError(f"{path}: the zip cannot be read ({error}); export it again") from None
+
+
+def _size(archive: zipfile.ZipFile) -> int:
+    return sum(entry.file_size for entry in archive.infolist())
+
+
+def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    found = health_data(archive)
+    if found is None:
+        raise DataError(f"{path}: no XML file in it begins with HealthData; expected an Apple Health export")
+    return found
+
+
+def health_data(archive: zipfile.ZipFile) -> zipfile.ZipInfo | None:
+    """The file in an archive that is an export: its name depends on the phone's language, its root element does not."""
+    for entry in archive.infolist():
+        if entry.filename.lower().endswith(".xml"):
+            with archive.open(entry) as stream:
+                if ROOT in stream.read(LONGEST_PROLOG):
+                    return entry
+    return None
+
+
+def _parsed(path: Path, stream: IO[bytes], records: _Records) -> Iterator[None]:
+    """Parse chunk by chunk."""
+    parser = expat.ParserCreate("UTF-8")
+    parser.ordered_attributes = True
+    parser.StartElementHandler = records.start
+    prolog, chunk = _without_prolog(path, stream)
+    try:
+        while chunk:
+            parser.Parse(chunk)
+            yield
+            chunk = stream.read(CHUNK)
+        parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        place = prolog + parser.ErrorByteIndex
+        what = f"not valid XML at byte {place:,}: {expat.ErrorString(error.code)}"
+        raise DataError(f"{path}: {what}; the export may be cut off, export it again") from None
+
+
+def _without_prolog(path: Path, stream: IO[bytes]) -> tuple[int, bytes]:
+    """How many bytes stand before the root element, and the first bytes from it on."""
+    head = stream.read(LONGEST_PROLOG)
+    start = head.find(ROOT)
+    if start < 0:
+        raise DataError(f"{path}: no HealthData in its first {len(head):,} bytes; expected an Apple Health export")
+    return start, head[start:]
+
+
+def _batch(found: list[tuple[str, list[str]]], person: str, asked: Asked) -> pl.DataFrame:
+    rows = [(concept, *map(_pairs(attributes).get, COLUMNS)) for concept, attributes in found]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(("concept", *COLUMNS), pl.String), orient="row")
+    asleep = pl.col("value").is_in(ASLEEP)
+    resting = (pl.col("concept") == "sleep") & ~asleep.fill_null(False)
+    asked.tally.drop("in bed or awake, not asleep", frame.filter(resting).height)
+    number = pl.col("value").str.strip_chars().cast(pl.Float64, strict=False)
+    named = frame.filter(~resting).with_columns(
+        person=pl.lit(person),
+        city=pl.lit(asked.city),
+        value=number,
+        # SpO2 in "%" may be 97, or 0.97 of 1; a body mass index has no unit here.
+        unit=pl.when(pl.col("concept") == "sleep").then(pl.lit("h"))
+        .when((pl.col("concept") == "spo2") & (pl.col("unit") == "%") & (number <= 1)).then(pl.lit("1"))
+        .when((pl.col("concept") == "39156-5") & (pl.col("unit") == "count")).then(pl.lit("kg/m2"))
+        .otherwise("unit"),
+        id=pl.lit(None),
+    )  # fmt: skip
+    return named.rename({"startDate": "start", "endDate": "end", "sourceName": "source"}).select(RAW.names()).cast(RAW)
+
+
+def _person(me: dict[str, str], person: str, asked: Asked) -> pl.DataFrame:
+    """Birth date and sex, where the export tells them."""
+    facts = [("birth_date", days_since_epoch(me.get(BIRTH, "")), EPOCH_DAY), ("sex", SEXES.get(me.get(SEX, "")), "1")]
+    rows = [
+        (person, asked.city, concept, UNDATED, None, value, unit, "Apple Health", None)
+        for concept, value, unit in facts
+        if value is not None and concept in asked.concepts
+    ]
+    return raw(rows)
