@@ -1,8 +1,8 @@
 """Speed and memory of imports: a generated Apple Health export, and FHIR observations as NDJSON.
 
-Each import is timed beside the barest use of a fast parser on the same file in the same run: ``lxml.iterparse`` that only
-frees its elements, ``orjson.loads`` line by line. Memory is the highest of a process of its own. Nothing generated is a
-measurement of a person.
+Each import is timed beside the barest use of a fast parser on the same file in the same run: ``lxml.iterparse`` that
+only frees its elements, ``orjson.loads`` line by line. Memory is the highest of a process of its own. Nothing generated
+is a measurement of a person.
 
     python benchmarks/imports.py --megabytes 1000 --out imports.json
 """
@@ -150,7 +150,8 @@ def compare(title: str, path: Path, lines: int, bare: str, repeats: int) -> dict
     ratio = best[bare]["seconds"] / best["import"]["seconds"]
     print(f"{title}: {size:,.0f} MB, {lines:,} records")
     for task, result in best.items():
-        print(f"  {task:8} {result['seconds']:8.1f} s  {size / result['seconds']:8.0f} MB/s  peak {result['peak_mb']:6.0f} MB")
+        speed, peak = f"{size / result['seconds']:8.0f} MB/s", f"peak {result['peak_mb']:6.0f} MB"
+        print(f"  {task:8} {result['seconds']:8.1f} s  {speed}  {peak}")
     print(f"  the import runs at {ratio:.2f} of the speed of bare {bare}")
     return {"title": title, "megabytes": size, "records": lines, "ratio": ratio, **best}
 
