@@ -245,17 +245,27 @@ def one_round(number: int) -> dict[str, Any]:
     }
 
 
+PRIVATE = "health-risk-0a1b2c3d4e5f"
+
+
 def add_model(app: FastAPI) -> None:
     listed = {"study": "health-risk", "seed": 0, "model": "additive", "runtime": "local", "finished": NOW}
     run = {"id": "health-risk-f417211d610a", **listed, "nodes": list(NODES), "rounds": 7, "global_auroc": 0.771}
 
     @app.get("/runs")
     def runs() -> dict[str, Any]:
-        return {"runs": [run, {**run, "id": "health-risk-0a1b2c3d4e5f", "global_auroc": 0.755}]}
+        return {"runs": [run, {**run, "id": PRIVATE, "global_auroc": 0.755}]}
 
     @app.get("/runs/{run_id}")
     def one_run(run_id: str) -> dict[str, Any]:
         common = {"study": "health-risk", "model": "additive", "seed": 0, "synthetic": True, "took_part": list(NODES)}
+        if run_id == PRIVATE:
+            nothing = dict.fromkeys(METRICS)
+            nodes = [{**one, "local": nothing} for one in node_results()]
+            promise = {"epsilon": 3.0, "delta": 1e-5, "unit": "one row of a node's table"}
+            steps = [{"step": "private_gradient", "times": 16, "mu": 0.14, "epsilon": 0.49}]
+            noisy = {"rounds": [], "nodes": nodes, "privacy": {**promise, "steps": steps}}
+            return {**common, **noisy, "global": METRICS, "bundle": {"version": run_id}}
         rounds = [one_round(number) for number in range(7)]
         return {**common, "rounds": rounds, "nodes": node_results(), "global": METRICS, "bundle": {"version": run_id}}
 

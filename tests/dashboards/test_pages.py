@@ -118,6 +118,16 @@ def test_admin_shows_cities_alerts_losses_and_evaluation(with_key):
     assert "AUROC" in set(next(t for t in tables if "Measure" in t.columns)["Measure"])
 
 
+def test_a_run_under_differential_privacy_says_what_it_promised_and_draws_no_empty_charts(with_key):
+    shown = page("admin").run()
+    shown.selectbox(key="run").set_value("health-risk-0a1b2c3d4e5f").run()
+    assert not shown.exception
+    text = words(shown)
+    assert "epsilon 3 at delta 1e-05 for one row of a node's table. All figures have noise" in text
+    assert "Training loss at each client" not in text
+    assert "No client does better alone." not in text
+
+
 def test_time_range_and_city_come_from_the_address(with_key):
     shown = page("admin")
     shown.query_params["city"] = "Lahore"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fedhealth.dashboards.admin.charts import INK, SERIES, draw, lines, styled
 from fedhealth.dashboards.admin.view import View, to_3, whole
-from fedhealth.dashboards.parts import twin
+from fedhealth.dashboards.parts import table, twin
 from fedhealth.dashboards.texts import listed, say
 
 Report = Mapping[str, Any]
@@ -26,6 +26,9 @@ def show(view: View) -> None:
     )
     report = view.ask(f"/runs/{chosen}")
     _line(report)
+    if report.get("privacy"):
+        _private(report)
+        return
     left, right = st.columns(2, gap="large")
     with left:
         _losses(report)
@@ -38,6 +41,24 @@ def _line(report: Report) -> None:
     rounds = report["rounds"][-1]["round"] if report["rounds"] else 0
     facts = {"study": report["study"], "model": report["model"], "seed": report["seed"]}
     st.caption(say("admin.run_line", rounds=rounds, nodes=", ".join(report["took_part"]), **facts))
+
+
+def _private(report: Report) -> None:
+    """A run under differential privacy: what was promised, what it was spent on, the noisy figures by client."""
+    promise = report["privacy"]
+    st.subheader(say("admin.run_private_title"), anchor=False)
+    limits = {name: f"{promise[name]:g}" for name in ("epsilon", "delta")}
+    st.info(say("admin.run_private", unit=promise["unit"], **limits))
+    table([_row(one) for one in report["nodes"]], say("admin.local_alt"))
+    steps = [
+        {
+            say("admin.run_private_step"): one["step"],
+            say("admin.run_private_times"): one["times"],
+            say("admin.run_private_epsilon"): to_3(one["epsilon"]),
+        }
+        for one in promise["steps"]
+    ]
+    twin(say("admin.run_private_title"), steps, say("admin.run_private_alt"))
 
 
 def _losses(report: Report) -> None:
