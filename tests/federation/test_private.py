@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 from tests.federation.worlds import STUDY, draw_rows, split
 
 from fedhealth.data.shard import stack
-from fedhealth.federation import STEPS, exchange_within, fit, fit_private, metrics, private_scores, score_histogram
+from fedhealth.federation import (
+    NETWORK_PLAN,
+    PLAN,
+    STEPS,
+    exchange_within,
+    fit,
+    fit_private,
+    fit_private_network,
+    metrics,
+    private_scores,
+    score_histogram,
+)
 from fedhealth.federation.contribution import Contribution, arrays, total
-from fedhealth.federation.private import PRIVATE_STEPS, SHARES, spend
+from fedhealth.model import NetworkModel
+from fedhealth.model.network import WEIGHTS
 from fedhealth.privacy.noise import noised
 
 ROWS = draw_rows(6000, seed=5)
@@ -27,6 +39,7 @@ def asked(mu=1.0):
         states[step] = state
         return exchange(step, state)
 
+    fit_private_network(STUDY, listening, mu, seed=0)
     model = fit_private(STUDY, listening, mu).model
     return states | {"private_scores": model.arrays()}
 
@@ -34,12 +47,15 @@ def asked(mu=1.0):
 STATES = asked()
 
 
+STEPS_ASKED = sorted({*PLAN.times, *NETWORK_PLAN.times})
+
+
 def contributed(step, rows):
     return STEPS[step](STUDY, STATES[step], rows)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 999), st.sampled_from(sorted(PRIVATE_STEPS)), st.booleans())
+@given(st.integers(0, 999), st.sampled_from(STEPS_ASKED), st.booleans())
 def test_no_row_moves_an_answer_further_than_its_sensitivity(row, step, outlier):
     rows = SHARDS[0].rows(np.arange(len(SHARDS[0])) < 1000)
     if outlier:
@@ -51,7 +67,7 @@ def test_no_row_moves_an_answer_further_than_its_sensitivity(row, step, outlier)
     assert np.linalg.norm(moved) <= with_it.sensitivity * (1 + 1e-9) + 1e-6
 
 
-@pytest.mark.parametrize("step", sorted(PRIVATE_STEPS))
+@pytest.mark.parametrize("step", STEPS_ASKED)
 def test_answers_of_two_nodes_add_up_and_keep_the_larger_sensitivity(step):
     first, second, both = (contributed(step, part) for part in (SHARDS[0], SHARDS[1], stack(SHARDS[:2])))
     together = first + second
@@ -61,8 +77,9 @@ def test_answers_of_two_nodes_add_up_and_keep_the_larger_sensitivity(step):
 
 
 def test_the_shares_are_the_whole_budget():
-    assert sum(SHARES.values()) == pytest.approx(1)
-    assert sum(times * spend(step, 0.3) ** 2 for step, times in PRIVATE_STEPS.items()) == pytest.approx(0.3**2)
+    for plan in (PLAN, NETWORK_PLAN):
+        assert sum(plan.shares.values()) == pytest.approx(1)
+        assert sum(times * plan.spend(step, 0.3) ** 2 for step, times in plan.times.items()) == pytest.approx(0.3**2)
 
 
 def noisy_exchange(shards, generator):
@@ -136,3 +153,28 @@ def test_few_rows_and_much_noise_give_a_model_that_answers(rows, mu):
         model = fit_private(STUDY, noisy_exchange(shards, np.random.default_rng(seed)), mu).model
         risk = model.risk(TEST.x, TEST.observed)
         assert ((risk >= 0) & (risk <= 1)).all()
+
+
+def test_the_gradient_of_the_network_is_that_of_finite_differences():
+    state = {**STATES["private_network_gradient"], "clip": np.array(1e9)}
+    rows = SHARDS[0]
+
+    def loss(bias):
+        model = NetworkModel.from_arrays(STUDY, {**state, "net.2.bias": bias})
+        part = rows.training
+        logit = model.logit(part.x, part.observed)
+        return (np.logaddexp(0, logit) - part.y * logit).sum()
+
+    found = STEPS["private_network_gradient"](STUDY, state, rows)["gradient"]
+    sizes = np.cumsum([state[name].size for name in WEIGHTS])
+    bias, place = state["net.2.bias"], sizes[WEIGHTS.index("net.2.bias") - 1]
+    for unit in (0, 7, 40):
+        step = np.zeros_like(bias)
+        step[unit] = 1e-5
+        assert found[place + unit] == pytest.approx((loss(bias + step) - loss(bias - step)) / 2e-5, rel=1e-3, abs=1e-4)
+
+
+def test_a_network_too_is_taught_with_noise():
+    model = fit_private_network(STUDY, noisy_exchange(SHARDS, np.random.default_rng(1)), mu=5.0, seed=0).model
+    assert figures(model).auroc > 0.7
+    assert abs(model.risk(TEST.x, TEST.observed).mean() - TEST.y.mean()) < 0.05

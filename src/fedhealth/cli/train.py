@@ -124,8 +124,8 @@ def choose_budget(model: Model, epsilon: float | None, delta: float, interaction
     from fedhealth.privacy import Budget
 
     wrong = ""
-    if model is Model.mlp or interactions:
-        wrong = f"--epsilon goes with --model additive or logistic; got {'--interactions' if interactions else 'mlp'}"
+    if interactions:
+        wrong = "--epsilon goes without --interactions, whose choice would cost noise; got both"
     elif not (epsilon > 0 and 0 < delta < 1):
         wrong = f"expected --epsilon above 0 and --delta between 0 and 1; got {epsilon:g} and {delta:g}"
     if wrong:
@@ -186,17 +186,23 @@ def train_and_write(
 
     told = (progress.round, progress.stage)
     runtime = "in-process" if dataset else "flower"
+    if budget:
+        from fedhealth.federation import NetworkFit
+        from fedhealth.runtime.experiment import Run
+        from fedhealth.runtime.network import NetworkRun
+        from fedhealth.runtime.private import run_private
+
+        private = run_private(study, exchange, budget, model.value, seed, synthetic, progress.stage)
+        private.report["runtime"] = runtime
+        if isinstance(private.fit, NetworkFit):
+            require_torch()
+            return None, *write_network_run(study, NetworkRun(private.fit, private.report), runs, models)
+        return write_run(study, Run(private.fit, private.report), runs)
     if model is Model.mlp:
         require_torch()
         network = run_network(study, exchange, dataset, seed, synthetic, *told, strategy=strategy or FEDAVG)
         network.report["runtime"] = runtime
         return None, *write_network_run(study, network, runs, models)
-    if budget:
-        from fedhealth.runtime.private import run_private
-
-        run = run_private(study, exchange, budget, model.value, seed, synthetic, progress.stage)
-        run.report["runtime"] = runtime
-        return write_run(study, run, runs)
     run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told, interactions=interactions)
     run.report["runtime"] = runtime
     return write_run(study, run, runs)

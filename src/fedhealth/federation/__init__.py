@@ -3,13 +3,15 @@
 from fedhealth.federation.averaging import NetworkFit, fit_network
 from fedhealth.federation.contribution import Contribution, State, total
 from fedhealth.federation.evaluation import Difference, Metrics, difference, metrics, score_histogram, subgroup
-from fedhealth.federation.private import PRIVATE_STEPS, fit_private, private_scores, spend
+from fedhealth.federation.private import PLAN, Plan, fit_private, private_scores
+from fedhealth.federation.private_network import NETWORK_PLAN, fit_private_network
 from fedhealth.federation.steps import STEPS, exchange_within
 from fedhealth.federation.subgroups import group_names
 from fedhealth.federation.training import SEGMENTS, Exchange, Fit, Round, fit
 
 __all__ = [
-    "PRIVATE_STEPS",
+    "NETWORK_PLAN",
+    "PLAN",
     "SEGMENTS",
     "STEPS",
     "Contribution",
@@ -18,6 +20,7 @@ __all__ = [
     "Fit",
     "Metrics",
     "NetworkFit",
+    "Plan",
     "Round",
     "State",
     "difference",
@@ -25,11 +28,11 @@ __all__ = [
     "fit",
     "fit_network",
     "fit_private",
+    "fit_private_network",
     "group_names",
     "metrics",
     "private_scores",
     "score_histogram",
-    "spend",
     "subgroup",
     "total",
 ]

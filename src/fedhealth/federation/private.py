@@ -10,7 +10,7 @@ gradient ``g`` and curvature ``H`` the steps use ``M g`` and ``M H`` with ``M = 
 noise variance of the averaged gradient. This is the posterior mean of the coefficients, given what was seen of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -27,12 +27,29 @@ from fedhealth.study import Feature, Study
 
 ROUNDS = 16
 AVERAGED = 8  # of the last rounds
-SHARES = {"private_counts": 0.1, "private_products": 0.2, "private_gradient": 0.6, "private_scores": 0.1}
 PENALTY = (100.0, 10.0)  # roughness and size
 LOOSE = 1.3  # times the usual norm: few rows are clipped in products
 CURVATURE = 2.0  # times the mean risk's: rows differ in risk
 CLEAR = 2.5  # standard deviations of noise from which a count stands out
 COARSE = (10, 20, 50, 100)  # bins that are looked at together: as few as let most values stand out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run's budget is split: each step's share of ``mu^2``, and how many times it is asked."""
+
+    shares: Mapping[str, float]
+    times: Mapping[str, int]
+
+    def spend(self, step: str, mu: float) -> float:
+        """The mu of one release of ``step`` where all releases of a run together have ``mu``."""
+        return mu * sqrt(self.shares[step] / self.times[step])
+
+
+PLAN = Plan(
+    {"private_counts": 0.1, "private_products": 0.2, "private_gradient": 0.6, "private_scores": 0.1},
+    {"private_counts": 1, "private_products": 1, "private_gradient": ROUNDS, "private_scores": 1},
+)
 
 
 @dataclass(frozen=True)
@@ -48,15 +65,6 @@ class Marginals:
     seen: Floats
 
 
-PRIVATE_STEPS = {step: ROUNDS if step == "private_gradient" else 1 for step in SHARES}
-"""How many times each step of a private run is asked."""
-
-
-def spend(step: str, mu: float) -> float:
-    """The mu of one release of ``step`` where all releases of a run together have ``mu``."""
-    return mu * sqrt(SHARES[step] / PRIVATE_STEPS[step])
-
-
 def fit_private(
     study: Study,
     exchange: Exchange,
@@ -70,9 +78,9 @@ def fit_private(
     """
 
     def ask(step: str, **state: Floats) -> Contribution:
-        return total(exchange(step, {**state, **arrays(spend=spend(step, mu))}).values())
+        return total(exchange(step, {**state, **arrays(spend=PLAN.spend(step, mu))}).values())
 
-    found = _marginals(study, ask("private_counts"))
+    found = counted(study, ask("private_counts"))
     shape = _shape(study, found, segments)
     design, curve = _second_moments(found, shape, ask)
     penalty = newton.penalties(design, *np.array(PENALTY)[:, None])[0]
@@ -135,7 +143,8 @@ def private_scores(contribution: Contribution, threshold: float) -> Contribution
     )
 
 
-def _marginals(study: Study, answer: Contribution) -> Marginals:
+def counted(study: Study, answer: Contribution) -> Marginals:
+    """What the total of ``private_counts`` says."""
     rows = max(float(answer["rows"]), 1.0)
     counts = np.stack([_clear(f, c, answer.noise) for f, c in zip(study.features, answer["counts"], strict=True)])
     return Marginals(rows, float(np.clip(answer["positives"] / rows, 0.001, 0.999)), counts, counts.sum(axis=1))
@@ -189,12 +198,7 @@ class Shape:
 def _shape(study: Study, found: Marginals, segments: int) -> Shape:
     """Scaling, knots and centres from counts."""
     low, high = ranges(study)
-    mean, sd = np.zeros(len(low)), np.ones(len(low))
-    for i, feature in enumerate(study.features):
-        if feature.kind == "number" and found.seen[i]:
-            points = statistics.quantiles(found.counts[i], low[i], high[i], np.array([0.02, 0.16, 0.5, 0.84, 0.98]))
-            spread = max((points[3] - points[1]) / 2, (points[4] - points[0]) / 5)
-            mean[i], sd[i] = points[2], max(spread, (high[i] - low[i]) / statistics.BINS)
+    mean, sd = scaled(study, found)
     knots = (statistics.knots(study, found.counts, low, high, segments) - mean[:, None]) / sd[:, None]
     none = np.zeros_like(mean)  # no column says "missing": many of them in a row would take up its bound
     design = Design(study, mean, sd, knots, none, np.zeros((0, 2)), *np.zeros((2, 0)))
@@ -207,6 +211,18 @@ def _shape(study: Study, found: Marginals, segments: int) -> Shape:
             within[block, block] = deviation.T @ (deviation * weights[:, None])
     design = replace(design, centre=centre, column_covariance=np.zeros_like(within))
     return Shape(design, within, _lines(design))
+
+
+def scaled(study: Study, found: Marginals) -> tuple[Floats, Floats]:
+    """Median and spread of each number on its scale, shape ``(d,)`` each; 0 and 1 where there are none."""
+    low, high = ranges(study)
+    mean, sd = np.zeros(len(low)), np.ones(len(low))
+    for i, feature in enumerate(study.features):
+        if feature.kind == "number" and found.seen[i]:
+            points = statistics.quantiles(found.counts[i], low[i], high[i], np.array([0.02, 0.16, 0.5, 0.84, 0.98]))
+            spread = max((points[3] - points[1]) / 2, (points[4] - points[0]) / 5)
+            mean[i], sd[i] = points[2], max(spread, (high[i] - low[i]) / statistics.BINS)
+    return mean, sd
 
 
 def _lines(design: Design) -> Floats:

@@ -10,12 +10,14 @@ import numpy as np
 from fedhealth.data.shard import Shard
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
 from fedhealth.federation.statistics import BINS
-from fedhealth.model import model_from_arrays
+from fedhealth.model import NetworkModel, model_from_arrays
 from fedhealth.model.design import Design, rescale
 from fedhealth.model.missing import SHRINK, patterns, shrinkage
+from fedhealth.model.network import LAYERS
 from fedhealth.model.risk_model import sigmoid
 from fedhealth.study import Feature, Study
 
+LOGITS = 5.0  # beyond that far from the mean, calibration takes a logit as if it were there
 SCORE_EDGES = np.linspace(-6.0, 4.0, 21)  # on the logit: few bins, for each has noise
 
 
@@ -89,6 +91,48 @@ def contribute_gradient(study: Study, state: State, shard: Shard) -> Contributio
         slope = shrunk * columns - np.outer(SHRINK * shrunk**2 * logit, doubt)
         gradient += clipped(slope * (sigmoid(logit) - rows.y[chosen])[:, None], clip).sum(axis=0)
     return Contribution(arrays(gradient=gradient), len(rows), clip)
+
+
+def contribute_network_gradient(study: Study, state: State, shard: Shard) -> Contribution:
+    """The gradient of the log loss ``(q,)`` in all weights of the network in ``state``, each row's clipped.
+
+    A layer's part of one row's gradient is an outer product, so its norm follows from two vectors (Goodfellow 2015),
+    and no row's gradient is ever written out.
+    """
+    rows, clip = shard.training, float(state["clip"])
+    model = NetworkModel.from_arrays(study, state)
+    inputs = [model.inputs(rows.x, rows.observed)]
+    for layer in LAYERS[:-1]:
+        inputs.append(np.maximum(inputs[-1] @ model.weights[f"{layer}.weight"].T + model.weights[f"{layer}.bias"], 0.0))
+    last = inputs[-1] @ model.weights[f"{LAYERS[-1]}.weight"].T + model.weights[f"{LAYERS[-1]}.bias"]
+    slopes = [sigmoid(last) - rows.y[:, None]]
+    for layer, read in zip(reversed(LAYERS[1:]), reversed(inputs[1:]), strict=True):
+        slopes.insert(0, (slopes[0] @ model.weights[f"{layer}.weight"]) * (read > 0))
+    squares = sum(
+        (slope**2).sum(axis=1) * ((read**2).sum(axis=1) + 1) for slope, read in zip(slopes, inputs, strict=True)
+    )
+    kept = np.minimum(1.0, clip / np.maximum(np.sqrt(squares), 1e-300))[:, None]
+    parts = [
+        part
+        for slope, read in zip(slopes, inputs, strict=True)
+        for part in (((slope * kept).T @ read).ravel(), (slope * kept).sum(axis=0))
+    ]
+    return Contribution(arrays(gradient=np.concatenate(parts)), len(rows), clip)
+
+
+def contribute_line(study: Study, state: State, shard: Shard) -> Contribution:
+    """Gradient ``(2,)`` and Hessian ``(2, 2)`` of the log loss in the two numbers ``state['line']``.
+
+    They are an intercept and a slope on how far the model's logit is from ``state['centre']``, in units of ``LOGITS``
+    and at most 1. A row's columns then have at most the norm ``2^1/2``, its gradient too, its Hessian a half.
+    """
+    rows = shard.training
+    logit = model_from_arrays(study, state).logit(rows.x, rows.observed, rows.site)
+    away = np.clip((logit - float(state["centre"])) / LOGITS, -1.0, 1.0)
+    columns = np.column_stack([np.ones(len(rows)), away])
+    risk = sigmoid(columns @ state["line"])
+    hessian = (columns * (risk * (1 - risk))[:, None]).T @ columns
+    return Contribution(arrays(gradient=columns.T @ (risk - rows.y), hessian=hessian), len(rows), 1.5)
 
 
 def contribute_scores(study: Study, state: State, shard: Shard) -> Contribution:

@@ -55,6 +55,8 @@ STEPS: Mapping[str, Contribute] = {
     "private_counts": private_sums.contribute_counts,
     "private_products": private_sums.contribute_products,
     "private_gradient": private_sums.contribute_gradient,
+    "private_network_gradient": private_sums.contribute_network_gradient,
+    "private_calibrate": private_sums.contribute_line,
     "private_scores": private_sums.contribute_scores,
 }
 

@@ -75,6 +75,12 @@ EXITS: Mapping[str, Exit] = {
         noisy=True,
     ),
     "private_gradient": Exit("with noise: the gradient of a model, summed over rows", ("gradient",), noisy=True),
+    "private_network_gradient": Exit(
+        "with noise: the gradient of a network, summed over rows", ("gradient",), noisy=True
+    ),
+    "private_calibrate": Exit(
+        "with noise: gradient and Hessian of the two numbers that calibrate a network", _LINE, noisy=True
+    ),
     "private_scores": Exit(
         "with noise: held-out rows of either label counted in bins of their score",
         ("positives", "negatives"),

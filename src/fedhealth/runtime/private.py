@@ -1,28 +1,41 @@
 """A training run under differential privacy of one row: nothing leaves a node without noise, evaluation included."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fedhealth.federation import (
-    PRIVATE_STEPS,
+    NETWORK_PLAN,
+    PLAN,
     SEGMENTS,
     Contribution,
     Exchange,
+    Fit,
+    NetworkFit,
+    Plan,
     State,
     fit_private,
+    fit_private_network,
     metrics,
     private_scores,
     score_histogram,
-    spend,
     total,
 )
 from fedhealth.privacy import Budget, epsilon_of
-from fedhealth.runtime.experiment import Run, describe_run
+from fedhealth.runtime.experiment import describe_run
 from fedhealth.study import Study
 
 NOBODY = np.zeros(0)
+
+
+@dataclass(frozen=True)
+class PrivateRun:
+    """What a run produced: the fit and the report (JSON-ready)."""
+
+    fit: Fit | NetworkFit
+    report: dict[str, Any]
 
 
 def run_private(
@@ -33,7 +46,7 @@ def run_private(
     seed: int = 0,
     synthetic: bool = False,
     on_stage: Callable[[str], None] = lambda _: None,
-) -> Run:
+) -> PrivateRun:
     """Train over ``exchange`` within ``budget`` and evaluate once, with noise, at every node.
 
     What would cost more, or could not have noise, is left out of the report: metrics by round and subgroup, local
@@ -51,18 +64,25 @@ def run_private(
             rows.update({name: max(float(reply["rows"]), 0.0) for name, reply in replies.items()})
         return replies
 
+    plan = NETWORK_PLAN if model == "mlp" else PLAN
+    rounds = max(plan.times.values())
+
+    def on_round(number: int) -> None:
+        on_stage(f"round {number} of {rounds}, with noise")
+
+    fitted: Fit | NetworkFit
     on_stage("counting, with noise")
-    rounds = PRIVATE_STEPS["private_gradient"]
-    fitted = fit_private(
-        study, listening, mu, SEGMENTS[model], lambda number: on_stage(f"round {number} of {rounds}, with noise")
-    )
+    if model == "mlp":
+        fitted = fit_private_network(study, listening, mu, seed, on_round)
+    else:
+        fitted = fit_private(study, listening, mu, SEGMENTS[model], on_round)
     on_stage("evaluating at every node, with noise")
-    told = exchange("private_scores", {**fitted.model.arrays(), "spend": np.array(spend("private_scores", mu))})
+    told = exchange("private_scores", {**fitted.model.arrays(), "spend": np.array(plan.spend("private_scores", mu))})
     scores = {name: private_scores(reply, study.outcome.threshold) for name, reply in told.items()}
     report = {
         **describe_run(study, model, seed, synthetic),
-        "privacy": describe_privacy(budget),
-        "penalty": {"roughness": fitted.penalty[0], "size": fitted.penalty[1]},
+        "privacy": describe_privacy(budget, plan),
+        "penalty": dict(zip(("roughness", "size"), fitted.penalty, strict=True)) if isinstance(fitted, Fit) else None,
         "interactions": [],
         "rounds": [],
         "nodes": [_node(study, name, scores[name], rows[name]) for name in told],
@@ -73,12 +93,12 @@ def run_private(
         "took_part": list(told),
         **dict.fromkeys(("pooled_rows", "fully_observed", "full_rows", "best")),
     }
-    return Run(fitted, report)
+    return PrivateRun(fitted, report)
 
 
-def describe_privacy(budget: Budget) -> dict[str, Any]:
+def describe_privacy(budget: Budget, plan: Plan) -> dict[str, Any]:
     """What is promised and how, for report and model card (the facts that NIST SP 800-226 asks for)."""
-    steps = {step: spend(step, budget.mu) for step in PRIVATE_STEPS}
+    steps = {step: plan.spend(step, budget.mu) for step in plan.times}
     return {
         "epsilon": budget.epsilon,
         "delta": budget.delta,
@@ -88,7 +108,7 @@ def describe_privacy(budget: Budget) -> dict[str, Any]:
         "trust": "every node adds all of its noise itself, so it holds against the server and all other nodes",
         "mu": budget.mu,
         "steps": [
-            {"step": step, "times": PRIVATE_STEPS[step], "mu": mu, "epsilon": epsilon_of(mu, budget.delta)}
+            {"step": step, "times": plan.times[step], "mu": mu, "epsilon": epsilon_of(mu, budget.delta)}
             for step, mu in steps.items()
         ],
     }
