@@ -101,7 +101,7 @@ def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str) -
     terminals.start("node_3", "-m", "fl.client_node3", *node)
     terminals.start("server", "fl/server.py", "--runs", runs, *common, *options)
     terminals.start("node_1", "fl/client_node1.py", *node)
-    code, screen = terminals.end("server")
+    code, screen = terminals.end("server", 270)
     assert code == 0, screen
     for name in NODES:
         code, ending = terminals.end(name, 20)
@@ -111,6 +111,7 @@ def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, terminals: Terminals) -> None:
     screen = train_as_typed(terminals, data, port)
     over_flower = load_bundle(written(screen))
@@ -158,6 +159,7 @@ class Tap:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("options", [(), ("--epsilon", "3")])
 def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
     options: tuple[str, ...], tmp_path: Path, port: int, terminals: Terminals
@@ -181,7 +183,7 @@ def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
     for name in NODES:
         node = ["--data", str(data), "--runs", str(runs), "--port", str(tap.port)]
         terminals.start(name, f"fl/client_{name.replace('_', '')}.py", *node)
-    code, screen = terminals.end("server", 150)
+    code, screen = terminals.end("server", 270)
     tap.close()
     assert code == 0, screen
     assert len(tap.sent) > 20_000
@@ -191,6 +193,7 @@ def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminals: Terminals) -> None:
     models = terminals.folder / "models"
     screen = train_as_typed(terminals, data, port, "--model", "mlp", "--models", str(models))
@@ -200,6 +203,7 @@ def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminal
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
 def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
     bundle, report, folder = train_with_flower("health-risk", data, Model.logistic, 0, tmp_path / "runs", port)

@@ -87,7 +87,8 @@ def show_results(report: Mapping[str, Any]) -> None:
         console.print(f"Differential privacy: {limit}. All figures have noise.")
     table = Table("node", "rows", "features", "local AUROC", "global AUROC (95 %)", "slope", "ECE", box=None)
     for node in report["nodes"]:
-        together, counts = node["global"], (f"{node['rows']:,}", str(len(node["features"])))
+        rows = "–" if node["rows"] is None else f"{node['rows']:,}"
+        together, counts = node["global"], (rows, str(len(node["features"])))
         slope, ece = figure(together["calibration_slope"]), figure(together["ece"])
         table.add_row(node["name"], *counts, figure(node["local"]["auroc"]), _auroc(together), slope, ece)
     console.print(table)

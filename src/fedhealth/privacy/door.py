@@ -11,6 +11,7 @@ from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger
 from fedhealth.privacy.noise import fresh_generator, noised
 from fedhealth.privacy.policy import Policy, PolicyRefusal
+from fedhealth.privacy.secure_aggregation import FEWEST
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,14 @@ class Door:
     ledger: Ledger
     cohort: Cohort | None = None
 
-    def release(self, study_hash: str, step: str, contribution: Contribution, spend: float = 0.0) -> Contribution:
+    def release(
+        self, study_hash: str, step: str, contribution: Contribution, spend: float = 0.0, summed_over: int = 1
+    ) -> Contribution:
         """Check, add the noise of a noisy exit, write down, and hand over.
 
         ``spend`` is the mu that the server asks to spend on a noisy one; the noise follows from it and from the
-        contribution's own sensitivity, and the ledger is charged the same mu before.
+        contribution's own sensitivity, and the ledger is charged the same mu before. ``summed_over`` is how many nodes'
+        answers are added under masks, this one among them, before anybody sees the total; 1: it leaves as it is.
 
         Raises:
             PolicyRefusal: no exit is declared for it, or the policy does not allow it; nothing left.
@@ -36,12 +40,13 @@ class Door:
         self.policy.admit(self.node, study_hash, step)
         self._check_noise(step, contribution, spend)
         self.policy.check(self.node, step, contribution)
+        self._check_masks(step, summed_over)
         if not EXITS[step].noisy:
             self._check_cohort(step)
             audit.append(self.audit_path, self.node, study_hash, step, contribution)
             return contribution
         entry = self.ledger.reserve(study_hash, step, spend)
-        leaving = noised(contribution, spend, fresh_generator())
+        leaving = noised(contribution, spend, fresh_generator(), summed_over)
         audit.append(self.audit_path, self.node, study_hash, step, replace(leaving, rows=contribution.rows))
         self.ledger.settle(entry)
         return leaving
@@ -54,6 +59,13 @@ class Door:
             raise PolicyRefusal(
                 f"{self.node} refused step {step!r}: {', '.join(map(repr, unknown))} may not leave in it; expected "
                 f"{', '.join(EXITS[step].arrays)}"
+            )
+
+    def _check_masks(self, step: str, summed_over: int) -> None:
+        if self.policy.secure_aggregation and EXITS[step].summed and summed_over < FEWEST:
+            raise PolicyRefusal(
+                f"{self.node} refused step {step!r}: it would leave for all to read; its {self.policy.name!r} policy "
+                f"shows only totals over at least {FEWEST} nodes"
             )
 
     def _check_cohort(self, step: str) -> None:

@@ -47,9 +47,13 @@ def _what(study: Study, facts: Mapping[str, Any]) -> str:
 def _data(facts: Mapping[str, Any]) -> str:
     kind = "**Synthetic data**: no real people or measurements." if facts["synthetic"] else "Real data."
     nodes = "\n".join(
-        f"- {n['title']} (`{n['name']}`): {n['rows']:,} rows, {', '.join(n['features'])}" for n in facts["nodes"]
+        f"- {n['title']} (`{n['name']}`): {_rows(n['rows'])}, {', '.join(n['features'])}" for n in facts["nodes"]
     )
     return f"{kind} Trained federatedly (seed {facts['seed']}, policy `{facts['policy']}`); rows stayed at:\n\n{nodes}"
+
+
+def _rows(count: int | None) -> str:
+    return "rows that only their node has counted" if count is None else f"{count:,} rows"
 
 
 def _privacy(facts: Mapping[str, Any]) -> str:

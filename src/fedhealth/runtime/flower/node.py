@@ -17,9 +17,9 @@ from flwr.supernode.fleet_http_connection import http_request_response
 
 from fedhealth.runtime.flower.client import NodeConfig, app
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.polling import pauses
 from fedhealth.runtime.flower.wire import GOODBYE, unpack_question
 
-POLL = 0.05  # seconds between looks for a message
 LOST = 20.0  # seconds without the server before a node gives up
 
 
@@ -42,11 +42,13 @@ def serve_node(address: str, config: NodeConfig, on_joined: Callable[[], None]) 
 # What flwr's Fleet connection hands out: node id and eight functions. It has no type of its own.
 def _answer_until_goodbye(connection: tuple, config: NodeConfig) -> str:  # type: ignore[type-arg]
     node_id, receive, send, _, _, pull_object, push_object, confirm = connection
+    waits = pauses()
     while True:
         received = receive()
         if received is None:
-            time.sleep(POLL)
+            time.sleep(next(waits))
             continue
+        waits = pauses()
         run_id = received[0].metadata.run_id
         message = pull_and_inflate_object_from_tree(
             received[1],

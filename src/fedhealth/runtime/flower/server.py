@@ -2,25 +2,29 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 
 from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 
 from fedhealth.federation import Contribution, Exchange, State
+from fedhealth.privacy import is_summed_under_masks
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.polling import SHORTEST, pauses
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
     HELLO,
     Introduction,
     Question,
     pack_question,
+    unpack_body,
     unpack_contribution,
     unpack_introduction,
 )
+from fedhealth.runtime.secure import Call, SecureExchange
 from fedhealth.study import Study
-
-POLL = 0.05  # seconds between looks for answers
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,11 @@ def server_app(
             nodes = ask.gather(patience.nodes, on_node)
             ids = {name: node_id for name, (node_id, _) in nodes.items()}
             synthetic = all(introduction.synthetic for _, introduction in nodes.values())
-            train(Federation(lambda step, state: ask.contributions(ids, step, state), synthetic))
+            exchange: Exchange = partial(ask.contributions, ids)
+            if is_summed_under_masks(study):
+                roster = {name: introduction.public_key for name, (_, introduction) in nodes.items()}
+                exchange = SecureExchange(study.hash, exchange, partial(ask.bodies, ids), roster)
+            train(Federation(exchange, synthetic))
             ending = "the run is finished"
         except Exception as error:
             ending = f"the run ended early: {error}"
@@ -102,7 +110,7 @@ class _Asking:
                 _check_name(introduction.node, expected, found)
                 found[introduction.node] = (node_id, introduction)
                 on_node(introduction.node)
-            time.sleep(POLL)
+            time.sleep(SHORTEST)
         return {name: found[name] for name in expected}
 
     def introduce(self, node_id: int) -> Introduction:
@@ -113,15 +121,23 @@ class _Asking:
         """Every node's contribution to a step, in the order of ``ids``."""
         return {name: unpack_contribution(reply) for name, reply in self.replies(ids, step, state).items()}
 
-    def replies(self, ids: Mapping[str, int], step: str, state: State) -> dict[str, Message]:
+    def bodies(self, ids: Mapping[str, int], calls: Mapping[str, Call], state: State) -> dict[str, bytes]:
+        """The answers of the nodes that ``calls`` names, in one phase of a sum under masks."""
+        step = next(iter(calls.values())).step
+        replies = self.replies({name: ids[name] for name in calls}, step, state, calls)
+        return {name: unpack_body(reply) for name, reply in replies.items()}
+
+    def replies(
+        self, ids: Mapping[str, int], step: str, state: State, calls: Mapping[str, Call] = MappingProxyType({})
+    ) -> dict[str, Message]:
         """Ask all nodes at once, and wait for every answer.
 
         Raises:
             FlowerError: a node refused, failed or did not answer in time; its name and reason are in the message.
         """
-        names = self.push(ids, step, state)
+        names = self.push(ids, step, state, calls=calls)
         answers: dict[str, Message] = {}
-        until = time.monotonic() + self.timeout
+        until, waits = time.monotonic() + self.timeout, pauses()
         while len(answers) < len(ids):
             for reply in self.grid.pull_messages([key for key, name in names.items() if name not in answers]):
                 answers[names[reply.metadata.reply_to_message_id]] = reply
@@ -129,13 +145,23 @@ class _Asking:
             absent = [name for name in ids if name not in answers]
             if absent and time.monotonic() > until:
                 raise FlowerError(f"{', '.join(absent)} did not answer step {step!r} within {self.timeout:.0f} s")
-            time.sleep(POLL if absent else 0.0)
+            time.sleep(next(waits) if absent else 0.0)
         return {name: answers[name] for name in ids}
 
-    def push(self, ids: Mapping[str, int], step: str, state: State, text: str = "") -> dict[str, str]:
-        """Send one question to every node; give the nodes' names by the messages' ids."""
+    def push(
+        self,
+        ids: Mapping[str, int],
+        step: str,
+        state: State,
+        text: str = "",
+        calls: Mapping[str, Call] = MappingProxyType({}),
+    ) -> dict[str, str]:
+        """Send every node its question; give the nodes' names by the messages' ids."""
         question = Question(step, self.study.hash, self.seed, state, text)
-        messages = [Message(pack_question(question), i, "query", ttl=self.timeout, group_id=step) for i in ids.values()]
+        messages = [
+            Message(pack_question(replace(question, call=calls.get(name))), i, "query", ttl=self.timeout, group_id=step)
+            for name, i in ids.items()
+        ]
         return dict(zip(self.grid.push_messages(messages), ids, strict=True))
 
     def dismiss(self, ending: str) -> None:
@@ -145,7 +171,7 @@ class _Asking:
         until = time.monotonic() + 5.0
         while waiting and time.monotonic() < until:
             waiting -= {reply.metadata.reply_to_message_id for reply in self.grid.pull_messages(sorted(waiting))}
-            time.sleep(POLL)
+            time.sleep(SHORTEST)
 
 
 def _check_name(name: str, expected: Iterable[str], found: Mapping[str, object]) -> None:

@@ -1,23 +1,30 @@
-"""How questions and answers travel: named float64 arrays, bit for bit, and plain settings. Nothing else."""
+"""How questions and answers travel: named float64 arrays, bit for bit, and plain settings, in one piece of bytes.
+
+Flower sends every record and array of a message in requests of its own; a single piece costs the fewest.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
+import msgspec
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedhealth.federation import Contribution, State
 from fedhealth.federation.contribution import Floats
+from fedhealth.runtime.secure import Call
 
 HELLO, GOODBYE = "hello", "goodbye"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Question:
     """What the server asks: a step and its state, for a study (by hash) whose rows are split by ``seed``.
 
-    The steps ``hello`` (who are you?) and ``goodbye`` (``text`` says how the run ended) read no rows.
+    The steps ``hello`` (who are you?) and ``goodbye`` (``text`` says how the run ended) read no rows. With a ``call``
+    the step is one phase of a sum under masks.
     """
 
     step: str
@@ -25,6 +32,7 @@ class Question:
     seed: int
     state: State
     text: str = ""
+    call: Call | None = None
 
 
 @dataclass(frozen=True)
@@ -33,69 +41,98 @@ class Introduction:
 
     node: str
     synthetic: bool
+    public_key: bytes
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An array of float64: its shape and its bytes in C order."""
+
+    shape: list[int]
+    values: bytes
+
+    @classmethod
+    def of(cls, array: Floats) -> "Piece":
+        """The piece that stands for ``array``."""
+        return cls(list(np.shape(array)), np.ascontiguousarray(array, dtype=np.float64).tobytes())
+
+    def array(self) -> Floats:
+        """The array; ValueError where shape and bytes do not fit."""
+        return np.frombuffer(self.values, dtype=np.float64).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    question: dict[str, Any]
+    call: Call | None
+    state: dict[str, Piece]
+
+
+@dataclass(frozen=True)
+class _Told:
+    rows: int
+    noise: float
+    sums: dict[str, Piece]
 
 
 def pack_question(question: Question) -> RecordDict:
     """The question as Flower's records."""
-    settings: dict[str, str | int | bool] = {
-        "step": question.step,
-        "study": question.study_hash,
-        "seed": question.seed,
-        "text": question.text,
-    }
-    return _pack(question.state, settings)
+    settings = {"step": question.step, "study_hash": question.study_hash, "seed": question.seed, "text": question.text}
+    return _pack(_Asked(settings, question.call, _pieces(question.state)))
 
 
 def unpack_question(message: Message) -> Question:
-    """The question that a node received."""
-    settings, state = _settings(message), _unpack(message.content)
-    return Question(str(settings["step"]), str(settings["study"]), int(settings["seed"]), state, str(settings["text"]))
+    """The question that a node received; ValueError where it cannot be read."""
+    asked = _unpack(message, _Asked)
+    return Question(**asked.question, state=_arrays(asked.state), call=asked.call)
 
 
 def pack_contribution(contribution: Contribution) -> RecordDict:
     """A contribution as Flower's records."""
-    return _pack(contribution.sums, {"rows": contribution.rows, "noise": contribution.noise})
+    return _pack(_Told(contribution.rows, contribution.noise, _pieces(contribution.sums)))
 
 
 def unpack_contribution(message: Message) -> Contribution:
-    """The contribution that the server received."""
-    settings = _settings(message)
-    return Contribution(_unpack(message.content), int(settings["rows"]), noise=float(settings["noise"]))
+    """The contribution that the server received; ValueError where it cannot be read."""
+    told = _unpack(message, _Told)
+    return Contribution(_arrays(told.sums), told.rows, noise=told.noise)
 
 
 def pack_introduction(introduction: Introduction) -> RecordDict:
     """An introduction as Flower's records."""
-    return _pack({}, {"node": introduction.node, "synthetic": introduction.synthetic})
+    return _pack(introduction)
 
 
 def unpack_introduction(message: Message) -> Introduction:
-    """The introduction that the server received."""
-    settings = _settings(message)
-    return Introduction(str(settings["node"]), bool(settings["synthetic"]))
+    """The introduction that the server received; ValueError where it cannot be read."""
+    return _unpack(message, Introduction)
 
 
-def _pack(arrays: Mapping[str, Floats], settings: Mapping[str, str | int | float | bool]) -> RecordDict:
-    """All arrays end to end in one, since every array costs requests of its own; names and shapes beside it."""
-    flat = np.concatenate([np.zeros(0), *(np.ravel(a) for a in arrays.values())])
-    layout = {"names": list(arrays), "shapes": [",".join(map(str, np.shape(a))) for a in arrays.values()]}
-    return RecordDict(
-        {
-            "arrays": ArrayRecord({"values": Array(flat)}),
-            "layout": ConfigRecord({name: value for name, value in layout.items() if value}),
-            "settings": ConfigRecord(dict(settings)),
-        }
-    )
+def pack_body(body: bytes) -> RecordDict:
+    """A node's answer in one phase of a sum under masks."""
+    return _pack(body)
 
 
-def _unpack(content: RecordDict) -> dict[str, Floats]:
-    flat = content.array_records["arrays"]["values"].numpy()
-    layout: dict[str, Any] = dict(content.config_records["layout"])
-    shapes = [tuple(int(n) for n in shape.split(",") if n) for shape in layout.get("shapes", [])]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes], dtype=np.intp)
-    pieces = np.split(np.asarray(flat, dtype=np.float64), ends)
-    named = zip(layout.get("names", []), pieces, shapes, strict=False)  # after the last shape an empty piece is left
-    return {name: piece.reshape(shape) for name, piece, shape in named}
+def unpack_body(message: Message) -> bytes:
+    """The answer that the server received; ValueError where it cannot be read."""
+    return _unpack(message, bytes)
 
 
-def _settings(message: Message) -> dict[str, Any]:
-    return dict(message.content.config_records["settings"])
+def _pieces(arrays: Mapping[str, Floats]) -> dict[str, Piece]:
+    return {name: Piece.of(array) for name, array in arrays.items()}
+
+
+def _arrays(pieces: Mapping[str, Piece]) -> dict[str, Floats]:
+    return {name: piece.array() for name, piece in pieces.items()}
+
+
+def _pack(told: object) -> RecordDict:
+    return RecordDict({"told": ConfigRecord({"bytes": msgspec.msgpack.encode(told)})})
+
+
+def _unpack(message: Message, kind: type[T]) -> T:
+    try:
+        told = cast("bytes", message.content.config_records["told"]["bytes"])
+        return msgspec.msgpack.decode(told, type=kind)
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"a message that cannot be read as {kind.__name__}: {error}") from None
