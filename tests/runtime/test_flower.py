@@ -93,9 +93,9 @@ def written(screen: str) -> Path:
     return Path(found.group(1))
 
 
-def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str) -> str:
+def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str, study: str = "health-risk") -> str:
     """Four terminals, two nodes before the server; everything must end by itself."""
-    runs, common = str(terminals.folder / "runs"), ["--port", str(port)]
+    runs, common = str(terminals.folder / "runs"), ["--port", str(port), "--study", study]
     node = ["--data", str(data), "--runs", runs, *common]
     terminals.start("node_2", "fl/client_node2.py", *node)
     terminals.start("node_3", "-m", "fl.client_node3", *node)
@@ -195,9 +195,13 @@ def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminals: Terminals) -> None:
-    models = terminals.folder / "models"
-    screen = train_as_typed(terminals, data, port, "--model", "mlp", "--models", str(models))
-    alone = run_in_process(data, terminals.folder / "alone", "--model", "mlp", "--models", str(models / "alone"))
+    models, study = terminals.folder / "models", terminals.folder / "open.toml"
+    text = (TOP / "src/fedhealth/study/builtin/health-risk.toml").read_text(encoding="utf-8")
+    study.write_text('policy = "research"\n' + text, encoding="utf-8")  # so that answers come node by node
+    settings = ("--model", "mlp", "--models")
+    screen = train_as_typed(terminals, data, port, *settings, str(models), study=str(study))
+    alone = terminals.folder / "alone"
+    alone = run_in_process(data, alone, "--study", str(study), *settings, str(models / "alone"))
     assert written(screen).name == alone.name  # the name holds a hash over all weights
     assert (models / "global_model.pth").read_bytes() == (models / "alone" / "global_model.pth").read_bytes()
 

@@ -1,6 +1,6 @@
 """Bundles: trained, immutable, verifiable models; and which of them is served."""
 
-from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, write_bundle
+from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, without_form, write_bundle
 from fedhealth.registry.model_card import model_card
 from fedhealth.registry.publish import Version, champion, find_version, history, publish, rollback, versions
 
@@ -16,5 +16,6 @@ __all__ = [
     "publish",
     "rollback",
     "versions",
+    "without_form",
     "write_bundle",
 ]

@@ -111,6 +111,11 @@ def load_bundle(folder: Path) -> Bundle:
         ) from None
 
 
+def without_form(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a loaded bundle as :func:`write_bundle` takes them: without what it adds itself."""
+    return {name: value for name, value in facts.items() if name not in ("format", "study_hash", "files")}
+
+
 def _assemble(folder: Path, content: dict[str, Any], claimed: str) -> Bundle:
     for name in OTHERS:
         if hashlib.sha256(_read(folder / name)).hexdigest() != content["files"][name]:
