@@ -148,21 +148,22 @@ def _train_as_server(
     strategy: "Strategy | None" = None,
     budget: "Budget | None" = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    from fedhealth.cli.progress import training_progress
+    from fedhealth.cli.progress import Said, training_progress
     from fedhealth.runtime.flower.environment import private_environment
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
     with private_environment() as home:
         _quiet()
+        from fedhealth.runtime.flower.cohort import Patience
         from fedhealth.runtime.flower.processes import run_server_app
-        from fedhealth.runtime.flower.server import Federation, Patience, server_app
+        from fedhealth.runtime.flower.server import Federation, server_app
 
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
                 settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
                 finished.append(train_and_write(*settings, progress, runs, models, strategy, budget=budget))
 
-        app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
+        app = server_app(study, seed, train, Patience(nodes=wait), Said())
         run_server_app(app, port, Path(home))
     return finished[0]
 

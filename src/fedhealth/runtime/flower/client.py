@@ -112,7 +112,7 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     if question.call:
         return pack_body(summing.hear(question.call, question.state))
-    return pack_contribution(summing.node.answer(question.step, question.state))
+    return pack_contribution(question, summing.node.answer(question.step, question.state, run=question.run))
 
 
 def _check_study(question: Question, study: Study, node: str) -> None:
