@@ -80,10 +80,11 @@ def _problem_of(detail: Mapping[str, Any], raw: bytes, study: Study) -> Problem:
     field = str(detail["loc"][0])
     if field not in study.names:
         return problem(field, detail["input"], "unknown field", f"one of {names}")
-    return problem(field, detail["input"], got, _expected(study, field))
+    return problem(field, detail["input"], got, expected_of(study, field))
 
 
-def _expected(study: Study, field: str) -> str:
+def expected_of(study: Study, field: str) -> str:
+    """What a feature of the study may be, in words."""
     feature = study.features[study.index(field)]
     if feature.kind == "number":
         return f"a number from {feature.allowed}"

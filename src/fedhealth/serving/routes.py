@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
+from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import NoModel, Refusal
 from fedhealth.serving.lane import MAX_BODY
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 
+AT_ONCE = 256 * 1024  # bytes; larger bodies are worked on beside other requests
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": NoModel, "description": "No model is loaded"}}
 
 
@@ -30,6 +34,15 @@ class Prediction(BaseModel):
     missing: list[str] = Field(description="The features that had no value")
     model_version: str = Field(description="First twelve digits of the model's content hash")
     threshold: float = Field(ge=0, le=1, examples=[0.2], description="The risk from which a person is called high-risk")
+
+
+class Predictions(BaseModel):
+    """The risks of many people, in the order in which they were given."""
+
+    model_version: str = Field(description="First twelve digits of the model's content hash")
+    threshold: float = Field(ge=0, le=1, examples=[0.2], description="The risk from which a person is called high-risk")
+    risk_score: list[float] = Field(description="Probabilities of the outcome")
+    high_risk: list[bool] = Field(description="Whether each risk reaches the threshold")
 
 
 class Part(BaseModel):
@@ -82,6 +95,7 @@ def routes(models: Models, answers: Mapping[str, Answer]) -> APIRouter:
     """All routes, answering from ``models``; ``answers`` are those about one person, by path."""
     router = APIRouter()
     _add_person(router, models, answers)
+    _add_batch(router, models)
     _add_status(router, models)
     return router
 
@@ -107,6 +121,24 @@ def _add_person(router: APIRouter, models: Models, answers: Mapping[str, Answer]
     async def explain(request: Request) -> Response:
         """What each feature adds to a person's risk, on the log-odds. Not causes: it compares people."""
         return await answer(request)
+
+
+def _add_batch(router: APIRouter, models: Models) -> None:
+    refusals: dict[int | str, dict[str, Any]] = {
+        413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"},
+        422: {"model": Refusal, "description": "The body is not what the study asks for"},
+    }
+
+    def answer(raw: bytes) -> bytes:
+        predictor = models.predictor()
+        return msgspec.json.encode(predictor.predict_batch(*predictor.batch.parse(raw)))
+
+    @router.post("/predict/batch", response_model=Predictions, responses={**refusals, **UNAVAILABLE})
+    async def predict_batch(request: Request) -> Response:
+        """The risks of up to 100,000 people, given as rows or columns. /predict gives intervals too."""
+        raw = await read_body(request, BATCH_BODY)
+        content = answer(raw) if len(raw) <= AT_ONCE else await run_in_threadpool(answer, raw)
+        return Response(content, media_type="application/json")
 
 
 def _add_status(router: APIRouter, models: Models) -> None:
