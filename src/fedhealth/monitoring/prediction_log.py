@@ -37,6 +37,11 @@ class PredictionLog:
         if self._thread is None:
             self._start()
 
+    @property
+    def waiting(self) -> int:
+        """How many notes wait to be written."""
+        return self._waiting.qsize()
+
     def close(self) -> None:
         """Write what is waiting, then stop."""
         with self._lock:

@@ -18,7 +18,7 @@ from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.recent import dominant_pollutant, recent_window
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
-from fedhealth.serving.access import need_key, prepare_key
+from fedhealth.serving.access import Keys, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -51,6 +51,10 @@ Answers = dict[int | str, dict[str, Any]]
 UNAVAILABLE: Answers = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
 MISSING: Answers = {404: {"model": Message, "description": "There is no such thing"}}
 INVALID: Answers = {400: {"model": Message, "description": "The body cannot be read"}}
+KEYED: Answers = {
+    401: {"model": Message, "description": "No key, or a wrong one"},
+    403: {"model": Message, "description": "The key's role is not enough"},
+}
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -72,7 +76,7 @@ class _StoreRoute(APIRoute):
 
 
 def operations(
-    models: Models, store: Store, log: PredictionLog, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    models: Models, store: Store, log: PredictionLog, keys: Keys, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> APIRouter:
     """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock.
 
@@ -81,7 +85,7 @@ def operations(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        prepare_key()
+        keys.prepare()
         yield
         await run_in_threadpool(log.close)
         store.close()
@@ -89,8 +93,8 @@ def operations(
     public = APIRouter(route_class=_StoreRoute, lifespan=lifespan)
     keyed = APIRouter(
         route_class=_StoreRoute,
-        dependencies=[Depends(need_key)],
-        responses={401: {"model": Message, "description": "No key, or a wrong one"}, **UNAVAILABLE},
+        dependencies=[Depends(allowed)],
+        responses={**KEYED, **UNAVAILABLE},
     )
     _add_air(public, models, store, now)
     _add_readings(keyed, models, store)

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
+from fedhealth.serving.access import allowed
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import NoModel, Refusal
 from fedhealth.serving.lane import MAX_BODY
+from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 
@@ -91,12 +93,13 @@ class Description(BaseModel):
     synthetic: bool | None = Field(description="Whether the model was trained on generated data")
 
 
-def routes(models: Models, answers: Mapping[str, Answer]) -> APIRouter:
+def routes(models: Models, answers: Mapping[str, Answer], figures: Figures) -> APIRouter:
     """All routes, answering from ``models``; ``answers`` are those about one person, by path."""
     router = APIRouter()
     _add_person(router, models, answers)
     _add_batch(router, models)
     _add_status(router, models)
+    _add_metrics(router, figures)
     return router
 
 
@@ -133,12 +136,21 @@ def _add_batch(router: APIRouter, models: Models) -> None:
         predictor = models.predictor()
         return msgspec.json.encode(predictor.predict_batch(*predictor.batch.parse(raw)))
 
-    @router.post("/predict/batch", response_model=Predictions, responses={**refusals, **UNAVAILABLE})
+    @router.post("/predict/batch", response_model=Predictions, dependencies=[Depends(allowed)], responses={**refusals, **UNAVAILABLE})
     async def predict_batch(request: Request) -> Response:
         """The risks of up to 100,000 people, given as rows or columns. /predict gives intervals too."""
         raw = await read_body(request, BATCH_BODY)
         content = answer(raw) if len(raw) <= AT_ONCE else await run_in_threadpool(answer, raw)
         return Response(content, media_type="application/json")
+
+
+def _add_metrics(router: APIRouter, figures: Figures) -> None:
+    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
+
+    @router.get("/metrics", dependencies=[Depends(allowed)], response_class=PlainTextResponse, responses=plain)
+    def metrics() -> Response:
+        """Figures for Prometheus."""
+        return PlainTextResponse(figures.text(), media_type="text/plain; version=0.0.4")
 
 
 def _add_status(router: APIRouter, models: Models) -> None:
