@@ -30,7 +30,7 @@ def recent_window(session: Session, study: Study, as_of: datetime, days: int) ->
         .order_by(Reading.time.desc())
         .limit(FETCHED)
     )
-    found: list[tuple[str, date, str]] = [(city, day, text) for city, day, text in session.execute(query)]
+    found: list[tuple[str, date, str]] = [(c, day, text) for c, day, text in session.execute(query) if text != "{}"]
     found = found[:: len(found) // COMPARED + 1]
     values = json.loads("[" + ",".join(text for _, _, text in found) + "]")  # one call: thrice as fast as one each
     return window_of(study, [(city, day, one) for (city, day, _), one in zip(found, values, strict=True)])

@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 import fedhealth
+from fedhealth.monitoring.people import usual_retention
 from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.store import Store
 from fedhealth.serving.access import Access, Keys
@@ -45,13 +46,14 @@ def create_app(models: Path | None = None) -> FastAPI:
     in_force = Models(models or models_folder())
     store = Store()
     log = PredictionLog(store)
-    about_one = answers(log)
+    retention = usual_retention()
+    about_one = answers(log if retention != "off" else None)
     keys, figures = Keys(), Figures(in_force, log)
     app.add_middleware(FastLane, models=in_force, answers=about_one)
     app.add_middleware(Access, keys=keys, rate=Rate(usual_rate()))
     app.add_middleware(Measured, figures=figures)
     app.include_router(routes(in_force, about_one, figures))
-    app.include_router(operations(in_force, store, log, keys))
+    app.include_router(operations(in_force, store, log, keys, retention))
     add_docs(app, in_force)
     add_handlers(app)
     return app
