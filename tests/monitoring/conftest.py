@@ -3,9 +3,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.databases import own_postgres
 
 from fedhealth.monitoring.store import Store, add_readings
-from tests.databases import own_postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,9 +16,9 @@ from fedhealth.monitoring.tables import Reading, Table
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 # What stores had before there were versions, as SQLAlchemy's create_all made it.
 OLD = """
-CREATE TABLE readings (id VARCHAR(64) NOT NULL, person VARCHAR(64), city VARCHAR(64) NOT NULL, time {moment} NOT NULL,
-    day DATE NOT NULL, features JSON NOT NULL, aqi {real}, pm25 {real}, risk {real} NOT NULL, high_risk BOOLEAN NOT NULL,
-    model_version VARCHAR(64) NOT NULL, source VARCHAR(64) NOT NULL, PRIMARY KEY (id));
+CREATE TABLE readings (id VARCHAR(64) NOT NULL, person VARCHAR(64), city VARCHAR(64) NOT NULL,
+    time {moment} NOT NULL, day DATE NOT NULL, features JSON NOT NULL, aqi {real}, pm25 {real}, risk {real} NOT NULL,
+    high_risk BOOLEAN NOT NULL, model_version VARCHAR(64) NOT NULL, source VARCHAR(64) NOT NULL, PRIMARY KEY (id));
 CREATE INDEX readings_by_city_and_time ON readings (city, time);
 CREATE INDEX readings_by_time ON readings (time);
 CREATE TABLE predictions (id {serial}, time {moment} NOT NULL, model_version VARCHAR(64) NOT NULL,
@@ -37,9 +37,9 @@ INSERT INTO alerts VALUES (1, 'Lahore', 'aqi', 250, 200, '2026-01-10 12:00:00.00
 
 def make_old(store: Store) -> None:
     postgres = store.url.get_backend_name() == "postgresql"
-    words = dict(serial="INTEGER NOT NULL", false="0", real="DOUBLE", moment="DATETIME")
+    words = {"serial": "INTEGER NOT NULL", "false": "0", "real": "DOUBLE", "moment": "DATETIME"}
     if postgres:
-        words = dict(serial="SERIAL NOT NULL", false="false", real="DOUBLE PRECISION", moment="TIMESTAMP")
+        words = {"serial": "SERIAL NOT NULL", "false": "false", "real": "DOUBLE PRECISION", "moment": "TIMESTAMP"}
     engine = create_engine(store.url)
     if not postgres:
         Path(store.url.database or "").parent.mkdir()
@@ -74,6 +74,6 @@ def test_a_store_of_a_newer_fedhealth_is_left_alone(store: Store, address: str):
     with store.session() as session:
         session.execute(text("UPDATE alembic_version SET version_num = 'v99'"))
     again = Store(address)
-    with pytest.raises(StoreError, match="version v99.*update it"), again.session():
+    with pytest.raises(StoreError, match=r"version v99.*update it"), again.session():
         pass
     again.close()

@@ -41,7 +41,7 @@ def test_five_thousand_rows_keep_their_order(client: TestClient):
     ages = [20 + i % 60 for i in range(5_000)]
     risks = ask(client, {"columns": {"age": ages}}).json()["risk_score"]
     assert len(risks) == 5_000
-    by_age = {age: risk for age, risk in zip(ages, risks, strict=True)}
+    by_age = dict(zip(ages, risks, strict=True))
     assert risks == [by_age[age] for age in ages]
     assert by_age[79] > by_age[20]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import func, select
+from tests.databases import own_postgres
 
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Prediction, Reading
 from fedhealth.registry import Bundle
-from tests.databases import own_postgres
 
 from .test_run import free_port, running, wait_until_healthy
 

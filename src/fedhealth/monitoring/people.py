@@ -5,14 +5,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from fedhealth.monitoring.tables import Consent, Outcome, Reading
+from fedhealth.monitoring.tables import Consent, Outcome, Reading, Retention
 
-Retention = Literal["off", "aggregate", "full"]
 RETENTIONS: tuple[Retention, ...] = get_args(Retention)  # each keeps more than those before it
 FEW = 500  # ids in one query: databases bound them
 
@@ -93,17 +92,17 @@ def kept_of(session: Session, person: str, usual: Retention) -> Kept:
     own = Reading.person == person
     query = select(func.count(), func.min(Reading.time), func.max(Reading.time)).where(own)
     readings, oldest, newest = session.execute(query).one()
-    outcomes = session.scalar(select(func.count()).select_from(Outcome).join(Reading, Outcome.reading == Reading.id).where(own))
+    outcomes = session.scalar(
+        select(func.count()).select_from(Outcome).join(Reading, Outcome.reading == Reading.id).where(own)
+    )
     return Kept(person, _less(usual, consent), readings, outcomes or 0, oldest, newest)
 
 
 def _consents(session: Session, people: set[str]) -> dict[str | None, Retention]:
     found: dict[str | None, Retention] = {}
     for some in _few(sorted(people)):
-        for person, retention in session.execute(
-            select(Consent.person, Consent.retention).where(Consent.person.in_(some))
-        ):
-            found[person] = retention
+        for consent in session.scalars(select(Consent).where(Consent.person.in_(some))):
+            found[consent.person] = consent.retention
     return found
 
 

@@ -70,7 +70,7 @@ class PredictionLog:
         rows = [{"time": now, "model_version": v, "risk": risk, "missing": missing} for v, risk, missing in notes]
         try:
             with self._store.session() as session:
-                session.connection().execute(insert(Prediction.__table__), rows)
+                session.connection().execute(insert(Prediction), rows)
             self._down = False
         except StoreError as error:
             self._drop(len(rows), str(error))

@@ -1,10 +1,13 @@
 """The store's tables."""
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import JSON, Date, DateTime, Dialect, Index, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+Retention = Literal["off", "aggregate", "full"]
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -73,7 +76,7 @@ class Consent(Table):
     __tablename__ = "consents"
 
     person: Mapped[str] = mapped_column(String(64), primary_key=True)
-    retention: Mapped[str] = mapped_column(String(16))
+    retention: Mapped[Retention] = mapped_column(String(16))
     since: Mapped[datetime]
 
 
@@ -92,8 +95,9 @@ class Prediction(Table):
 class Alert(Table):
     """A rule that was met from ``since`` until ``ended`` (None while it lasts), with the evidence last seen.
 
-    ``city`` is empty where the rule is about all. ``fired`` is None while the rule was not met for long enough, ``about``
-    says more of what is meant, ``error`` why the rule could not be checked, ``told`` what the webhook heard last.
+    ``city`` is empty where the rule is about all. ``fired`` is None while the rule was not met for long enough;
+    ``about`` says more of what is meant, ``error`` why the rule could not be checked, ``told`` what the webhook heard
+    last.
     """
 
     __tablename__ = "alerts"

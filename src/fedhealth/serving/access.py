@@ -12,6 +12,7 @@ from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedhealth.keys import KeyProblem, Role, hashed, issued_keys, key_file, load_key
+from fedhealth.serving.answers import Message
 from fedhealth.serving.rate import Rate
 
 RANK = {None: 0, "citizen": 1, "viewer": 2, "analyst": 3, "admin": 4}
@@ -44,6 +45,10 @@ NEEDS: Mapping[tuple[str, str], Role | None] = {
     ("POST", "/predict/batch"): "analyst",
     ("POST", "/outcomes"): "analyst",
     ("POST", "/alerts/{number}/acknowledge"): "analyst",
+}
+KEYED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Message, "description": "No key, or a wrong one"},
+    403: {"model": Message, "description": "The key's role is not enough"},
 }
 LOOK_EVERY = 1.0  # seconds
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The installation's key, or one issued to you")
@@ -80,7 +85,9 @@ class Keys:
         try:
             load_key(create=True)
         except OSError as error:
-            logger.warning("no key could be made (%s); set FEDHEALTH_API_KEY, or nothing stored can be asked for", error)
+            logger.warning(
+                "no key could be made (%s); set FEDHEALTH_API_KEY, or nothing stored can be asked for", error
+            )
 
     def any(self) -> bool:
         """Whether there is any key at all."""

@@ -47,7 +47,7 @@ class BatchBody:
         features = self.body.study.features
         rename = {f"field_{i}": feature.name for i, feature in enumerate(features)}
         values = [(f"field_{i}", quickly_accepted(f) | None, None) for i, f in enumerate(features)]
-        lists = [(f"field_{i}", list[quickly_accepted(f) | None] | None, None) for i, f in enumerate(features)]
+        lists = [(f"field_{i}", list.__class_getitem__(quickly_accepted(f) | None) | None, None) for i, f in enumerate(features)]
         kept: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
         row, columns = msgspec.defstruct("Row", values, **kept), msgspec.defstruct("Columns", lists, **kept)
         body = [("columns", columns | None, None), ("rows", list[row] | None, None)]  # type: ignore[valid-type]
@@ -59,7 +59,9 @@ class BatchBody:
         return [None if all(value is None for value in column) else column for column in columns]
 
     def _table(self, columns: Sequence[Sequence[Any] | None], kind: str) -> tuple[tuple[str, ...], Floats]:
-        given = [(f, column) for f, column in zip(self.body.study.features, columns, strict=False) if column is not None]
+        given = [
+            (f, column) for f, column in zip(self.body.study.features, columns, strict=False) if column is not None
+        ]
         lengths = {len(column) for _, column in given}
         if len(lengths) != 1 or not 1 <= (rows := lengths.pop()) <= MOST_ROWS:
             got = ", ".join(f"{f.name}: {len(column)}" for f, column in given) or "no values"
@@ -74,8 +76,8 @@ class BatchBody:
 
     def _numbers(self, feature: Feature, column: Sequence[Any], kind: str) -> Floats:
         if feature.kind == "category":
-            codes = {None: float("nan"), **{level: float(i) for i, level in enumerate(feature.levels)}}
-            return np.array([codes[value] for value in column])
+            codes = {level: float(i) for i, level in enumerate(feature.levels)}
+            return np.array([codes.get(value, float("nan")) for value in column])
         values = _floats(column)
         if feature.kind == "flag":
             wrong = np.flatnonzero((values != 0) & (values != 1) & ~np.isnan(values))

@@ -17,7 +17,7 @@ from fedhealth.serving.schema import PredictionBody
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 # Swagger UI draws its icons from data: URLs in its own style sheet.
 POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-ABOUT_ONE = ("/predict", "/explain")  # paths that take a person's features
+ABOUT_ONE = ("/predict", "/explain", "/advice")  # paths that take a person's features
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -87,7 +87,7 @@ def _batch(body: PredictionBody) -> dict[str, Any]:
     columns = {"type": "object", "properties": lists, "additionalProperties": False, "minProperties": 1}
     rows = {"type": "array", **length, "items": {"$ref": "#/components/schemas/Features"}}
     either = [_only("columns", columns), _only("rows", rows)]
-    example = {"columns": {name: [value, None] if i else [value, value] for i, (name, value) in enumerate(body.example.items())}}
+    example = {"columns": {name: [value, value] for name, value in body.example.items()}}
     content = {"schema": {"oneOf": either}, **({"example": example} if body.example else {})}
     return {"required": True, "content": {"application/json": content}}
 

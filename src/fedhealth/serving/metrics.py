@@ -21,9 +21,9 @@ class Figures:
 
     def __init__(self, models: Models, log: PredictionLog) -> None:
         self.registry = CollectorRegistry()
-        kept = {"namespace": "fedhealth", "registry": self.registry}
-        requests = Counter("requests", "Requests answered", ["path", "status"], **kept)
-        seconds = Histogram("request_seconds", "Time to the whole answer", ["path"], buckets=SECONDS, **kept)
+        own = self.registry
+        requests = Counter("fedhealth_requests", "Requests answered", ["path", "status"], registry=own)
+        seconds = Histogram("fedhealth_request_seconds", "Time to the answer", ["path"], buckets=SECONDS, registry=own)
         self.requests = lru_cache(1024)(lambda path, status: requests.labels(path, str(status)).inc)
         self.seconds = lru_cache(1024)(lambda path: seconds.labels(path).observe)
         self.registry.register(_Inside(models, log))

@@ -19,7 +19,7 @@ from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.recent import dominant_pollutant, recent_window
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
-from fedhealth.serving.access import Caller, Keys, allowed
+from fedhealth.serving.access import KEYED, Caller, Keys, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -53,10 +53,6 @@ Answers = dict[int | str, dict[str, Any]]
 UNAVAILABLE: Answers = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
 MISSING: Answers = {404: {"model": Message, "description": "There is no such thing"}}
 INVALID: Answers = {400: {"model": Message, "description": "The body cannot be read"}}
-KEYED: Answers = {
-    401: {"model": Message, "description": "No key, or a wrong one"},
-    403: {"model": Message, "description": "The key's role is not enough"},
-}
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -11,7 +11,7 @@ Answer = Callable[[Predictor, Values], bytes]
 
 
 def answers(log: PredictionLog | None) -> dict[str, Answer]:
-    """The answer to each path that takes a person's features; ``log`` notes what was predicted, if anything may be kept."""
+    """The answer to each path that takes a person's features; ``log`` notes predictions, if they may be kept."""
     encode = msgspec.json.Encoder().encode
 
     def predict(predictor: Predictor, values: Values) -> bytes:

@@ -60,5 +60,11 @@ def _alerts() -> None:
         sa.Column("note", sa.Text()),
     )
     still_open = sa.text("ended IS NULL")
-    where = {"sqlite_where": still_open, "postgresql_where": still_open}
-    op.create_index("one_open_alert_per_city_and_rule", "alerts", ["city", "rule"], unique=True, **where)
+    op.create_index(
+        "one_open_alert_per_city_and_rule",
+        "alerts",
+        ["city", "rule"],
+        unique=True,
+        sqlite_where=still_open,
+        postgresql_where=still_open,
+    )
