@@ -29,9 +29,27 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SERVER_CORE, LOAD_CORE = "0", "1"
 CONNECTIONS, ROWS = 32, 1_000
-PERSON = {"heart_rate": 88, "spo2": 97, "steps": 4500, "sleep_hours": 6, "age": 30, "smoker": 0, "chronic": 0, "aqi": 60}
+PERSON = {
+    "heart_rate": 88,
+    "spo2": 97,
+    "steps": 4500,
+    "sleep_hours": 6,
+    "age": 30,
+    "smoker": 0,
+    "chronic": 0,
+    "aqi": 60,
+}
 COLUMNS = {name: [value] * ROWS for name, value in PERSON.items()}
-BOUNDS = {"heart_rate": 250, "spo2": 100, "steps": 60_000, "sleep_hours": 24, "age": 110, "smoker": 1, "chronic": 1, "aqi": 500}
+BOUNDS = {
+    "heart_rate": 250,
+    "spo2": 100,
+    "steps": 60_000,
+    "sleep_hours": 24,
+    "age": 110,
+    "smoker": 1,
+    "chronic": 1,
+    "aqi": 500,
+}
 
 
 def ordinary() -> Any:
@@ -196,7 +214,11 @@ async def client(url: str, body: str, headers: dict[str, str], seconds: float) -
 
     await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
     times.sort()
-    return {"requests": len(times) / seconds, "p50": times[len(times) // 2] * 1e3, "p99": times[len(times) * 99 // 100] * 1e3}
+    return {
+        "requests": len(times) / seconds,
+        "p50": times[len(times) // 2] * 1e3,
+        "p99": times[len(times) * 99 // 100] * 1e3,
+    }
 
 
 def memory(process: int) -> float:
@@ -208,7 +230,10 @@ def noted(address: str, headers: dict[str, str]) -> dict[str, float]:
     """What the API's figures say of its prediction log."""
     with urllib.request.urlopen(urllib.request.Request(f"{address}/metrics", headers=headers), timeout=5) as answer:
         text = answer.read().decode()
-    return {name: float(re.findall(rf"^fedhealth_predictions_{name} (\S+)", text, re.M)[0]) for name in ("waiting", "shed_total")}
+    return {
+        name: float(re.findall(rf"^fedhealth_predictions_{name} (\S+)", text, re.M)[0])
+        for name in ("waiting", "shed_total")
+    }
 
 
 def measure(seconds: float, rounds: int) -> dict[str, Any]:

@@ -47,7 +47,10 @@ class BatchBody:
         features = self.body.study.features
         rename = {f"field_{i}": feature.name for i, feature in enumerate(features)}
         values = [(f"field_{i}", quickly_accepted(f) | None, None) for i, f in enumerate(features)]
-        lists = [(f"field_{i}", list.__class_getitem__(quickly_accepted(f) | None) | None, None) for i, f in enumerate(features)]
+        lists = [
+            (f"field_{i}", list.__class_getitem__(quickly_accepted(f) | None) | None, None)
+            for i, f in enumerate(features)
+        ]
         kept: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
         row, columns = msgspec.defstruct("Row", values, **kept), msgspec.defstruct("Columns", lists, **kept)
         body = [("columns", columns | None, None), ("rows", list[row] | None, None)]  # type: ignore[valid-type]

@@ -142,7 +142,9 @@ def _add_batch(router: APIRouter, models: Models) -> None:
         predictor = models.predictor()
         return msgspec.json.encode(predictor.predict_batch(*predictor.batch.parse(raw)))
 
-    large: dict[int | str, dict[str, Any]] = {413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}}
+    large: dict[int | str, dict[str, Any]] = {
+        413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}
+    }
     others = {**REFUSALS, **large, **UNAVAILABLE, **KEYED}
 
     @router.post("/predict/batch", response_model=Predictions, dependencies=[Depends(allowed)], responses=others)
