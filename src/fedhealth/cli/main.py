@@ -8,6 +8,7 @@ from fedhealth import __version__
 from fedhealth.cli.audit import audit_app
 from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
+from fedhealth.cli.keys import keys_app
 from fedhealth.cli.models import models_app
 from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
@@ -46,6 +47,7 @@ app.command()(serve)
 app.command()(feed)
 app.add_typer(audit_app, name="audit")
 app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
 app.add_typer(models_app, name="models")
 app.add_typer(node_app, name="node")
 app.add_typer(study_app, name="study")

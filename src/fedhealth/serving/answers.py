@@ -189,7 +189,8 @@ class DriftedFeature(_Answer):
     feature: str
     title: str
     n: int
-    psi: float | None
+    psi: float | None = Field(description="Population stability index")
+    jensen_shannon: float | None = Field(description="Distance, 0 to 1")
     threshold: float | None
     status: Status
     reference: list[float]

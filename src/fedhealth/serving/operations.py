@@ -14,11 +14,12 @@ from fedhealth.data.aqi import category
 from fedhealth.monitoring import alerts as rules
 from fedhealth.monitoring.cities import city_days, is_stale, newest_air, newest_time
 from fedhealth.monitoring.drift import drift as compare
+from fedhealth.monitoring.people import Retention, fit_to_keep
 from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.recent import dominant_pollutant, recent_window
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
-from fedhealth.serving.access import need_key, prepare_key
+from fedhealth.serving.access import KEYED, Caller, Keys, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -40,6 +41,7 @@ from fedhealth.serving.answers import (
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import Refusal, Unavailable
 from fedhealth.serving.models import Models
+from fedhealth.serving.people import add_outcome_routes, add_people
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
 
@@ -72,7 +74,12 @@ class _StoreRoute(APIRoute):
 
 
 def operations(
-    models: Models, store: Store, log: PredictionLog, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    models: Models,
+    store: Store,
+    log: PredictionLog,
+    keys: Keys,
+    retention: Retention,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> APIRouter:
     """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock.
 
@@ -81,7 +88,7 @@ def operations(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        prepare_key()
+        keys.prepare()
         yield
         await run_in_threadpool(log.close)
         store.close()
@@ -89,11 +96,13 @@ def operations(
     public = APIRouter(route_class=_StoreRoute, lifespan=lifespan)
     keyed = APIRouter(
         route_class=_StoreRoute,
-        dependencies=[Depends(need_key)],
-        responses={401: {"model": Message, "description": "No key, or a wrong one"}, **UNAVAILABLE},
+        dependencies=[Depends(allowed)],
+        responses={**KEYED, **UNAVAILABLE},
     )
     _add_air(public, models, store, now)
-    _add_readings(keyed, models, store)
+    _add_readings(keyed, models, store, retention)
+    add_people(keyed, store, retention, now)
+    add_outcome_routes(keyed, store, now)
     _add_cities(keyed, models, store, now)
     _add_alerts(keyed, store, now)
     _add_runs(keyed, models)
@@ -130,25 +139,29 @@ def _add_air(router: APIRouter, models: Models, store: Store, now: Callable[[], 
         )
 
 
-def _add_readings(router: APIRouter, models: Models, store: Store) -> None:
+def _add_readings(router: APIRouter, models: Models, store: Store, retention: Retention) -> None:
     schema = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
     refusals: Answers = {413: {"model": Refusal}, 422: {"model": Refusal}}
 
-    def keep(raw: bytes) -> Stored:
+    def keep(raw: bytes, caller: Caller) -> Stored:
         predictor = models.predictor()
         rows = parse_readings(raw, predictor)
+        if not all(caller.owns(row["person"]) for row in rows):
+            raise HTTPException(403, "a citizen's key sends readings of its own person alone")
         limits = rules.rules_for((predictor.bundle.facts.get("metrics") or {}).get("prevalence"))
         with store.session() as session:
-            stored = add_readings(session, rows)
+            stored = add_readings(session, fit_to_keep(session, rows, retention))
             as_of = newest_time(session)
             if as_of:
                 rules.check_cities(session, {row["city"] for row in rows}, limits, as_of)
         return Stored(stored=stored, scored=len(rows))
 
     @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
-    async def readings(request: Request) -> Stored:
-        """Score readings with the model in force and store them; all or none."""
-        return await run_in_threadpool(keep, await read_body(request, MAX_BODY))
+    async def readings(request: Request, caller: Annotated[Caller, Depends(allowed)]) -> Stored:
+        """Score readings with the model in force and store what consent allows, before the answer; all or none."""
+        if not caller.may("analyst") and caller.person is None:
+            raise HTTPException(403, f"this needs the role analyst, or a citizen's key; {caller.name} is {caller.role}")
+        return await run_in_threadpool(keep, await read_body(request, MAX_BODY), caller)
 
 
 def _schema() -> dict[str, Any]:
