@@ -65,4 +65,5 @@ class Asked:
 
 def raw(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
     """Rows in the order of :data:`~fedhealth.data.imports.records.RAW` as a batch."""
-    return pl.DataFrame(rows, schema=RAW, orient="row")
+    columns = zip(*rows, strict=True) if rows else [()] * len(RAW)
+    return pl.DataFrame([pl.Series(name, cells, RAW[name]) for name, cells in zip(RAW, columns, strict=True)])

@@ -10,7 +10,7 @@ from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
 
 HEAD = 65_536  # bytes that are looked at
-EXPECTED = "a CSV or Parquet table, a station's CSV, an Apple Health export"
+EXPECTED = "a CSV or Parquet table, a station's CSV, an Apple Health export, FHIR R4 as JSON or NDJSON"
 
 
 def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
@@ -63,7 +63,9 @@ def _kind_of_archive(path: Path) -> str | None:
 def _kind_of_text(path: Path, text: bytes) -> str | None:
     if text[:1] == b"<":
         return "apple-health" if ROOT in text else None
-    if text[:1] in (b"{", b"["):
+    if text[:1] == b"{":
+        return "fhir" if b'"resourceType"' in text else None
+    if text[:1] == b"[":
         return None
     names = _first_row(text)
     if is_air_quality(names):
