@@ -11,14 +11,16 @@ import polars as pl
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import BATCH, Asked, raw
 from fedhealth.data.imports.fhir_readings import Readings
-from fedhealth.data.imports.fhir_resources import Bundle, Condition, Entry, Kind, Observation, Patient
+from fedhealth.data.imports.fhir_resources import Bundle, Condition, Kind, Observation, Patient
 
+CHUNK = 1 << 20  # bytes
 LARGEST = 512 << 20  # bytes of a Bundle or a line, which are read whole
 BOM = b"\xef\xbb\xbf"
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _bundle = msgspec.json.Decoder(Bundle).decode
 _condition = msgspec.json.Decoder(Condition).decode
 _kind = msgspec.json.Decoder(Kind).decode
-_observation = msgspec.json.Decoder(Observation).decode
+_observation = msgspec.json.Decoder(Observation)
 _patient = msgspec.json.Decoder(Patient).decode
 
 
@@ -30,9 +32,7 @@ def read_fhir(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     """
     resources = _Resources(path, asked)
     with path.open("rb") as file:
-        for text, place in _documents(path, file):
-            resources.add(text, place)
-            asked.advance(len(text))
+        for _ in resources.lines(file) if _has_lines(file) else resources.whole(file):
             if len(resources.readings.rows) >= BATCH:
                 yield raw(resources.readings.taken())
     yield raw(resources.readings.taken())
@@ -40,32 +40,19 @@ def read_fhir(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
         asked.tally.found(path.name, kind, count)
 
 
-def _documents(path: Path, file: IO[bytes]) -> Iterator[tuple[bytes, str]]:
-    """The JSON documents of a file, and in words where each begins: one a line if the first line is a whole one."""
-    first = file.readline(LARGEST + 1)
+def _has_lines(file: IO[bytes]) -> bool:
+    """Whether the first line is a whole document; the file is then at its beginning, after a byte order mark."""
+    start = len(BOM) if file.read(len(BOM)) == BOM else 0
+    file.seek(start)
     try:
-        _kind(first.removeprefix(BOM))
+        _kind(file.readline(LARGEST))
     except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        rest = file.read(LARGEST + 1 - len(first))
-        _refuse_large(path, first + rest)
-        yield first.removeprefix(BOM) + rest, ""
-        return
-    yield first.removeprefix(BOM), "line 1, "
-    number = 1
-    while line := file.readline(LARGEST + 1):
-        _refuse_large(path, line)
-        number += 1
-        if not line.isspace():
-            yield line, f"line {number}, "
-
-
-def _refuse_large(path: Path, text: bytes) -> None:
-    if len(text) > LARGEST:
-        raise DataError(
-            f"{path}: one JSON document has more than {LARGEST >> 20} MB; export NDJSON, with a resource on each line"
-        )
+        return True
+    except NOT_JSON:
+        return False
+    finally:
+        file.seek(start)
+    return True
 
 
 class _Resources:
@@ -76,44 +63,92 @@ class _Resources:
         self.counts: Counter[str] = Counter()
         self._path, self._asked = path, asked
 
-    def add(self, text: bytes, place: str) -> None:
-        """Take one document.
+    def whole(self, file: IO[bytes]) -> Iterator[None]:
+        """Take the file as one document.
 
         Raises:
-            DataError: it is not JSON.
+            DataError: it is not JSON, or too large.
         """
+        text = file.read(LARGEST + 1)
+        self._refuse_large(len(text))
+        self._document(text, "")
+        self._asked.advance(len(text))
+        yield
+
+    def lines(self, file: IO[bytes]) -> Iterator[None]:
+        """Take a document from each line.
+
+        Raises:
+            DataError: a line is not JSON, or too large.
+        """
+        number = 1
+        for block in self._blocks(file):
+            if not self._observations(block):
+                for place, line in enumerate(block.split(b"\n"), start=number):
+                    if line and not line.isspace():
+                        self._document(line, f"line {place}, ")
+            number += block.count(b"\n")
+            self._asked.advance(len(block))
+            yield
+
+    def _blocks(self, file: IO[bytes]) -> Iterator[bytes]:
+        """Whole lines, about ``CHUNK`` at a time."""
+        parts: list[bytes] = []
+        while chunk := file.read(CHUNK):
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                yield b"".join([*parts, chunk[:cut]])
+                parts = []
+            parts.append(chunk[cut:])
+            self._refuse_large(len(parts) * CHUNK)
+        yield b"".join(parts)
+
+    def _refuse_large(self, size: int) -> None:
+        if size > LARGEST:
+            raise DataError(
+                f"{self._path}: one JSON document has more than {LARGEST >> 20} MB; export NDJSON, with a resource on "
+                "each line"
+            )
+
+    def _observations(self, block: bytes) -> bool:
+        """Take lines that all are observations, as most of those in a bulk export are; else take none."""
         try:
-            self._resource(text, Entry())
+            found = _observation.decode_lines(block)
+        except NOT_JSON:
+            return False
+        if any(one.resourceType != "Observation" for one in found):
+            return False
+        for one in found:
+            self.readings.observation(one)
+        self.counts["Observation"] += len(found)
+        return True
+
+    def _document(self, text: bytes, place: str) -> None:
+        try:
+            self._resource(text, "")
         except msgspec.ValidationError as error:
             self._invalid(error)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DataError(
-                f"{self._path}: {place}not valid JSON: {error}; the export may be cut off, export it again"
-            ) from None
+        except NOT_JSON as error:
+            what = f"{place}not valid JSON: {error}"
+            raise DataError(f"{self._path}: {what}; the export may be cut off, export it again") from None
 
-    def _resource(self, text: bytes | msgspec.Raw, entry: Entry) -> None:
-        """Observations, of which there are most, are tried first."""
-        try:
-            observation = _observation(text)
-            kind = observation.resourceType
-        except msgspec.ValidationError:
-            observation, kind = None, _kind(text).resourceType
+    def _resource(self, text: bytes | msgspec.Raw, address: str) -> None:
+        kind = _kind(text).resourceType
         self.counts[kind or "not a resource"] += 1
         if kind == "Observation":
-            self.readings.observation(observation or _observation(text))
+            self.readings.observation(_observation.decode(text))
         elif kind == "Condition":
             self.readings.condition(_condition(text))
         elif kind == "Patient":
-            self.readings.patient(_patient(text), entry.fullUrl)
+            self.readings.patient(_patient(text), address)
         elif kind == "Bundle":
             self._entries(_bundle(text))
 
     def _entries(self, bundle: Bundle) -> None:
         """Patients first: the others point to them by addresses that hold in the Bundle alone."""
-        entries = [(entry, entry.resource) for entry in bundle.entry if entry.resource is not None]
-        for entry, text in sorted(entries, key=lambda found: not _is_patient(found[1])):
+        for entry in sorted(bundle.entry, key=lambda entry: not _is_patient(entry.resource)):
             try:
-                self._resource(text, entry)
+                self._resource(entry.resource, entry.fullUrl)
             except msgspec.ValidationError as error:
                 self._invalid(error)
 

@@ -23,7 +23,9 @@ class Readings:
     def __init__(self, file: str, asked: Asked) -> None:
         self.rows: list[Row] = []
         self._file, self._asked, self._tally = file, asked, asked.tally
-        self._addresses: dict[str, str] = {}
+        self._names = {code: name for code, name in OBSERVATIONS.items() if name in asked.concepts}
+        self._names |= {name: name for name in asked.concepts}
+        self._addresses: dict[str, str | None] = {}
         self._units: dict[tuple[str, str, str], str | None] = {}
         self._levels = {
             concept.name: {level: float(i) for i, level in enumerate(f.levels)} | dict(f.codes)
@@ -40,9 +42,9 @@ class Readings:
     def observation(self, found: Observation) -> None:
         """Take what was measured, part by part."""
         name = self._concept(found.code)
-        parts = [(name, part) for part in (found,) if name]
+        parts: list[tuple[str, Component]] = [(name, found)] if name else []
         if found.component:
-            parts += [(name, part) for part in found.component if (name := self._concept(part.code))]
+            parts += [(inner, part) for part in found.component if (inner := self._concept(part.code))]
         if not parts:
             return
         if found.status not in TOLD:
@@ -100,17 +102,13 @@ class Readings:
         """Whom a reference means; whom the import was told where it names no one; None for what is no patient."""
         if not reference:
             return self._asked.person
-        if known := self._addresses.get(reference):
-            return known
-        if reference.startswith("urn:"):
-            return reference.rpartition(":")[2]
-        parts = reference.partition("/_history")[0].split("/")
-        return parts[-1] if len(parts) > 1 and parts[-2] == "Patient" and parts[-1] else None
+        if reference not in self._addresses:
+            self._addresses[reference] = _named(reference)
+        return self._addresses[reference]
 
     def _concept(self, code: CodeableConcept) -> str | None:
         """What a code means among what is wanted; of several the most exact."""
-        names = [OBSERVATIONS.get(one.code, one.code) for one in code.coding if one.system == LOINC]
-        names = [name for name in names if name in self._asked.concepts]
+        names = [self._names[one.code] for one in code.coding if one.code in self._names and one.system == LOINC]
         if len(names) > 1:
             names.sort(key=lambda name: ORDER.get(name, len(ORDER)))
         return names[0] if names else None
@@ -151,6 +149,14 @@ class Readings:
             reason = "answer not understood" if word is None else "not known"
             self._tally.drop(reason, 1, f"{name}: {', '.join(w for w in found.words() if w)}")
         return value
+
+
+def _named(reference: str) -> str | None:
+    """The patient in a reference: the last part of it."""
+    if reference.startswith("urn:"):
+        return reference.rpartition(":")[2]
+    parts = reference.partition("/_history")[0].split("/")
+    return parts[-1] if len(parts) > 1 and parts[-2] == "Patient" and parts[-1] else None
 
 
 def _unit(found: Quantity) -> str | None:

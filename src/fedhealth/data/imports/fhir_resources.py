@@ -128,7 +128,7 @@ class Entry(Struct, frozen=True):
     """A resource in a Bundle, not yet parsed."""
 
     fullUrl: str = ""
-    resource: Raw | None = None
+    resource: Raw = Raw(b"null")
 
 
 class Bundle(Struct, frozen=True):
