@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 SHOWN = 8  # kinds of rows of a file; all are in the report
-Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health", "fhir"])
+Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health", "fhir", "fitbit"])
 
 
 def import_data(

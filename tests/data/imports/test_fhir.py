@@ -283,7 +283,7 @@ BUNDLE = json.dumps({"resourceType": "Bundle", "entry": [{"resource": observatio
         (BUNDLE[:-20], r"a.json: not valid JSON: Input data was truncated"),
         (BUNDLE.replace("}", "]", 1), r"a.json: not valid JSON: JSON is malformed: .*\(byte \d+\)"),
         ('{"resourceType": 5}', r"not valid FHIR"),
-        ("{}", r"a.json: not an export that is known; .* FHIR R4 as JSON or NDJSON"),
+        ("{}", r"a.json: not an export that is known; .* FHIR R4 .JSON, NDJSON."),
         ("[" * 100_000, r"not an export that is known"),
         ('{"resourceType": "Bundle", "entry":' + "[" * 100_000, r"not valid JSON"),
     ],

@@ -8,9 +8,10 @@ from pathlib import Path
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
+from fedhealth.data.imports.fitbit import is_fitbit, is_in_archive, members
 
 HEAD = 65_536  # bytes that are looked at
-EXPECTED = "a CSV or Parquet table, a station's CSV, an Apple Health export, FHIR R4 as JSON or NDJSON"
+EXPECTED = "CSV or Parquet, an Apple Health export, FHIR R4 (JSON, NDJSON), Fitbit's CSV or archive, a station's CSV"
 
 
 def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
@@ -55,7 +56,7 @@ def kind_of(path: Path) -> str | None:
 def _kind_of_archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            return "apple-health" if health_data(archive) else None
+            return "apple-health" if health_data(archive) else "fitbit" if members(archive) else None
     except (zipfile.BadZipFile, RuntimeError):
         return "apple-health"  # whose reader says what is wrong with it
 
@@ -66,10 +67,12 @@ def _kind_of_text(path: Path, text: bytes) -> str | None:
     if text[:1] == b"{":
         return "fhir" if b'"resourceType"' in text else None
     if text[:1] == b"[":
-        return None
+        return "fitbit" if is_in_archive(path.name) else None
     names = _first_row(text)
     if is_air_quality(names):
         return "air-quality"
+    if is_fitbit(path, names):
+        return "fitbit"
     return "csv" if path.suffix.lower() in (".csv", ".txt", ".tsv") or len(names) > 1 else None
 
 

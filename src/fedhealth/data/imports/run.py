@@ -21,6 +21,7 @@ from fedhealth.data.imports.columns import read_columns
 from fedhealth.data.imports.concepts import fed_features, outcome_concepts, wanted
 from fedhealth.data.imports.detect import find_exports
 from fedhealth.data.imports.fhir import read_fhir
+from fedhealth.data.imports.fitbit import read_fitbit
 from fedhealth.data.imports.pseudonyms import Pseudonyms
 from fedhealth.data.imports.quality import quality_report
 from fedhealth.data.imports.quality_page import quality_page
@@ -36,6 +37,7 @@ READERS: Mapping[str, Reader] = {
     "air-quality": read_air_quality,
     "apple-health": read_apple_health,
     "fhir": read_fhir,
+    "fitbit": read_fitbit,
 }
 
 
