@@ -15,10 +15,11 @@ import polars as pl
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import read_air_quality
 from fedhealth.data.imports.apple_health import read_apple_health
-from fedhealth.data.imports.asked import Asked
+from fedhealth.data.imports.asked import Asked, node_of
 from fedhealth.data.imports.assemble import Assembly
 from fedhealth.data.imports.columns import read_columns
 from fedhealth.data.imports.concepts import fed_features, outcome_concepts, wanted
+from fedhealth.data.imports.context import read_context
 from fedhealth.data.imports.detect import find_exports
 from fedhealth.data.imports.fhir import read_fhir
 from fedhealth.data.imports.fitbit import read_fitbit
@@ -29,7 +30,6 @@ from fedhealth.data.imports.records import Records
 from fedhealth.data.imports.tally import Tally
 from fedhealth.study import Feature, Node, Study
 
-NO_CONTEXT = pl.DataFrame(schema={"city": pl.String, "date": pl.Date})
 Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
 READERS: Mapping[str, Reader] = {
     "csv": read_columns,
@@ -71,7 +71,7 @@ def import_files(
     Raises:
         DataError: a file cannot be used, or none holds a reading for the node.
     """
-    node = _node(study, node_name)
+    node = node_of(study, node_name)
     table = data / node.file
     table.parent.mkdir(parents=True, exist_ok=True)
     features = fed_features(study, node)
@@ -87,18 +87,10 @@ def import_files(
         return _finish(asked, parts, table)
 
 
-def _node(study: Study, name: str) -> Node:
-    if study.source.kind != "tables":
-        raise DataError(f"study {study.name!r} reads its rows from a package; expected one whose nodes have tables")
-    try:
-        return study.node(name)
-    except KeyError as error:
-        raise DataError(str(error.args[0])) from None
-
-
 def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
     assembly = Assembly(asked.study, asked.node, parts, asked.concepts, asked.tally)
-    rows, air_now = assembly.table(NO_CONTEXT)
+    context = read_context(asked.study, table)
+    rows, air_now = assembly.table(context)
     if not rows.height:
         raise DataError(_nothing(asked))
     written = _as_written(asked.study, asked.node, rows)
@@ -106,7 +98,7 @@ def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         pl.scan_parquet(parts / "*.parquet").filter(pl.col("feature") != "birth_date").sink_parquet(places[1])
-        report = quality_report(asked, rows, table, _sha256(places[0]), air_now)
+        report = quality_report(asked, rows, table, _sha256(places[0]), air_now, context)
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report
