@@ -1,7 +1,6 @@
 """What kind of export a file is, by what stands in it."""
 
 import csv
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
 from fedhealth.data.imports.fitbit import is_fitbit, is_in_archive, members
+from fedhealth.data.imports.zips import opened_zip
 
 HEAD = 65_536  # bytes that are looked at
 EXPECTED = "CSV or Parquet, an Apple Health export, FHIR R4 (JSON, NDJSON), Fitbit's CSV or archive, a station's CSV"
@@ -55,9 +55,9 @@ def kind_of(path: Path) -> str | None:
 
 def _kind_of_archive(path: Path) -> str | None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             return "apple-health" if health_data(archive) else "fitbit" if members(archive) else None
-    except (zipfile.BadZipFile, RuntimeError):
+    except DataError:
         return "apple-health"  # whose reader says what is wrong with it
 
 
@@ -77,5 +77,5 @@ def _kind_of_text(path: Path, text: bytes) -> str | None:
 
 
 def _first_row(text: bytes) -> list[str]:
-    line = text.split(b"\n", 1)[0].decode("utf-8", errors="replace")
+    line = next(iter(text.splitlines()), b"").decode("utf-8", errors="replace")
     return [name.strip() for name in next(csv.reader([line]), [])]

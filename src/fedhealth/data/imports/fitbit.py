@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.fitbit_archive import FILES, read_json
 from fedhealth.data.imports.fitbit_tables import is_table, read_table
+from fedhealth.data.imports.zips import opened_zip
 
 LARGEST = 512 << 20  # bytes of a file in a zip
 IN_ARCHIVE = re.compile(
@@ -38,7 +38,7 @@ def read_fitbit(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     Raises:
         DataError: zip, JSON or a line is broken (and where), or nothing in it is known.
     """
-    if zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".zip":
         yield from _read_zip(path, asked)
     else:
         person = asked.about(_account(path)) if is_in_archive(path.name) else ""
@@ -69,19 +69,16 @@ def _read_file(path: Path, person: str, asked: Asked) -> Iterator[pl.DataFrame]:
 def _read_zip(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     """File after file, each unpacked for as long as it is read."""
     person = asked.about(path.with_name(re.sub(r"-\d{3}\.zip$", ".zip", path.name)))
-    try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            for entry in members(archive):
-                if entry.file_size > LARGEST:
-                    raise DataError(f"{path}: {entry.filename} has more than {LARGEST >> 20} MB; unpack the zip first")
-                unpacked = Path(folder) / Path(entry.filename).name
-                with archive.open(entry) as source, unpacked.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-                yield from _read_file(unpacked, person, asked)
-                unpacked.unlink()
-                asked.advance(entry.compress_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{path}: the zip cannot be read ({error}); export it again") from None
+    with opened_zip(path) as archive, tempfile.TemporaryDirectory() as folder:
+        for entry in members(archive):
+            if entry.file_size > LARGEST:
+                raise DataError(f"{path}: {entry.filename} has more than {LARGEST >> 20} MB; unpack the zip first")
+            unpacked = Path(folder) / Path(entry.filename).name
+            with archive.open(entry) as source, unpacked.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            yield from _read_file(unpacked, person, asked)
+            unpacked.unlink()
+            asked.advance(entry.compress_size)
 
 
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
