@@ -26,6 +26,7 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],
         **({"privacy": report["privacy"]} if "privacy" in report else {}),
+        **({"synthetic_nodes": partly} if (partly := _partly_synthetic(report)) else {}),
         "versions": {name: version(name) for name in ("fedhealth", "numpy")},
     }
     facts = _rounded(facts)
@@ -40,6 +41,12 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
     folder.rmdir()
     _mirror(report, final, runs)
     return bundle, report, final
+
+
+def _partly_synthetic(report: dict[str, Any]) -> list[str]:
+    """The nodes with generated rows, where others have real ones."""
+    names: list[str] = report["synthetic_nodes"]
+    return names if len(names) < len(report["took_part"]) else []
 
 
 def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:

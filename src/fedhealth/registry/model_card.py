@@ -45,9 +45,14 @@ def _what(study: Study, facts: Mapping[str, Any]) -> str:
 
 
 def _data(facts: Mapping[str, Any]) -> str:
+    generated = facts.get("synthetic_nodes", ())
     kind = "**Synthetic data**: no real people or measurements." if facts["synthetic"] else "Real data."
+    if generated:
+        kind = f"**Synthetic in part**: the rows of {', '.join(f'`{name}`' for name in generated)} were generated."
     nodes = "\n".join(
-        f"- {n['title']} (`{n['name']}`): {n['rows']:,} rows, {', '.join(n['features'])}" for n in facts["nodes"]
+        f"- {n['title']} (`{n['name']}`): {n['rows']:,} {'synthetic ' if n['name'] in generated else ''}rows, "
+        + ", ".join(n["features"])
+        for n in facts["nodes"]
     )
     return f"{kind} Trained federatedly (seed {facts['seed']}, policy `{facts['policy']}`); rows stayed at:\n\n{nodes}"
 
@@ -113,7 +118,9 @@ def _limits(facts: Mapping[str, Any]) -> str:
         for group in facts["subgroups"]
         for node in group["better_alone"]
     ]
-    if facts["synthetic"]:
+    if facts.get("synthetic_nodes"):
+        limits.append("Trained in part on synthetic data, it says nothing sure about real people.")
+    elif facts["synthetic"]:
         limits.append("Trained on synthetic data, it says nothing about real people.")
     return "\n".join(f"- {limit}" for limit in limits)
 

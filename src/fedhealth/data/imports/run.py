@@ -1,7 +1,6 @@
 """A whole import: read, check, sum up by day, and put everything in place at once."""
 
 import datetime as dt
-import hashlib
 import json
 import os
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from fedhealth.data.files import DataError
+from fedhealth.data.files import DataError, sha256_of
 from fedhealth.data.imports.air_quality import read_air_quality
 from fedhealth.data.imports.apple_health import read_apple_health
 from fedhealth.data.imports.asked import Asked, node_of
@@ -98,7 +97,7 @@ def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         pl.scan_parquet(parts / "*.parquet").filter(pl.col("feature") != "birth_date").sink_parquet(places[1])
-        report = quality_report(asked, rows, table, _sha256(places[0]), air_now, context)
+        report = quality_report(asked, rows, table, sha256_of(places[0]), air_now, context)
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report
@@ -166,8 +165,3 @@ def _replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

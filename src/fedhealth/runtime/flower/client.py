@@ -13,7 +13,7 @@ from pathlib import Path
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.data.files import DataError
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal, policy_of
@@ -102,7 +102,7 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     _check_study(question, study, config.node)
     holder = _holder(config, question.seed)
     if question.step == HELLO:
-        return pack_introduction(Introduction(config.node, (Path(config.data) / "world.json").is_file()))
+        return pack_introduction(Introduction(config.node, is_synthetic(study.node(config.node), Path(config.data))))
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     return pack_contribution(holder.answer(question.step, question.state))

@@ -33,10 +33,10 @@ class Patience:
 
 @dataclass(frozen=True)
 class Federation:
-    """The nodes that came: an exchange with them, in the study's node order; whether all hold generated rows."""
+    """The nodes that came: an exchange with them, in the study's node order; names of those with generated rows."""
 
     exchange: Exchange
-    synthetic: bool
+    synthetic: tuple[str, ...]
 
 
 def server_app(
@@ -64,7 +64,7 @@ def server_app(
         try:
             nodes = ask.gather(patience.nodes, on_node)
             ids = {name: node_id for name, (node_id, _) in nodes.items()}
-            synthetic = all(introduction.synthetic for _, introduction in nodes.values())
+            synthetic = tuple(name for name, (_, introduction) in nodes.items() if introduction.synthetic)
             train(Federation(lambda step, state: ask.contributions(ids, step, state), synthetic))
             ending = "the run is finished"
         except Exception as error:
