@@ -188,6 +188,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
 
 def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
     """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
+    from fedhealth.data.dataset import is_synthetic
     from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
     from fedhealth.study import load_study
 
@@ -195,7 +196,7 @@ def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait
     _check_data(loaded, node, data)
     if is_approved(loaded, node, data):
         return
-    if auto_approve or (data / "world.json").is_file():
+    if auto_approve or is_synthetic(loaded.node(node), data):
         why = "--auto-approve was given" if auto_approve else "its rows are synthetic"
         typer.secho(f"{node}: AUTO-APPROVED study {loaded.name} {loaded.hash[:12]}, because {why}", fg="yellow")
         return

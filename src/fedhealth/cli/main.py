@@ -6,6 +6,7 @@ import typer
 
 from fedhealth import __version__
 from fedhealth.cli.audit import audit_app
+from fedhealth.cli.context import context_app
 from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
 from fedhealth.cli.keys import keys_app
@@ -46,6 +47,7 @@ app.command()(simulate)
 app.command()(serve)
 app.command()(feed)
 app.add_typer(audit_app, name="audit")
+app.add_typer(context_app, name="context")
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.add_typer(models_app, name="models")

@@ -92,7 +92,11 @@ def _what_is_there(study: Study, dataset: Dataset | None) -> str:
         return f"{len(study.nodes)} nodes, their rows stay with them"
     rows = sum(len(shard) for shard in dataset.shards)
     nodes = "1 node" if len(dataset.shards) == 1 else f"{len(dataset.shards)} nodes"
-    return f"{nodes}, {rows:,} {'synthetic rows' if dataset.synthetic else 'rows'}"
+    if len(dataset.synthetic) == len(dataset.shards):
+        return f"{nodes}, {rows:,} synthetic rows"
+    generated = sum(len(shard) for shard in dataset.shards if shard.node in dataset.synthetic)
+    part = f", {generated:,} of them synthetic ({', '.join(dataset.synthetic)})" if dataset.synthetic else ""
+    return f"{nodes}, {rows:,} rows{part}"
 
 
 def show_results(report: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],
         **({"privacy": report["privacy"]} if "privacy" in report else {}),
+        **({"synthetic_nodes": partly} if (partly := _partly_synthetic(report)) else {}),
         "versions": {name: version(name) for name in ("fedhealth", "numpy")},
     }
     return _write(study, run.fit.model, run.fit.reference, facts, report, runs)
@@ -70,6 +71,12 @@ def _write(
     folder.rmdir()
     _mirror(whole, final, runs)
     return bundle, whole, final
+
+
+def _partly_synthetic(report: dict[str, Any]) -> list[str]:
+    """The nodes with generated rows, where others have real ones."""
+    names: list[str] = report["synthetic_nodes"]
+    return names if len(names) < len(report["took_part"]) else []
 
 
 def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:

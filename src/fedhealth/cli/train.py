@@ -170,7 +170,7 @@ def train_and_write(
     dataset: "Dataset | None",
     model: Model,
     seed: int,
-    synthetic: bool,
+    synthetic: tuple[str, ...],
     progress: "TrainingProgress",
     runs: Path,
     models: Path,
@@ -185,26 +185,26 @@ def train_and_write(
     from fedhealth.runtime.network import run_network
 
     told = (progress.round, progress.stage)
-    runtime = "in-process" if dataset else "flower"
+    where = {"runtime": "in-process" if dataset else "flower", "synthetic_nodes": list(synthetic)}
     if budget:
         from fedhealth.federation import NetworkFit
         from fedhealth.runtime.experiment import Run
         from fedhealth.runtime.network import NetworkRun
         from fedhealth.runtime.private import run_private
 
-        private = run_private(study, exchange, budget, model.value, seed, synthetic, progress.stage)
-        private.report["runtime"] = runtime
+        private = run_private(study, exchange, budget, model.value, seed, bool(synthetic), progress.stage)
+        private.report.update(where)
         if isinstance(private.fit, NetworkFit):
             require_torch()
             return None, *write_network_run(study, NetworkRun(private.fit, private.report), runs, models)
         return write_run(study, Run(private.fit, private.report), runs)
     if model is Model.mlp:
         require_torch()
-        network = run_network(study, exchange, dataset, seed, synthetic, *told, strategy=strategy or FEDAVG)
-        network.report["runtime"] = runtime
+        network = run_network(study, exchange, dataset, seed, bool(synthetic), *told, strategy=strategy or FEDAVG)
+        network.report.update(where)
         return None, *write_network_run(study, network, runs, models)
-    run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told, interactions=interactions)
-    run.report["runtime"] = runtime
+    run = run_experiment(study, exchange, dataset, model.value, seed, bool(synthetic), *told, interactions=interactions)
+    run.report.update(where)
     return write_run(study, run, runs)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fedhealth.data.dataset import is_synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.federation import Contribution
 from fedhealth.privacy.accounting import DELTA
@@ -189,7 +190,7 @@ def policy_of(study: Study, node: str, data: Path | None) -> Policy:
     named = replace(POLICIES[study.policy], secure_aggregation=is_summed_under_masks(study))
     if data is None:
         return named
-    if (data / "world.json").is_file():
+    if is_synthetic(study.node(node), data):
         named = replace(named, rows_per_parameter=0)
     named = replace(named, withheld=withheld_features(study, node, data))
     if not policy_file(data, node).is_file():

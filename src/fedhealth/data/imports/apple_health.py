@@ -5,7 +5,6 @@ whole file, and nothing in it is needed.
 """
 
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import BATCH, Asked, raw
 from fedhealth.data.imports.records import RAW
 from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
+from fedhealth.data.imports.zips import opened_zip
 
 ROOT = b"<HealthData"
 CHUNK = 1 << 20  # bytes
@@ -100,18 +100,12 @@ def _pairs(attributes: list[str]) -> dict[str, str]:
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """The XML of a file or zip, and how far the file has been read."""
     with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            if file.read(2) == b"PK":
-                raise DataError(f"{path}: the zip is cut off or broken (no directory at its end); export it again")
+        if file.read(2) != b"PK":
             file.seek(0)
             yield file, file.tell
             return
-        try:
-            with zipfile.ZipFile(file) as archive, archive.open(_member(path, archive)) as stream:
-                yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-            raise DataError(f"{path}: the zip cannot be read ({error}); export it again") from None
+    with opened_zip(path) as archive, archive.open(_member(path, archive)) as stream:
+        yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
 
 
 def _size(archive: zipfile.ZipFile) -> int:

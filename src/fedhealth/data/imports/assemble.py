@@ -59,7 +59,7 @@ class Assembly:
         return _joined([people, air], on=["city", "date"], how="left"), now
 
     def _all_readings(self, chosen: pl.Expr, who: str) -> dict[str, pl.DataFrame]:
-        found = {name: self._readings(name, chosen, who) for name in self.concepts}
+        found = {name: self._readings(name, chosen, who) for name in self.concepts if self.tally.kept[name]}
         return {name: readings for name, readings in found.items() if readings.height}
 
     def _places(self, readings: Readings) -> pl.DataFrame:

@@ -19,10 +19,10 @@ PATIENT = Patience()
 
 @dataclass(frozen=True)
 class Federation:
-    """The nodes that came: an exchange with them, in the study's node order; whether all hold generated rows."""
+    """The nodes that came: an exchange with them, in the study's node order; names of those with generated rows."""
 
     exchange: Exchange
-    synthetic: bool
+    synthetic: tuple[str, ...]
 
 
 def server_app(
@@ -55,7 +55,8 @@ def server_app(
             if is_summed_under_masks(study):
                 roster = {name: one.public_key for name, one in cohort.introductions.items()}
                 exchange = SecureExchange(study.hash, exchange, cohort.bodies, roster, run)
-            train(Federation(exchange, all(one.synthetic for one in cohort.introductions.values())))
+            synthetic = tuple(name for name, one in cohort.introductions.items() if one.synthetic)
+            train(Federation(exchange, synthetic))
             ending = "the run is finished"
         except Exception as error:
             ending = f"the run ended early: {error}"
