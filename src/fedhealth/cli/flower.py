@@ -160,7 +160,9 @@ def _train_as_server(
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
                 settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
-                finished.append(train_and_write(*settings, progress, runs, models, strategy, budget=budget))
+                folders = (progress, runs, models)
+                written = train_and_write(*settings, *folders, strategy, budget=budget, policies=nodes.policies)
+                finished.append(written)
 
         app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
         run_server_app(app, port, Path(home))

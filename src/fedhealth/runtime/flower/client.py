@@ -102,7 +102,9 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     _check_study(question, study, config.node)
     holder = _holder(config, question.seed)
     if question.step == HELLO:
-        return pack_introduction(Introduction(config.node, (Path(config.data) / "world.json").is_file()))
+        data = Path(config.data)
+        policy = policy_of(study, config.node, data)
+        return pack_introduction(Introduction(config.node, (data / "world.json").is_file(), policy.hash))
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     return pack_contribution(holder.answer(question.step, question.state))

@@ -33,10 +33,14 @@ class Patience:
 
 @dataclass(frozen=True)
 class Federation:
-    """The nodes that came: an exchange with them, in the study's node order; whether all hold generated rows."""
+    """The nodes that came: an exchange with them, in the study's node order; whether all hold generated rows.
+
+    ``policies`` are the hashes of their policies, by name, as each told its own.
+    """
 
     exchange: Exchange
     synthetic: bool
+    policies: Mapping[str, str]
 
 
 def server_app(
@@ -65,7 +69,8 @@ def server_app(
             nodes = ask.gather(patience.nodes, on_node)
             ids = {name: node_id for name, (node_id, _) in nodes.items()}
             synthetic = all(introduction.synthetic for _, introduction in nodes.values())
-            train(Federation(lambda step, state: ask.contributions(ids, step, state), synthetic))
+            policies = {name: introduction.policy for name, (_, introduction) in nodes.items()}
+            train(Federation(lambda step, state: ask.contributions(ids, step, state), synthetic, policies))
             ending = "the run is finished"
         except Exception as error:
             ending = f"the run ended early: {error}"

@@ -1,7 +1,7 @@
 """How questions and answers travel: named float64 arrays, bit for bit, and plain settings. Nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Introduction:
-    """A node's answer to ``hello``."""
+    """A node's answer to ``hello``: its name, whether its rows were generated, the hash of its policy."""
 
     node: str
     synthetic: bool
+    policy: str
 
 
 def pack_question(question: Question) -> RecordDict:
@@ -65,13 +66,13 @@ def unpack_contribution(message: Message) -> Contribution:
 
 def pack_introduction(introduction: Introduction) -> RecordDict:
     """An introduction as Flower's records."""
-    return _pack({}, {"node": introduction.node, "synthetic": introduction.synthetic})
+    return _pack({}, asdict(introduction))
 
 
 def unpack_introduction(message: Message) -> Introduction:
     """The introduction that the server received."""
     settings = _settings(message)
-    return Introduction(str(settings["node"]), bool(settings["synthetic"]))
+    return Introduction(str(settings["node"]), bool(settings["synthetic"]), str(settings["policy"]))
 
 
 def _pack(arrays: Mapping[str, Floats], settings: Mapping[str, str | int | float | bool]) -> RecordDict:
