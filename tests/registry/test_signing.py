@@ -52,7 +52,7 @@ def test_nobody_signed_it(tmp_path):
 @pytest.mark.parametrize("name", FILES)
 def test_a_changed_file_is_refused(signed, name):
     whole = (signed / name).read_bytes()
-    for changed in (whole[:-1], b"", whole.replace(b"0", b"1", 1), *([whole + b" "] if name != "bundle.sig" else [])):
+    for changed in (whole[:-1], b"", bytes([whole[0] ^ 1]) + whole[1:], whole + b" "):
         (signed / name).write_bytes(changed)
         with pytest.raises(BundleError, match=name.replace(".", r"\.")):
             load_signed(signed)

@@ -152,7 +152,7 @@ def sign_bundle(folder: Path, key: Ed25519PrivateKey | None = None) -> None:
     files = read_files(folder)
     bundle_of(files, folder)
     signed = sign(BUNDLE, {"files": _digests(files)}, key or load_signing_key())
-    replace_file(folder / SIGNATURE, (json.dumps(signed, indent=1) + "\n").encode())
+    replace_file(folder / SIGNATURE, _signature_text(signed))
 
 
 def load_signed(folder: Path) -> Bundle:
@@ -201,14 +201,18 @@ def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: sha256(data).hexdigest() for name, data in files.items()}
 
 
+def _signature_text(signed: Mapping[str, Any]) -> bytes:
+    return (json.dumps(signed, indent=1) + "\n").encode()
+
+
 def _read_signature(folder: Path) -> dict[str, Any]:
     path = folder / SIGNATURE
     try:
-        signed = json.loads(path.read_bytes())
+        signed = json.loads(data := path.read_bytes())
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); promote the model to have it signed") from None
     except ValueError as error:
         raise BundleError(f"{path}: not valid JSON: {error}") from None
-    if not (isinstance(signed, dict) and isinstance(signed.get("files"), dict)):
-        raise BundleError(f"{path}: no signature of a bundle's files")
+    if not (isinstance(signed, dict) and isinstance(signed.get("files"), dict) and data == _signature_text(signed)):
+        raise BundleError(f"{path}: no signature of a bundle's files as it was written")
     return signed
