@@ -172,13 +172,13 @@ def load_signed(folder: Path) -> Bundle:
 
 
 def signer(folder: Path) -> str:
-    """Who signed the bundle in ``folder``: a trusted key's name and first digits.
+    """Who signed the bundle in ``folder``: the name of a trusted key.
 
     Raises:
         BundleError: nobody who is trusted did.
     """
     signed = _read_signature(folder)
-    return f"{check(BUNDLE, signed, str(folder / SIGNATURE))} ({signed['key'][:8]})"
+    return check(BUNDLE, signed, str(folder / SIGNATURE))
 
 
 def check_names(folder: Path) -> None:
