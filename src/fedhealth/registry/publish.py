@@ -6,7 +6,7 @@ challenger, so that a rollback needs nothing else. The challenger is who the his
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,10 @@ def challenger(models: Path) -> str | None:
 
 
 def versions(models: Path, runs: Path) -> list[Version]:
-    """Every version that verifies: the champion, the challenger, former ones, and those that runs trained."""
+    """Every version that verifies: the champion, the challenger, former ones, and those that runs trained.
+
+    Its folder is that of its run, if there still is one.
+    """
     now, next_one = champion(models), challenger(models)
     found = {now.hash: Version(now, models, "champion")} if now else {}
     for folder, standing in _folders(models, runs):
@@ -130,7 +133,11 @@ def versions(models: Path, runs: Path) -> list[Version]:
             bundle = load_bundle(folder)
         except BundleError:
             continue
-        found.setdefault(bundle.hash, Version(bundle, folder, "challenger" if bundle.version == next_one else standing))
+        known = found.get(bundle.hash)
+        if known is None:
+            found[bundle.hash] = Version(bundle, folder, "challenger" if bundle.version == next_one else standing)
+        elif known.standing != "champion":
+            found[bundle.hash] = replace(known, folder=folder)  # the run's own report is the newest
     return list(found.values())
 
 
