@@ -8,7 +8,7 @@ FUZZ_EXAMPLES := $(or $(FEDHEALTH_FUZZ_EXAMPLES),35000)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz check full notebooks images clean
+.PHONY: help up test fuzz check full notebooks images demo clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ images: ## build the images of API, dashboards and nodes with Docker
 		echo "Building federated-health-$$name"; \
 		docker build -q -f Dockerfile.$$name -t federated-health-$$name . || exit; \
 	done
+
+demo: .venv/.all ## make the synthetic model in models/ anew and sign it (for maintainers, after a change of training)
+	@$(BIN)/python tools/make_demo.py
 
 clean: ## remove .venv and caches; data, models and stores stay
 	@echo "Removing .venv and caches"

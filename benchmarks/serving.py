@@ -77,14 +77,14 @@ def ordinary() -> Any:
 
 def columnar() -> Any:
     """Columns in FastAPI's own way: lists checked by pydantic, scored by our model, encoded by FastAPI."""
+    from typing import Annotated
+
     import numpy as np
     from fastapi import FastAPI
     from pydantic import Field, create_model
 
     from fedhealth.registry import load_bundle
     from fedhealth.serving.predictor import Predictor
-
-    from typing import Annotated
 
     fields: dict[str, Any] = {n: (list[Annotated[float, Field(ge=0, le=top)]], ...) for n, top in BOUNDS.items()}
     body_type = create_model("Columns", **fields)

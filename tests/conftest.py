@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,13 @@ def real_data() -> Path:
     if os.environ.get("FEDHEALTH_REQUIRE_ALL") == "1":
         pytest.fail(f"{reason} (FEDHEALTH_REQUIRE_ALL=1 forbids skipping)")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of keys made by tests: none of them is kept, or trusted, where people work."""
+    folder = tmp_path_factory.mktemp("keys")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDHEALTH_SIGNING_KEY_FILE", str(folder / "signing.key"))
+        patch.setenv("FEDHEALTH_TRUSTED_KEYS_FILE", str(folder / "trusted_keys.toml"))
+        yield folder

@@ -35,7 +35,7 @@ StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file;
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
 DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
-ModelsOption = Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")]
+ModelsOption = Annotated[Path, typer.Option(help="Folder of the served model, to compare with; an mlp goes there too.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server on 127.0.0.1.")]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 AutoApproveOption = Annotated[
@@ -161,7 +161,9 @@ def _train_as_server(
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
                 settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
-                finished.append(train_and_write(*settings, progress, runs, models, strategy, budget=budget))
+                folders = (progress, runs, models)
+                written = train_and_write(*settings, *folders, strategy, budget=budget, policies=nodes.policies)
+                finished.append(written)
 
         app = server_app(study, seed, train, Patience(nodes=wait), Said())
         run_server_app(app, port, Path(home))

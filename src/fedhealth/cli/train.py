@@ -1,6 +1,7 @@
 """``fedhealth train``: a federated training run in this process."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
@@ -65,7 +66,9 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.", file_okay=False)] = Path(
         "runs"
     ),
-    models: Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")] = Path("models"),
+    models: Annotated[
+        Path, typer.Option(help="Folder of the served model, for comparison; an mlp's global_model.pth goes there.")
+    ] = Path("models"),
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Let products of two features join (additive and logistic).")
     ] = False,
@@ -153,15 +156,17 @@ def run_training(
     """
     from fedhealth.cli.progress import training_progress
     from fedhealth.data.dataset import load_dataset
+    from fedhealth.privacy import policy_of
     from fedhealth.runtime.local import exchange_in_process
     from fedhealth.study import load_study
 
     loaded = load_study(study, outcome)
     dataset = load_dataset(loaded, data, seed)
     exchange = exchange_in_process(loaded, dataset.shards, runs / "audit", data)
+    policies = {node.name: policy_of(loaded, node.name, data).hash for node in loaded.nodes}
     with training_progress(loaded, dataset) as progress:
         settings = (model, seed, dataset.synthetic, progress, runs, models, strategy, interactions, budget)
-        return train_and_write(loaded, exchange, dataset, *settings)
+        return train_and_write(loaded, exchange, dataset, *settings, policies=policies)
 
 
 def train_and_write(
@@ -177,10 +182,17 @@ def train_and_write(
     strategy: "Strategy | None" = None,
     interactions: bool = False,
     budget: "Budget | None" = None,
+    policies: Mapping[str, str] = {},
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    """Train over ``exchange`` and write what the run leaves; ``models`` receives a network's global_model.pth."""
+    """Train over ``exchange`` and write what the run leaves.
+
+    ``models`` receives a network's global_model.pth; the champion there is evaluated on the same rows. ``policies`` are
+    the hashes of the nodes' policies, by name.
+    """
     from fedhealth.cli.runs import write_network_run, write_run
     from fedhealth.federation.strategies import FEDAVG
+    from fedhealth.registry import champion
+    from fedhealth.runtime.champion import beside_champion
     from fedhealth.runtime.experiment import run_experiment
     from fedhealth.runtime.network import run_network
 
@@ -197,7 +209,7 @@ def train_and_write(
         if isinstance(private.fit, NetworkFit):
             require_torch()
             return None, *write_network_run(study, NetworkRun(private.fit, private.report), runs, models)
-        return write_run(study, Run(private.fit, private.report), runs)
+        return write_run(study, Run(private.fit, private.report), runs, policies)
     if model is Model.mlp:
         require_torch()
         network = run_network(study, exchange, dataset, seed, bool(synthetic), *told, strategy=strategy or FEDAVG)
@@ -205,7 +217,12 @@ def train_and_write(
         return None, *write_network_run(study, network, runs, models)
     run = run_experiment(study, exchange, dataset, model.value, seed, bool(synthetic), *told, interactions=interactions)
     run.report.update(where)
-    return write_run(study, run, runs)
+    served = champion(models)
+    if served and served.study.hash == study.hash:
+        progress.stage(f"comparing with the served model {served.version} on the same held-out rows")
+        beside = beside_champion(study, exchange, run.fit.model, served.model)
+        run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
+    return write_run(study, run, runs, policies)
 
 
 def require_torch() -> None:

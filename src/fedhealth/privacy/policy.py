@@ -1,9 +1,11 @@
 """What a node's owner lets out: limits in a TOML file beside the node's table, or one of the named policies."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -63,6 +65,11 @@ class Policy:
     studies: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over all limits, 64 hexadecimal digits: a policy that was changed has another."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def admit(self, node: str, study_hash: str, step: str) -> None:
         """Raise PolicyRefusal unless the owner of ``node`` answers this step of this study."""

@@ -106,8 +106,9 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     _check_study(question, study, config.node)
     summing = _summing(config, question.seed)
     if question.step == HELLO:
-        synthetic = is_synthetic(study.node(config.node), Path(config.data))
-        return pack_introduction(Introduction(config.node, synthetic, summing.public_key))
+        data = Path(config.data)
+        synthetic, policy = is_synthetic(study.node(config.node), data), policy_of(study, config.node, data).hash
+        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy))
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     if question.call:

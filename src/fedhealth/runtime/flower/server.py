@@ -1,6 +1,6 @@
 """The server's side: wait for the study's nodes, then train by asking them, step after step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flwr.app import Context
@@ -19,10 +19,14 @@ PATIENT = Patience()
 
 @dataclass(frozen=True)
 class Federation:
-    """The nodes that came: an exchange with them, in the study's node order; names of those with generated rows."""
+    """The nodes that came: an exchange with them, in the study's node order; names of those with generated rows.
+
+    ``policies`` are the hashes of their policies, by name, as each told its own.
+    """
 
     exchange: Exchange
     synthetic: tuple[str, ...]
+    policies: Mapping[str, str]
 
 
 def server_app(
@@ -56,7 +60,8 @@ def server_app(
                 roster = {name: one.public_key for name, one in cohort.introductions.items()}
                 exchange = SecureExchange(study.hash, exchange, cohort.bodies, roster, run)
             synthetic = tuple(name for name, one in cohort.introductions.items() if one.synthetic)
-            train(Federation(exchange, synthetic))
+            policies = {name: one.policy for name, one in cohort.introductions.items()}
+            train(Federation(exchange, synthetic, policies))
             ending = "the run is finished"
         except Exception as error:
             ending = f"the run ended early: {error}"

@@ -43,11 +43,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Introduction:
-    """A node's answer to ``hello``."""
+    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash."""
 
     node: str
     synthetic: bool
     public_key: bytes
+    policy: str
 
 
 @dataclass(frozen=True)
