@@ -9,6 +9,7 @@ from fedhealth.cli.audit import audit_app
 from fedhealth.cli.context import context_app
 from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
+from fedhealth.cli.history import runs_app
 from fedhealth.cli.keys import keys_app
 from fedhealth.cli.models import models_app
 from fedhealth.cli.node import node_app
@@ -52,4 +53,5 @@ app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.add_typer(models_app, name="models")
 app.add_typer(node_app, name="node")
+app.add_typer(runs_app, name="runs")
 app.add_typer(study_app, name="study")

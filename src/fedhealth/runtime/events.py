@@ -25,8 +25,32 @@ class Watch:
     def step(self, step: str, nodes: Sequence[str], seconds: float, size: int) -> None:
         """These nodes answered a step, in so many seconds, with so many bytes together."""
 
-    def round(self, number: int, loss: float, auroc: float) -> None:
-        """A round is finished."""
+
+@dataclass(frozen=True)
+class Several(Watch):
+    """Passes everything on to others."""
+
+    others: Sequence[Watch]
+
+    def joined(self, node: str) -> None:  # noqa: D102 (told by Watch, as all that follow)
+        for other in self.others:
+            other.joined(node)
+
+    def back(self, node: str) -> None:  # noqa: D102
+        for other in self.others:
+            other.back(node)
+
+    def lost(self, node: str, why: str) -> None:  # noqa: D102
+        for other in self.others:
+            other.lost(node, why)
+
+    def refused(self, node: str, why: str) -> None:  # noqa: D102
+        for other in self.others:
+            other.refused(node, why)
+
+    def step(self, step: str, nodes: Sequence[str], seconds: float, size: int) -> None:  # noqa: D102
+        for other in self.others:
+            other.step(step, nodes, seconds, size)
 
 
 @dataclass
@@ -60,6 +84,7 @@ class Log(Watch):
         facts = {"step": step, "nodes": list(nodes), "seconds": round(seconds, 3), "bytes": size}
         self.write("step", round=self._round + 1, **facts)
 
-    def round(self, number: int, loss: float, auroc: float) -> None:  # noqa: D102
+    def round(self, number: int, loss: float, auroc: float) -> None:
+        """A round is finished: its mean training loss, and the AUROC on held-out rows (NaN where undefined)."""
         self._round = number
         self.write("round", round=number, loss=round(loss, 6), auroc=None if auroc != auroc else round(auroc, 4))
