@@ -83,7 +83,7 @@ def _write(
 
 def _partly_synthetic(report: dict[str, Any]) -> list[str]:
     """The nodes with generated rows, where others have real ones."""
-    names: list[str] = report["synthetic_nodes"]
+    names: list[str] = report.get("synthetic_nodes", [])
     return names if len(names) < len(report["took_part"]) else []
 
 

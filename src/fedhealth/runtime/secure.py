@@ -141,7 +141,8 @@ class SecureExchange:
     """An exchange in which what trains a model comes as a total, under ``TOGETHER``; all else as ``plain`` gives it.
 
     ``roster`` has the nodes' public keys by name; ``talk`` gives the answers of those that are still there, and begins
-    a sum (phase ``keys``) only with enough. ``run`` names the run to the nodes.
+    a sum (phase ``keys``) only with enough. ``run`` names the run to the nodes; a total over fewer than ``enough`` is
+    not asked for.
     """
 
     study_hash: str
@@ -149,6 +150,7 @@ class SecureExchange:
     talk: Talk
     roster: Mapping[str, bytes]
     run: str = ""
+    enough: int = 0
 
     def __call__(self, step: str, state: State) -> Mapping[str, Contribution]:
         """Ask all nodes; a sum that lost too many of them is begun anew.
@@ -174,11 +176,11 @@ class SecureExchange:
         keys = list(ask("keys", _same(self.roster, dict(self.roster)), Keys).values())
         server, there = ServerRound(first.context(self.study_hash), keys), [one.node for one in keys]
         letters = ask("letters", _same(there, keys), list[Letter])
-        if len(letters) < fewest(len(keys)):
+        if len(letters) < max(fewest(len(keys)), self.enough):
             return None
         passed = server.pass_on([letter for each in letters.values() for letter in each])
         values: dict[str, Values] = ask("masked", passed, Values, state)
-        if len(values) < fewest(len(keys), EXITS[step].noisy):
+        if len(values) < max(fewest(len(keys), EXITS[step].noisy), self.enough):
             return None
         _check_alike(step, values)
         numbers = {name: np.frombuffer(each.values, dtype=np.uint64) for name, each in values.items()}

@@ -135,9 +135,9 @@ class Cohort:
             told = "; ".join(f"{name}, step {step!r}: {why}" for name, why in refused.items())
             raise FlowerError(f"{told} ({len(found)} nodes answered; expected at least {self.enough})")
         back = self._welcome()
-        if not wait or len(found) >= len(self.study.nodes) or (len(found) >= self.enough and not back):
-            return True
-        while not back:
+        if not wait or len(found) >= self.enough:
+            return True  # whoever came back takes part in the next step
+        while not back or time.monotonic() > until:
             if time.monotonic() > until:
                 raise FlowerError(
                     f"step {step!r}: lost {', '.join(self._absent())} and waited {self.patience.nodes:.0f} s; "

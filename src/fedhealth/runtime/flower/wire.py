@@ -85,7 +85,7 @@ def unpack_contribution(question: Question, message: Message) -> Contribution:
     """The answer that the server received; ValueError where it cannot be read, or answers another question."""
     told = _unpack(message, _Told)
     if told.answers != question.mark:
-        raise ValueError("it answers another question")
+        raise ValueError("answers another question")
     return told.contribution.contribution()
 
 
@@ -123,7 +123,7 @@ def _unpack(message: Message, kind: type[T]) -> T:
     try:
         told = message.content.config_records["told"]["bytes"]
     except (KeyError, TypeError):
-        raise ValueError("a message of another form") from None
+        raise ValueError("is of another form") from None
     if not isinstance(told, bytes) or len(told) > LARGEST:
-        raise ValueError(f"a message of another form, or of more than {LARGEST:,} bytes")
+        raise ValueError(f"is of another form, or has more than {LARGEST:,} bytes")
     return packing.decode(told, kind)
