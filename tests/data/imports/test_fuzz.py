@@ -156,8 +156,7 @@ def plausible(kind, unit, value):
     """A reading in the study's unit; None where it must be dropped."""
     factor, (low, high) = MEASURED[kind][3].get(unit), MEASURED[kind][2]
     found = math.nan if factor is None else factor * value
-    near = 1e-9 * max(1, abs(low), abs(high))
-    return found if low - near <= found <= high + near else None
+    return found if low - 1e-9 <= found <= high + 1e-9 else None
 
 
 def compare(kept, expected):
