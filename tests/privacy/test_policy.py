@@ -160,3 +160,15 @@ def test_a_list_that_cannot_be_meant_is_refused(tmp_path, text, expected):
     path.write_text(text)
     with pytest.raises(PolicyError, match=expected):
         read_limits(path)
+
+
+def test_a_policy_that_was_changed_has_another_hash():
+    policy = POLICIES["default"]
+    assert len(policy.hash) == 64
+    assert policy.hash == dataclasses.replace(policy).hash
+    changed = [
+        dataclasses.replace(policy, minimum_rows=101),
+        dataclasses.replace(policy, epsilon=3.0),
+        dataclasses.replace(policy, steps=("inventory",)),
+    ]
+    assert len({policy.hash, *(one.hash for one in changed)}) == 4
