@@ -34,10 +34,12 @@ def changing(models: Path) -> Iterator[IO[bytes]]:
 def undisturbed(models: Path) -> Iterator[bool]:
     """Whether nobody is changing ``models`` just now; while the block lasts nobody can, where the system has locks."""
     try:
-        with (models / FILE).open("rb") as log:
-            yield _lock(log, exclusive=False)
-    except FileNotFoundError:
+        log = (models / FILE).open("rb")
+    except OSError:  # nobody ever changed it, or it is not ours to read: then it cannot be locked
         yield True
+        return
+    with log:
+        yield _lock(log, exclusive=False)
 
 
 def _lock(log: IO[bytes], exclusive: bool) -> bool:
@@ -53,7 +55,7 @@ def _lock(log: IO[bytes], exclusive: bool) -> bool:
     return True
 
 
-def append(log: IO[bytes], place: str, entry: Mapping[str, Any]) -> None:
+def append(log: IO[bytes], entry: Mapping[str, Any]) -> None:
     """Sign ``entry``, append it to the history that :func:`changing` opened, and wait until it is on disk.
 
     Raises:
@@ -61,7 +63,7 @@ def append(log: IO[bytes], place: str, entry: Mapping[str, Any]) -> None:
     """
     log.seek(0)
     lines = log.read().splitlines()
-    list(_checked(lines, place))
+    list(_checked(lines, str(log.name)))
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **entry, "previous": _digest(lines)}
     log.write(json.dumps(sign(HISTORY, line, load_signing_key()), ensure_ascii=False).encode() + b"\n")
     log.flush()

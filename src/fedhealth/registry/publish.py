@@ -44,16 +44,17 @@ def publish(
     Raises:
         BundleError: the bundle in ``source`` is absent or damaged, or the history is.
     """
-    bundle, before = load_bundle(source), champion(models)
-    if before and before.hash == bundle.hash:
-        return before
+    bundle = load_bundle(source)
     with changing(models) as log:
+        before = champion(models)
+        if before and before.hash == bundle.hash:
+            return before
         if before:
             _copy(models, models / "versions" / before.version)
         kept = _keep(source, bundle, models)
         if not _is_signed(kept):
             sign_bundle(kept)
-        append(log, str(models / "history.jsonl"), _entry(action, bundle, before, reason, kept, evidence))
+        append(log, _entry(action, bundle, before, reason, kept, evidence))
         _serve(kept, models)
     return load_signed(models)
 
@@ -87,7 +88,7 @@ def challenge(source: Path, models: Path, reason: str) -> Bundle:
         raise BundleError(f"version {bundle.version} is the champion; only another one can challenge it")
     with changing(models) as log:
         kept = _keep(source, bundle, models)
-        append(log, str(models / "history.jsonl"), _entry("challenge", bundle, before, reason, kept))
+        append(log, _entry("challenge", bundle, before, reason, kept))
     return bundle
 
 
@@ -95,7 +96,7 @@ def note_refusal(source: Path, models: Path, reason: str, evidence: Mapping[str,
     """Write into the history that the bundle in ``source`` was to be promoted and the gates refused it."""
     bundle, before = load_bundle(source), champion(models)
     with changing(models) as log:
-        append(log, str(models / "history.jsonl"), _entry("refuse", bundle, before, reason, source, evidence))
+        append(log, _entry("refuse", bundle, before, reason, source, evidence))
 
 
 def champion(models: Path) -> Bundle | None:
