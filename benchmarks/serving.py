@@ -77,14 +77,14 @@ def ordinary() -> Any:
 
 def columnar() -> Any:
     """Columns in FastAPI's own way: lists checked by pydantic, scored by our model, encoded by FastAPI."""
+    from typing import Annotated
+
     import numpy as np
     from fastapi import FastAPI
     from pydantic import Field, create_model
 
     from fedhealth.registry import load_bundle
     from fedhealth.serving.predictor import Predictor
-
-    from typing import Annotated
 
     fields: dict[str, Any] = {n: (list[Annotated[float, Field(ge=0, le=top)]], ...) for n, top in BOUNDS.items()}
     body_type = create_model("Columns", **fields)
@@ -197,7 +197,8 @@ async def client(url: str, body: str, headers: dict[str, str], seconds: float) -
     """The same by asyncio streams, where there is no wrk."""
     host, port, path = re.findall(r"http://([^:]+):(\d+)(.*)", url)[0]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    raw = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{head}\r\n{body}"
+    head += f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    raw = f"POST {path} HTTP/1.1\r\n{head}\r\n{body}"
     times: list[float] = []
     until = time.perf_counter() + seconds
 

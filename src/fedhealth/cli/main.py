@@ -10,6 +10,7 @@ from fedhealth.cli.data import data_app
 from fedhealth.cli.feed import feed
 from fedhealth.cli.keys import keys_app
 from fedhealth.cli.models import models_app
+from fedhealth.cli.monitor import monitor_app
 from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
 from fedhealth.cli.simulate import simulate
@@ -49,5 +50,6 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.add_typer(models_app, name="models")
+app.add_typer(monitor_app, name="monitor")
 app.add_typer(node_app, name="node")
 app.add_typer(study_app, name="study")

@@ -6,7 +6,6 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Date, DateTime, Dialect, Index, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-
 Retention = Literal["off", "aggregate", "full"]
 
 
