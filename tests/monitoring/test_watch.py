@@ -57,8 +57,8 @@ def test_the_score_moves_with_heart_rates_and_not_without(fitted: Fit):
     quiet = score_drift(STUDY, fitted.model, fitted.reference, now)
     assert quiet.status == "ok"
     x = now.x.copy()
-    x[:, STUDY.index("heart_rate")] += 10
-    x[:, STUDY.index("spo2")] -= 2
+    x[:, STUDY.index("heart_rate")] += 20
+    x[:, STUDY.index("spo2")] -= 3
     loud = score_drift(STUDY, fitted.model, fitted.reference, replace(now, x=x))
     assert loud.status == "drift"
     assert loud.shift is not None

@@ -6,9 +6,8 @@ has moved by
 
     D = mean_i sum_f [ c_f(b_i) - sum_b q_s(b) c_f(b) ].
 
-It is compared with what chance does (:mod:`fedhealth.monitoring.chance`), here and in training's own rows and days, at a
-nominal rate of 1 %. What moves within a
-bin, and products of two features, are not seen.
+It is compared with what chance does (:mod:`fedhealth.monitoring.chance`), here and in training's own rows and days, at
+a nominal rate of 1 %. What moves within a bin, and products of two features, are not seen.
 """
 
 from collections.abc import Mapping

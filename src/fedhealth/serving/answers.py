@@ -150,7 +150,6 @@ class AlertAnswer(BaseModel):
             **{name: getattr(alert, name) for name in kept},
             title=TITLES[alert.rule],
             state=state_of(alert, newest),
-            acknowledged_by=alert.acknowledged_by,
             acknowledged_at=alert.acknowledged_at,
             note=alert.note,
             evidence=evidence,

@@ -45,6 +45,7 @@ from fedhealth.serving.answers import (
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import Refusal, Unavailable
 from fedhealth.serving.models import Models
+from fedhealth.serving.network import add_network
 from fedhealth.serving.people import add_outcome_routes, add_people
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
@@ -111,6 +112,7 @@ def operations(
     _add_alerts(keyed, store, now)
     _add_runs(keyed, models)
     _add_drift(keyed, models, store)
+    add_network(keyed, models)
     public.include_router(keyed)
     return public
 
@@ -274,7 +276,7 @@ def _add_runs(router: APIRouter, models: Models) -> None:
 def _add_drift(router: APIRouter, models: Models, store: Store) -> None:
     @router.get("/drift")
     def drift(days: Days = 30) -> Drift:
-        """Whether recent readings lie where training's lay, in the same cities and months; what is missing; the score."""
+        """Whether recent readings lie where training's lay, in the same cities and months; missing values; score."""
         bundle = models.predictor().bundle
         with store.session() as session:
             as_of = newest_time(session)
