@@ -23,7 +23,7 @@ from fedhealth.monitoring.recent import dominant_pollutant
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
 from fedhealth.monitoring.webhook import deliver, webhook
-from fedhealth.serving.access import KEYED, Caller, Keys, allowed
+from fedhealth.serving.access import INVALID, KEYED, Caller, Keys, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -57,7 +57,6 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Answers = dict[int | str, dict[str, Any]]
 UNAVAILABLE: Answers = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
 MISSING: Answers = {404: {"model": Message, "description": "There is no such thing"}}
-INVALID: Answers = {400: {"model": Message, "description": "The body cannot be read"}}
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
