@@ -197,7 +197,8 @@ async def client(url: str, body: str, headers: dict[str, str], seconds: float) -
     """The same by asyncio streams, where there is no wrk."""
     host, port, path = re.findall(r"http://([^:]+):(\d+)(.*)", url)[0]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    raw = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{head}\r\n{body}"
+    head += f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    raw = f"POST {path} HTTP/1.1\r\n{head}\r\n{body}"
     times: list[float] = []
     until = time.perf_counter() + seconds
 

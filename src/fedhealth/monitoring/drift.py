@@ -80,7 +80,7 @@ class FeatureDrift:
 
 
 def window_of(study: Study, rows: Sequence[tuple[str, date, str | None, Mapping[str, float]]]) -> Window:
-    """Readings given as city, day, person and values by feature name, as arrays; those of unknown cities are left out."""
+    """Readings given as city, day, person and values by feature name, as arrays; unknown cities are left out."""
     places = {city: i for i, city in enumerate(study.cities)}
     known = [row for row in rows if row[0] in places]
     nothing = float("nan")
@@ -171,7 +171,7 @@ def population_stability_index(current: Floats, reference: Floats, n: float, m: 
 
 
 def jensen_shannon(current: Floats, reference: Floats) -> float:
-    """The Jensen-Shannon distance of two sets of shares, base 2: 0 for equal ones, 1 where nothing is shared (Lin 1991)."""
+    """The Jensen-Shannon distance of two sets of shares, base 2: 0 if equal, 1 where nothing is shared (Lin 1991)."""
     middle = (current + reference) / 2
     both = np.stack([current, reference])
     logs = np.log2(np.divide(both, middle, out=np.ones_like(both), where=both > 0))

@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request, Security
 from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fedhealth.keys import KeyProblem, Role, hashed, issued_keys, key_file, load_key
+from fedhealth.keys import KeyProblem, Role, hashed, issued_keys, issued_keys_file, key_file, load_key
 from fedhealth.serving.answers import Message
 from fedhealth.serving.rate import Rate
 
@@ -50,6 +50,7 @@ KEYED: dict[int | str, dict[str, Any]] = {
     401: {"model": Message, "description": "No key, or a wrong one"},
     403: {"model": Message, "description": "The key's role is not enough"},
 }
+INVALID: dict[int | str, dict[str, Any]] = {400: {"model": Message, "description": "The body cannot be read"}}
 LOOK_EVERY = 1.0  # seconds
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The installation's key, or one issued to you")
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Keys:
         self._clock = clock
         self._next_look = 0.0
         self._known: dict[str, Caller] = {}
+        self._seen: int | None = None
 
     def prepare(self) -> None:
         """Make the installation's key where there is none, when the API starts."""
@@ -97,13 +99,17 @@ class Keys:
     def caller(self, key: str) -> Caller | None:
         """Whose key this is; None if it is none in force. Keys are found by hash, which leaks nothing by timing."""
         self._look()
-        return self._known.get(hashed(key))
+        name = hashed(key)
+        if name not in self._known and _changed() != self._seen:  # issued a moment ago
+            self._next_look = 0.0
+            self._look()
+        return self._known.get(name)
 
     def _look(self) -> None:
         now = self._clock()
         if now < self._next_look:
             return
-        self._next_look = now + LOOK_EVERY
+        self._next_look, self._seen = now + LOOK_EVERY, _changed()
         try:
             issued = issued_keys()
         except (OSError, UnicodeDecodeError, KeyProblem) as error:
@@ -113,6 +119,14 @@ class Keys:
         own = _installation_key()
         if own:
             self._known[hashed(own)] = Caller("installation", "admin")
+
+
+def _changed() -> int | None:
+    """When the file of issued keys changed last; None where there is none."""
+    try:
+        return issued_keys_file().stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _installation_key() -> str | None:

@@ -116,10 +116,10 @@ def _refuse(error: Exception, raw: bytes, body: PredictionBody) -> NoReturn:
 
 
 def _at(raw: bytes, steps: Sequence[str | int]) -> Any:
-    found: Any = msgspec.json.decode(raw)
     try:
+        found: Any = msgspec.json.decode(raw)
         for step in steps:
             found = found[step]
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, msgspec.DecodeError):  # the decoder stops at the first thing wrong
         return None
     return found

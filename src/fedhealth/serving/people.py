@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fedhealth.monitoring.outcomes import UnknownReadings, add_outcomes
 from fedhealth.monitoring.people import Retention, erase, kept_of, set_consent
 from fedhealth.monitoring.store import Store
-from fedhealth.serving.access import Caller, allowed
+from fedhealth.serving.access import INVALID, Caller, allowed
 from fedhealth.serving.errors import MAX_PROBLEMS, Refused, problem
 from fedhealth.serving.readings import MOST, Name
 
@@ -77,7 +77,7 @@ def add_people(router: APIRouter, store: Store, retention: Retention, now: Calla
         with store.session() as session:
             return KeptAnswer.model_validate(kept_of(session, person, retention))
 
-    @router.put("/people/{person}/consent")
+    @router.put("/people/{person}/consent", responses=INVALID)
     def consent(person: Person, said: ConsentBody, caller: Annotated[Caller, Depends(allowed)]) -> KeptAnswer:
         """Say what may be kept of a person; what is stored already is brought in line before the answer."""
         _check(caller, person)
@@ -101,7 +101,7 @@ def add_people(router: APIRouter, store: Store, retention: Retention, now: Calla
 def add_outcome_routes(router: APIRouter, store: Store, now: Callable[[], datetime]) -> None:
     """Add ``/outcomes`` to ``router``."""
 
-    @router.post("/outcomes", status_code=201)
+    @router.post("/outcomes", status_code=201, responses=INVALID)
     def outcomes(told: OutcomesBody, caller: Annotated[Caller, Depends(allowed)]) -> OutcomesStored:
         """Say what came of readings; all are stored before the answer, or none."""
         by_reading = {one.reading: one.happened for one in told.outcomes}
