@@ -31,12 +31,22 @@ if TYPE_CHECKING:
     from fedhealth.study import Study
 
 PORT = 9092
+LOOPBACK = "127.0.0.1"
+SERVER_FOLDER = Path(".fedhealth/server")
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
 DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
 ModelsOption = Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")]
-PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server on 127.0.0.1.")]
+PortOption = Annotated[
+    int, typer.Option(min=1, max=65535, help="Port of the server; of an enrolled node it is in its enrolment.")
+]
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; any but this machine's own needs: fedhealth server init.")
+]
+FolderOption = Annotated[
+    Path, typer.Option(help="The server's folder, of fedhealth server init; with one, only enrolled nodes come in.")
+]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 AutoApproveOption = Annotated[
     bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
@@ -68,6 +78,8 @@ def server(
     norm_bound: NormBoundOption = None,
     epsilon: EpsilonOption = None,
     delta: DeltaOption = 1e-5,
+    host: HostOption = LOOPBACK,
+    folder: FolderOption = SERVER_FOLDER,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
     from fedhealth.cli.errors import plain_errors
@@ -76,13 +88,14 @@ def server(
 
     chosen = choose_strategy(model, strategy, aggregation, norm_bound)
     budget = choose_budget(model, epsilon, delta)
-    with _polite_end(), plain_errors():
+    with polite_end(), plain_errors():
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
-        typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
-        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models, chosen, budget)
+        typer.echo(f"Server on {host}:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
+        place = (host, port, folder)
+        bundle, report, written = _train_as_server(loaded, model, seed, place, runs, wait, models, chosen, budget)
         show_results(report)
-        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
+        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
 
 def client(node: str) -> NodeCommand:
@@ -99,7 +112,7 @@ def client(node: str) -> NodeCommand:
     ) -> None:
         from fedhealth.cli.errors import plain_errors
 
-        with _polite_end(), plain_errors():
+        with polite_end(), plain_errors():
             _await_approval(node, data, study, outcome, wait, auto_approve)
             _take_part(node, data, study, outcome, port, runs, wait)
 
@@ -131,7 +144,7 @@ def train_with_flower(
     options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
-        return _train_as_server(loaded, model, seed, port, runs, 120.0, models)
+        return _train_as_server(loaded, model, seed, (LOOPBACK, port, None), runs, 120.0, models)
     finally:
         for child in children:
             _end(child)
@@ -141,7 +154,7 @@ def _train_as_server(
     study: "Study",
     model: Model,
     seed: int,
-    port: int,
+    place: tuple[str, int, Path | None],
     runs: Path,
     wait: float,
     models: Path,
@@ -154,6 +167,7 @@ def _train_as_server(
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
     with private_environment() as home:
         _quiet()
+        from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
         from fedhealth.runtime.flower.server import Federation, Patience, server_app
 
@@ -162,8 +176,9 @@ def _train_as_server(
                 settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
                 finished.append(train_and_write(*settings, progress, runs, models, strategy, budget=budget))
 
-        app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
-        run_server_app(app, port, Path(home))
+        with opened(*place, Path(home), typer.echo) as here:
+            app = server_app(study, seed, train, Patience(nodes=wait), typer.echo, here.check)
+            run_server_app(app, here.link)
     return finished[0]
 
 
@@ -175,13 +190,16 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
     with private_environment():
         _quiet()
         from fedhealth.runtime.flower.client import NodeConfig
+        from fedhealth.runtime.flower.enrolment import enrolment_of
         from fedhealth.runtime.flower.node import serve_node
-        from fedhealth.runtime.flower.processes import HOST, wait_for_server
+        from fedhealth.runtime.flower.processes import wait_for_server
 
-        typer.echo(f"{node}: looking for the server on {HOST}:{port}")
-        wait_for_server(port, wait)
+        enrolment = enrolment_of(data, node)
+        address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
+        typer.echo(f"{node}: looking for the server on {address}")
+        wait_for_server(address, wait)
         config = NodeConfig(node, study, str(data), str(runs), outcome or "")
-        ending = serve_node(f"{HOST}:{port}", config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"))
+        ending = serve_node(address, config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"), enrolment)
         typer.echo(f"{node}: {ending}")
 
 
@@ -246,7 +264,7 @@ def _quiet() -> None:
 
 
 @contextmanager
-def _polite_end() -> Iterator[None]:
+def polite_end() -> Iterator[None]:
     """Ctrl-C and SIGTERM end a command with one line, after it has ended its own processes."""
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:

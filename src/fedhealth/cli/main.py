@@ -11,6 +11,7 @@ from fedhealth.cli.feed import feed
 from fedhealth.cli.models import models_app
 from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
+from fedhealth.cli.server import server_app
 from fedhealth.cli.simulate import simulate
 from fedhealth.cli.study import study_app
 from fedhealth.cli.train import train
@@ -48,4 +49,5 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(node_app, name="node")
+app.add_typer(server_app, name="server")
 app.add_typer(study_app, name="study")

@@ -16,6 +16,7 @@ from fedhealth.runtime.flower.polling import SHORTEST, pauses
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
     HELLO,
+    REFUSED,
     Introduction,
     Question,
     pack_question,
@@ -49,6 +50,7 @@ def server_app(
     train: Callable[[Federation], None],
     patience: Patience = Patience(),
     on_node: Callable[[str], None] = lambda _: None,
+    check: Callable[[int, Introduction], None] = lambda node_id, introduction: None,
 ) -> ServerApp:
     """A ServerApp that gathers the nodes of ``study``, calls ``train``, and tells the nodes how it ended.
 
@@ -57,13 +59,14 @@ def server_app(
         seed: of every node's split into training and held-out rows.
         train: does the training through the federation's exchange.
         patience: deadlines.
-        on_node: told the name of every node that comes.
+        on_node: told, in a line, of every node that comes or is refused.
+        check: raises FlowerError where a node, by its number at the SuperLink, is not who it says.
     """
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        ask = _Asking(grid, study, seed, patience.step)
+        ask = _Asking(grid, study, seed, patience.step, check)
         ending = "the server stopped before the end"
         try:
             nodes = ask.gather(patience.nodes, on_node)
@@ -90,6 +93,7 @@ class _Asking:
     study: Study
     seed: int
     timeout: float
+    check: Callable[[int, Introduction], None]
 
     def gather(self, timeout: float, on_node: Callable[[str], None]) -> dict[str, tuple[int, Introduction]]:
         """The study's nodes by name, in the study's order, once all have come.
@@ -99,17 +103,25 @@ class _Asking:
         """
         expected = [node.name for node in self.study.nodes]
         found: dict[str, tuple[int, Introduction]] = {}
+        refused: set[int] = set()
         until = time.monotonic() + timeout
         while set(found) != set(expected):
             if time.monotonic() > until:
                 absent = ", ".join(name for name in expected if name not in found)
                 raise FlowerError(f"waited {timeout:.0f} s; did not come: {absent}")
-            known = {node_id for node_id, _ in found.values()}
+            known = {node_id for node_id, _ in found.values()} | refused
             for node_id in sorted(set(self.grid.get_node_ids()) - known):
                 introduction = self.introduce(node_id)
+                try:
+                    self.check(node_id, introduction)
+                except FlowerError as error:
+                    self.push({"a node": node_id}, GOODBYE, {}, f"{REFUSED}{error}")
+                    refused.add(node_id)
+                    on_node(f"refused: {error}")
+                    continue
                 _check_name(introduction.node, expected, found)
                 found[introduction.node] = (node_id, introduction)
-                on_node(introduction.node)
+                on_node(f"{introduction.node} is here")
             time.sleep(SHORTEST)
         return {name: found[name] for name in expected}
 

@@ -16,6 +16,7 @@ from fedhealth.federation.contribution import Floats
 from fedhealth.runtime.secure import Call
 
 HELLO, GOODBYE = "hello", "goodbye"
+REFUSED = "the server refused: "  # how the text of a goodbye to a node begins that is not let in
 T = TypeVar("T")
 
 
