@@ -45,7 +45,12 @@ HostOption = Annotated[
     str, typer.Option(help="Address to listen on; any but this machine's own needs: fedhealth server init.")
 ]
 FolderOption = Annotated[
-    Path, typer.Option(help="The server's folder, of fedhealth server init; with one, only enrolled nodes come in.")
+    Path,
+    typer.Option(
+        envvar="FEDHEALTH_SERVER",
+        file_okay=False,
+        help="The server's keys and book of nodes, of fedhealth server init; with them, only enrolled nodes come in.",
+    ),
 ]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 AutoApproveOption = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedhealth.cli.flower import PORT, SERVER_FOLDER
+from fedhealth.cli.flower import PORT, SERVER_FOLDER, FolderOption
 
 if TYPE_CHECKING:
     from fedhealth.runtime.flower.certificates import ServerFolder
@@ -15,7 +15,6 @@ server_app = typer.Typer(
     no_args_is_help=True, help="For the server's operator: certificates, and which nodes may take part."
 )
 Name = Annotated[str, typer.Argument(metavar="NODE", help="Name of the node, such as node_1.")]
-Folder = Annotated[Path, typer.Option(help="Folder of the server's keys and book of nodes.", file_okay=False)]
 
 
 @server_app.command("init")
@@ -23,7 +22,7 @@ def init(
     host: Annotated[
         list[str] | None, typer.Option(help="Name or address by which nodes reach this server; may be given again.")
     ] = None,
-    folder: Folder = SERVER_FOLDER,
+    folder: FolderOption = SERVER_FOLDER,
 ) -> None:
     """Make an authority and the server's certificate; run again, it keeps what is there and renews what ends soon."""
     from fedhealth.cli.errors import plain_errors
@@ -47,7 +46,7 @@ def invite(
     study: Annotated[str, typer.Option(help="The study that the node is invited to.")] = "health-risk",
     host: Annotated[str, typer.Option(help="By which the node reaches this server; default: init's first.")] = "",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the server will listen on.")] = PORT,
-    folder: Folder = SERVER_FOLDER,
+    folder: FolderOption = SERVER_FOLDER,
 ) -> None:
     """Write an invitation for a node: a secret file that lets it enrol once. Send it over a channel that you trust."""
     from fedhealth.cli.errors import plain_errors
@@ -69,7 +68,7 @@ def invite(
 
 
 @server_app.command("revoke")
-def revoke(node: Name, folder: Folder = SERVER_FOLDER) -> None:
+def revoke(node: Name, folder: FolderOption = SERVER_FOLDER) -> None:
     """Refuse a node from now on, in a run under way too; it needs a new invitation to come back."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.runtime.flower.book import Book
@@ -80,7 +79,7 @@ def revoke(node: Name, folder: Folder = SERVER_FOLDER) -> None:
 
 
 @server_app.command("nodes")
-def nodes(folder: Folder = SERVER_FOLDER) -> None:
+def nodes(folder: FolderOption = SERVER_FOLDER) -> None:
     """List the invited, enrolled and revoked nodes, with their keys' fingerprints."""
     from rich.console import Console
     from rich.table import Table

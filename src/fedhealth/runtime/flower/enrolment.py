@@ -110,7 +110,6 @@ def node_keys(data: Path, node: str) -> NodeKeys:
     """
     path = data / f"{node}.node-key.pem"
     if not path.exists():
-        data.mkdir(parents=True, exist_ok=True)
         plain = serialization.NoEncryption()
         made = ec.generate_private_key(ec.SECP384R1())
         write_private(path, made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
