@@ -30,11 +30,24 @@ if TYPE_CHECKING:
     from fedhealth.registry import Bundle
     from fedhealth.study import Study
 
+LOOPBACK = "127.0.0.1"
+SERVER_FOLDER = Path(".fedhealth/server")
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
 DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
 ModelsOption = Annotated[Path, typer.Option(help="Folder of the served model, to compare with; an mlp goes there too.")]
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; any but this machine's own needs: fedhealth server init.")
+]
+FolderOption = Annotated[
+    Path,
+    typer.Option(
+        envvar="FEDHEALTH_SERVER",
+        file_okay=False,
+        help="The server's keys and book of nodes, of fedhealth server init; with them, only enrolled nodes come in.",
+    ),
+]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 AutoApproveOption = Annotated[
     bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
@@ -74,6 +87,8 @@ def server(
     resume: ResumeOption = False,
     min_nodes: MinNodesOption = None,
     deadline: DeadlineOption = 600.0,
+    host: HostOption = LOOPBACK,
+    folder: FolderOption = SERVER_FOLDER,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run.
 
@@ -86,13 +101,14 @@ def server(
     chosen = choose_strategy(model, strategy, aggregation, norm_bound)
     budget = choose_budget(epsilon, delta)
     training = Training(model, seed, chosen, False, budget, runs, models, resume)
-    with _polite_end(), plain_errors():
+    with polite_end(), plain_errors():
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
-        typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
-        bundle, report, folder = _train_as_server(loaded, training, port, wait, deadline, min_nodes)
+        typer.echo(f"Server on {host}:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
+        place = (host, port, folder)
+        bundle, report, written = _train_as_server(loaded, training, place, wait, deadline, min_nodes)
         show_results(report)
-        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
+        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
 
 def client(node: str) -> NodeCommand:
@@ -109,7 +125,7 @@ def client(node: str) -> NodeCommand:
     ) -> None:
         from fedhealth.cli.errors import plain_errors
 
-        with _polite_end(), plain_errors():
+        with polite_end(), plain_errors():
             _await_approval(node, data, study, outcome, wait, auto_approve)
             _take_part(node, data, study, outcome, port, runs, wait)
 
@@ -134,14 +150,19 @@ def train_with_flower(
     options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
-        return _train_as_server(loaded, training, port, 120.0)
+        return _train_as_server(loaded, training, (LOOPBACK, port, None), 120.0)
     finally:
         for child in children:
             _end(child)
 
 
 def _train_as_server(
-    study: "Study", training: Training, port: int, wait: float, deadline: float = 600.0, min_nodes: int | None = None
+    study: "Study",
+    training: Training,
+    place: tuple[str, int, Path | None],
+    wait: float,
+    deadline: float = 600.0,
+    min_nodes: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import Said, training_progress
     from fedhealth.runtime.events import Several
@@ -151,6 +172,7 @@ def _train_as_server(
     with private_environment() as home, recorded(study, training, "flower") as recording:
         _quiet()
         from fedhealth.runtime.flower.cohort import Patience
+        from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
         from fedhealth.runtime.flower.server import Federation, server_app
 
@@ -160,8 +182,9 @@ def _train_as_server(
                 finished.append(train_and_write(study, nodes.exchange, None, *rest))
 
         patience, watch = Patience(wait, deadline, min_nodes), Several((Said(), recording.log))
-        app = server_app(study, training.seed, train, patience, watch, recording.journal.run)
-        run_server_app(app, port, Path(home))
+        with opened(*place, Path(home), typer.echo) as here:
+            app = server_app(study, training.seed, train, patience, watch, recording.journal.run, here.check)
+            run_server_app(app, here.link)
     return finished[0]
 
 
@@ -173,13 +196,16 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
     with private_environment():
         _quiet()
         from fedhealth.runtime.flower.client import NodeConfig
+        from fedhealth.runtime.flower.enrolment import enrolment_of
         from fedhealth.runtime.flower.node import serve_node
-        from fedhealth.runtime.flower.processes import HOST, wait_for_server
+        from fedhealth.runtime.flower.processes import wait_for_server
 
-        typer.echo(f"{node}: looking for the server on {HOST}:{port}")
-        wait_for_server(port, wait)
+        enrolment = enrolment_of(data, node)
+        address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
+        typer.echo(f"{node}: looking for the server on {address}")
+        wait_for_server(address, wait)
         config = NodeConfig(node, study, str(data), str(runs), outcome or "")
-        ending = serve_node(f"{HOST}:{port}", config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"))
+        ending = serve_node(address, config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"), enrolment)
         typer.echo(f"{node}: {ending}")
 
 
@@ -245,7 +271,7 @@ def _quiet() -> None:
 
 
 @contextmanager
-def _polite_end() -> Iterator[None]:
+def polite_end() -> Iterator[None]:
     """Ctrl-C and SIGTERM end a command with one line, after it has ended its own processes."""
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:

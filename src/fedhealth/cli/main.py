@@ -15,6 +15,7 @@ from fedhealth.cli.models import models_app
 from fedhealth.cli.monitor import monitor_app
 from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
+from fedhealth.cli.server import server_app
 from fedhealth.cli.simulate import simulate
 from fedhealth.cli.study import study_app
 from fedhealth.cli.train import train
@@ -56,4 +57,5 @@ app.add_typer(models_app, name="models")
 app.add_typer(monitor_app, name="monitor")
 app.add_typer(node_app, name="node")
 app.add_typer(runs_app, name="runs")
+app.add_typer(server_app, name="server")
 app.add_typer(study_app, name="study")

@@ -123,9 +123,10 @@ def _figure(value: float | None) -> str:
 
 
 def _retrain(bundle: "Bundle", data: Path, runs: Path) -> None:
-    from fedhealth.cli.train import Model, run_training
+    from fedhealth.cli.train import run_training
+    from fedhealth.cli.training import Training
 
     study = bundle.study
-    challenger, _, folder = run_training(study.name, data, study.outcome.name, Model.additive, 0, runs)
+    challenger, _, folder = run_training(study.name, data, study.outcome.name, Training(runs=runs))
     version = challenger.version if challenger else "none"
     typer.echo(f"Challenger {version} in {folder}; promote it with: fedhealth models promote {version}")

@@ -5,14 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli.joining import join_server, run_node
+
 if TYPE_CHECKING:
     from fedhealth.study import Study
 
-node_app = typer.Typer(no_args_is_help=True, help="For a node's owner: what may leave, and what has left.")
+node_app = typer.Typer(
+    no_args_is_help=True, help="For a node's owner: enrol it, keep it available, decide what leaves."
+)
 policy_app = typer.Typer(no_args_is_help=True, help="What this node lets out.")
 audit_app = typer.Typer(no_args_is_help=True, help="The record of everything that left this node.")
 node_app.add_typer(policy_app, name="policy")
 node_app.add_typer(audit_app, name="audit")
+node_app.command("join")(join_server)
+node_app.command("run")(run_node)
 
 Node = Annotated[str, typer.Argument(help="Name of the node, such as node_1.")]
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file.")]

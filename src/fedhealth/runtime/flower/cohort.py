@@ -1,7 +1,7 @@
 """The nodes of a run as the server knows them: who is there, who was lost and came back, asked together."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from flwr.app import Message
@@ -15,6 +15,7 @@ from fedhealth.runtime.flower.polling import SHORTEST, pauses
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
     HELLO,
+    REFUSED,
     Introduction,
     Question,
     pack_question,
@@ -55,6 +56,7 @@ class Cohort:
     run: str
     patience: Patience
     watch: Watch
+    check: Callable[[int, Introduction], None] = lambda node_id, introduction: None
     ids: dict[str, int] = field(default_factory=dict)
     introductions: dict[str, Introduction] = field(default_factory=dict)
 
@@ -217,11 +219,24 @@ class Cohort:
             one = unpack_introduction(replies[NEW])
         except ValueError as error:
             raise FlowerError(f"a node came whose introduction {error}") from None
+        try:
+            self.check(node_id, one)
+        except FlowerError as error:
+            return self._turn_away(node_id, one.node, str(error))
         self._check_introduction(one)
         self.ids[one.node] = node_id
         (self.watch.back if one.node in self.introductions else self.watch.joined)(one.node)
         self.introductions[one.node] = one
         return [one.node]
+
+    def _turn_away(self, node_id: int, name: str, why: str) -> list[str]:
+        """Tell a node that is not who it says to leave; others may come under its name."""
+        self._turned_away.add(node_id)
+        self.watch.refused(name, why)
+        self.ids[NEW] = node_id
+        self._push({NEW: Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")})
+        self.ids.pop(NEW)
+        return []
 
     def _check_introduction(self, one: Introduction) -> None:
         expected = [node.name for node in self.study.nodes]

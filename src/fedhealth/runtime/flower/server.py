@@ -10,6 +10,7 @@ from fedhealth.federation import Exchange
 from fedhealth.privacy import is_summed_under_masks
 from fedhealth.runtime.events import Watch
 from fedhealth.runtime.flower.cohort import Cohort, Patience
+from fedhealth.runtime.flower.wire import Introduction
 from fedhealth.runtime.secure import SecureExchange
 from fedhealth.study import Study
 
@@ -36,6 +37,7 @@ def server_app(
     patience: Patience = PATIENT,
     watch: Watch = SILENT,
     run: str = "",
+    check: Callable[[int, Introduction], None] = lambda node_id, introduction: None,
 ) -> ServerApp:
     """A ServerApp that gathers the nodes of ``study``, calls ``train``, and tells the nodes how it ended.
 
@@ -46,12 +48,13 @@ def server_app(
         patience: deadlines, and how many nodes are enough.
         watch: told who comes, is lost, comes back and is refused, and of every step.
         run: names the run to the nodes: asked the same again by the same run, they answer the same.
+        check: raises FlowerError where a node, by its number at the SuperLink, is not who it says.
     """
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        cohort = Cohort(grid, study, seed, run, patience, watch)
+        cohort = Cohort(grid, study, seed, run, patience, watch, check)
         ending = "the server stopped before the end"
         try:
             cohort.gather()
