@@ -28,6 +28,7 @@ from fedhealth.cli.training import Model, Training, recorded, train_and_write
 
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
+    from fedhealth.runtime.events import Watch
     from fedhealth.study import Study
 
 LOOPBACK = "127.0.0.1"
@@ -58,6 +59,9 @@ MinNodesOption = Annotated[
     typer.Option(min=1, help="Fewest nodes that go on; default: all of fewer than five, else more than half."),
 ]
 DeadlineOption = Annotated[float, typer.Option(min=1, help="Seconds that a node may take for one answer.")]
+MetricsOption = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Show figures for Prometheus on this port of 127.0.0.1.")
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split and of the training.")]
 
 
@@ -87,6 +91,7 @@ def server(
     resume: ResumeOption = False,
     min_nodes: MinNodesOption = None,
     deadline: DeadlineOption = 600.0,
+    metrics_port: MetricsOption = None,
     host: HostOption = LOOPBACK,
     folder: FolderOption = SERVER_FOLDER,
 ) -> None:
@@ -106,7 +111,7 @@ def server(
         names = ", ".join(node.name for node in loaded.nodes)
         typer.echo(f"Server on {host}:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
         place = (host, port, folder)
-        bundle, report, written = _train_as_server(loaded, training, place, wait, deadline, min_nodes)
+        bundle, report, written = _train_as_server(loaded, training, place, wait, deadline, min_nodes, metrics_port)
         show_results(report)
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
@@ -163,13 +168,18 @@ def _train_as_server(
     wait: float,
     deadline: float = 600.0,
     min_nodes: int | None = None,
+    metrics_port: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import Said, training_progress
-    from fedhealth.runtime.events import Several
     from fedhealth.runtime.flower.environment import private_environment
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
-    with private_environment() as home, recorded(study, training, "flower") as recording:
+    watching: list[Watch] = [Said()]
+    if metrics_port:
+        from fedhealth.runtime.metrics import Figures
+
+        watching.append(Figures(metrics_port))
+    with private_environment() as home, recorded(study, training, "flower", watching) as recording:
         _quiet()
         from fedhealth.runtime.flower.cohort import Patience
         from fedhealth.runtime.flower.opening import opened
@@ -181,7 +191,7 @@ def _train_as_server(
                 rest = (nodes.synthetic, training, progress, recording, nodes.policies)
                 finished.append(train_and_write(study, nodes.exchange, None, *rest))
 
-        patience, watch = Patience(wait, deadline, min_nodes), Several((Said(), recording.log))
+        patience, watch = Patience(wait, deadline, min_nodes), recording.watch
         with opened(*place, Path(home), typer.echo) as here:
             app = server_app(study, training.seed, train, patience, watch, recording.journal.run, here.check)
             run_server_app(app, here.link)

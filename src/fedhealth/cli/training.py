@@ -1,6 +1,6 @@
 """A training run as commands ask for it: what to train, written down as it goes, over whichever exchange."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fedhealth.federation.strategies import Strategy
     from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
-    from fedhealth.runtime.events import Log
+    from fedhealth.runtime.events import Log, Watch
     from fedhealth.runtime.experiment import RoundReport
     from fedhealth.runtime.journal import Journal
     from fedhealth.study import Study
@@ -76,20 +76,21 @@ class Training:
 
 @dataclass(frozen=True)
 class Recording:
-    """Where a run is written down while it goes on."""
+    """Where a run is written down while it goes on, and who is told of what happens."""
 
     journal: "Journal"
     log: "Log"
+    watch: "Watch"
 
 
 @contextmanager
-def recorded(study: "Study", training: Training, runtime: str) -> Iterator[Recording]:
-    """A run's journal and log; how the run ends is the last line of its log.
+def recorded(study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = ()) -> Iterator[Recording]:
+    """A run's journal and log; how the run ends is the last line of its log. ``others`` are told what the log is.
 
     Raises:
         JournalError: there is no run to resume.
     """
-    from fedhealth.runtime.events import Log
+    from fedhealth.runtime.events import Log, Several
     from fedhealth.runtime.journal import Journal
 
     settings = training.settings(study, runtime)
@@ -97,7 +98,7 @@ def recorded(study: "Study", training: Training, runtime: str) -> Iterator[Recor
     log = Log(journal.folder / "log.jsonl", journal.run)
     log.write("resumed" if training.resume else "started", **settings)
     try:
-        yield Recording(journal, log)
+        yield Recording(journal, log, Several((log, *others)))
     except BaseException as error:
         kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         log.write(kind, why=str(error) or type(error).__name__)
@@ -121,7 +122,7 @@ def train_and_write(
     The champion in ``training.models`` is evaluated on the same rows. ``policies`` are the hashes of the nodes'
     policies, by name, and ``synthetic`` the names of the nodes whose rows were generated.
     """
-    told = _Told(progress, recording.log)
+    told = _Told(progress, recording.watch)
     written = _train(study, recording.journal.exchange(exchange), dataset, synthetic, training, told, policies)
     bundle, report, folder = written
     recording.log.write(
@@ -177,14 +178,14 @@ def _train(
 
 @dataclass(frozen=True)
 class _Told:
-    """Progress for people, and every round in the log."""
+    """Progress for people, and every round for whoever watches."""
 
     progress: "TrainingProgress"
-    log: "Log"
+    watch: "Watch"
 
     def round(self, finished: "RoundReport") -> None:
         self.progress.round(finished)
-        self.log.round(finished.number, finished.train_loss, finished.held_out.auroc)
+        self.watch.round(finished.number, finished.train_loss, finished.held_out.auroc)
 
     def stage(self, name: str) -> None:
         self.progress.stage(name)

@@ -25,6 +25,9 @@ class Watch:
     def step(self, step: str, nodes: Sequence[str], seconds: float, size: int) -> None:
         """These nodes answered a step, in so many seconds, with so many bytes together."""
 
+    def round(self, number: int, loss: float, auroc: float) -> None:
+        """A round is finished: its mean training loss, and the AUROC on held-out rows (NaN where undefined)."""
+
 
 @dataclass(frozen=True)
 class Several(Watch):
@@ -51,6 +54,10 @@ class Several(Watch):
     def step(self, step: str, nodes: Sequence[str], seconds: float, size: int) -> None:  # noqa: D102
         for other in self.others:
             other.step(step, nodes, seconds, size)
+
+    def round(self, number: int, loss: float, auroc: float) -> None:  # noqa: D102
+        for other in self.others:
+            other.round(number, loss, auroc)
 
 
 @dataclass
@@ -84,7 +91,6 @@ class Log(Watch):
         facts = {"step": step, "nodes": list(nodes), "seconds": round(seconds, 3), "bytes": size}
         self.write("step", round=self._round + 1, **facts)
 
-    def round(self, number: int, loss: float, auroc: float) -> None:
-        """A round is finished: its mean training loss, and the AUROC on held-out rows (NaN where undefined)."""
+    def round(self, number: int, loss: float, auroc: float) -> None:  # noqa: D102
         self._round = number
         self.write("round", round=number, loss=round(loss, 6), auroc=None if auroc != auroc else round(auroc, 4))
