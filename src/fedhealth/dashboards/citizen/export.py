@@ -95,7 +95,7 @@ def _zone() -> str:
 
 
 def usual(days: Days, features: tuple[Feature, ...]) -> dict[str, float]:
-    """What is usual for a person: the median of the last days that have a reading, of facts the last.
+    """What is usual for a person: of wearables the median of the last days that have a reading, else the last one.
 
     Readings older than a month before the last day are left out.
     """
@@ -104,9 +104,13 @@ def usual(days: Days, features: tuple[Feature, ...]) -> dict[str, float]:
     for feature in features:
         known = [day[feature.name] for day in days if feature.name in day and day["date"] >= first]
         if known:
-            fact = feature.kind != "number" or feature.anchor
-            found[feature.name] = known[-1] if fact else round(median(known[-USUAL:]), 1)
+            found[feature.name] = round(median(known[-USUAL:]), 1) if _varies(feature) else known[-1]
     return found
+
+
+def _varies(feature: Feature) -> bool:
+    """Whether a reading is one of many days, and no fact such as an age."""
+    return feature.kind == "number" and feature.modality == "wearable"
 
 
 def _kept(subject: Subject, days: Days) -> None:
@@ -117,7 +121,7 @@ def _kept(subject: Subject, days: Days) -> None:
     with st.grid(min_column_width=230, gap="small"):
         for feature in subject.features:
             known = [day[feature.name] for day in days if feature.name in day]
-            if feature.kind == "number" and not feature.anchor and known:
+            if _varies(feature) and known:
                 line = [day.get(feature.name) for day in days]
                 words = say("export.trend", name=title_of(feature), low=f"{min(known):g}", high=f"{max(known):g}")
                 value = f"{known[-1]:,.4g} {unit_of(feature)}"
