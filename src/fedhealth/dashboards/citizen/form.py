@@ -50,9 +50,16 @@ def _buttons(subject: Subject) -> None:
 def _fill(subject: Subject, example: bool) -> None:
     """Put the study's example person into the fields, or empty them."""
     st.session_state.pop("air", None)
+    st.session_state.pop("export_said", None)
     st.session_state["city"] = None
     for feature in subject.features:
         value = feature.example if example else None
+        st.session_state[_key(feature.name)] = _as_widget(feature, value)
+
+
+def put(feature: Feature, value: float) -> None:
+    """Put a reading into its field, before the form is drawn; one outside the allowed range is left out."""
+    if feature.kind != "number" or feature.low <= value <= feature.high:
         st.session_state[_key(feature.name)] = _as_widget(feature, value)
 
 

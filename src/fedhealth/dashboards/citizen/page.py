@@ -4,7 +4,7 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.citizen import advice, explore, form, result
+from fedhealth.dashboards.citizen import advice, explore, export, form, result
 from fedhealth.dashboards.features import Subject, of_model, without_model
 from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.texts import say
@@ -21,6 +21,7 @@ def main() -> None:
     if problem is not None:
         st.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
         come_back("/model")
+    export.show(subject)
     readings = form.readings(subject)
     with banner:
         warned = _warn(readings)

@@ -21,6 +21,7 @@ from fedhealth.data.imports.concepts import (
 from fedhealth.data.imports.daily import DAILY, EACH_DAY
 from fedhealth.data.imports.facts import KNOWN
 from fedhealth.data.imports.tally import Tally
+from fedhealth.data.imports.times import UNDATED
 from fedhealth.data.imports.units import conversion
 from fedhealth.study import Feature, Node, Study
 
@@ -146,7 +147,8 @@ class Assembly:
         own = [f for f in self._features if f.name in self.node.features]
         read = [c.name for f in own for c in concepts_of(f) if c.name in readings and c.rule in ("last", "aged")]
         dated = [*(values[f.name] for f in own), *(readings[name] for name in read)]
-        return pl.concat([days.select(_DAY) for days in dated]).unique().sort(_DAY)
+        days = pl.concat([days.select(_DAY) for days in dated]).unique().sort(_DAY)
+        return days.filter(pl.col("date").dt.to_string() != UNDATED)
 
     def _outcomes(self, readings: Readings) -> pl.DataFrame:
         """Outcome columns by day; ``id`` tells rows of one day apart."""

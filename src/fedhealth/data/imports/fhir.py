@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from fedhealth.data.files import DataError
-from fedhealth.data.imports.asked import BATCH, Asked, raw
+from fedhealth.data.imports.asked import BATCH, Asked
 from fedhealth.data.imports.fhir_readings import Readings
 from fedhealth.data.imports.fhir_resources import Bundle, Condition, Kind, Observation, Patient
 
@@ -33,9 +33,9 @@ def read_fhir(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     resources = _Resources(path, asked)
     with path.open("rb") as file:
         for _ in resources.lines(file) if _has_lines(file) else resources.whole(file):
-            if len(resources.readings.rows) >= BATCH:
-                yield raw(resources.readings.taken())
-    yield raw(resources.readings.taken())
+            if len(resources.readings) >= BATCH:
+                yield resources.readings.taken()
+    yield resources.readings.taken()
     for kind, count in resources.counts.most_common():
         asked.tally.found(path.name, kind, count)
 

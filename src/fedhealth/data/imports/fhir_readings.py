@@ -1,11 +1,23 @@
 """What the resources of a FHIR record say, as readings."""
 
 from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
 
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import concepts_of
 from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS, SMOKING, UCUM, is_chronic
-from fedhealth.data.imports.fhir_resources import CodeableConcept, Component, Condition, Observation, Patient, Quantity
+from fedhealth.data.imports.fhir_resources import (
+    CodeableConcept,
+    Codes,
+    Component,
+    Condition,
+    Observation,
+    Patient,
+    Quantity,
+)
+from fedhealth.data.imports.records import RAW
 from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
 from fedhealth.data.imports.units import conversion
 
@@ -14,14 +26,14 @@ NOT_SO = ("entered-in-error", "refuted")  # a condition's verification
 OVER = ("inactive", "remission", "resolved")  # a condition's clinical status
 SEXES = {"male": 1.0, "female": 0.0}
 ORDER = {concept: place for place, concept in enumerate(OBSERVATIONS.values())}
-Row = tuple[str | float | None, ...]  # in the order of RAW
 
 
 class Readings:
-    """Rows of raw readings, gathered resource by resource."""
+    """Raw readings, gathered resource by resource; as columns, since a tuple each would busy the garbage collector."""
 
     def __init__(self, file: str, asked: Asked) -> None:
-        self.rows: list[Row] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in RAW}
+        self._appends = [cells.append for cells in self._columns.values()]
         self._file, self._asked, self._tally = file, asked, asked.tally
         self._names = {code: name for code, name in OBSERVATIONS.items() if name in asked.concepts}
         self._names |= {name: name for name in asked.concepts}
@@ -34,10 +46,30 @@ class Readings:
             for concept in concepts_of(f)
         }
 
-    def taken(self) -> list[Row]:
+    def __len__(self) -> int:
+        return len(self._columns["value"])
+
+    def taken(self) -> pl.DataFrame:
         """What was gathered since the last call."""
-        found, self.rows = self.rows, []
+        found = pl.DataFrame([pl.Series(name, cells, RAW[name]) for name, cells in self._columns.items()])
+        for cells in self._columns.values():
+            cells.clear()
         return found
+
+    def _add(
+        self, person: str, name: str, start: str | None, end: str | None, value: float, unit: str, own: str | None,
+        city: str | None = None,
+    ) -> None:  # fmt: skip
+        add_person, add_city, add_name, add_start, add_end, add_value, add_unit, add_source, add_own = self._appends
+        add_person(person)
+        add_city(self._asked.city or city)
+        add_name(name)
+        add_start(start)
+        add_end(end)
+        add_value(value)
+        add_unit(unit)
+        add_source(self._file)
+        add_own(own)
 
     def observation(self, found: Observation) -> None:
         """Take what was measured, part by part."""
@@ -59,7 +91,7 @@ class Readings:
         for name, part in parts:
             value, unit = self._value(name, part)
             if value is not None:
-                self.rows.append((person, self._asked.city, name, start, end, value, unit, self._file, own))
+                self._add(person, name, start, end, value, unit, own)
 
     def condition(self, found: Condition) -> None:
         """Take whether a condition is a chronic disease, from its beginning to its end."""
@@ -76,7 +108,7 @@ class Readings:
         else:
             ill = float(any(is_chronic(coding.system, coding.code) for coding in found.code.coding))
             own = None if found.id is None else f"{person} {found.id}"
-            self._fact(person, "chronic", ill, "1", _day(start), _day(end), own)
+            self._add(person, "chronic", _day(start), _day(end), ill, "1", own)
 
     def patient(self, found: Patient, address: str) -> None:
         """Take birth date, sex and city; ``address`` is what other entries of the Bundle call the patient."""
@@ -90,13 +122,7 @@ class Readings:
         city = next((one.city for one in found.address if one.city), None)
         for name, (value, unit) in facts.items():
             if person and value is not None and name in self._asked.concepts:
-                self._fact(person, name, value, unit, UNDATED, city=city)
-
-    def _fact(
-        self, person: str, name: str, value: float, unit: str,
-        start: str | None, end: str | None = None, own: str | None = None, city: str | None = None,
-    ) -> None:  # fmt: skip
-        self.rows.append((person, self._asked.city or city, name, start, end, value, unit, self._file, own))
+                self._add(person, name, UNDATED, None, value, unit, None, city)
 
     def _person(self, reference: str) -> str | None:
         """Whom a reference means; whom the import was told where it names no one; None for what is no patient."""
@@ -106,7 +132,7 @@ class Readings:
             self._addresses[reference] = _named(reference)
         return self._addresses[reference]
 
-    def _concept(self, code: CodeableConcept) -> str | None:
+    def _concept(self, code: Codes) -> str | None:
         """What a code means among what is wanted; of several the most exact."""
         names = [self._names[one.code] for one in code.coding if one.code in self._names and one.system == LOINC]
         if len(names) > 1:

@@ -16,6 +16,19 @@ class Coding(Struct, frozen=True, gc=False):
     display: str = ""
 
 
+class Code(Struct, frozen=True, gc=False):
+    """A code without its words."""
+
+    system: str = ""
+    code: str = ""
+
+
+class Codes(Struct, frozen=True, gc=False):
+    """What an observation is of."""
+
+    coding: tuple[Code, ...] = ()
+
+
 class CodeableConcept(Struct, frozen=True, gc=False):
     """What is meant, in one or more codes."""
 
@@ -55,7 +68,7 @@ class Reference(Struct, frozen=True, gc=False):
 class Component(Struct, frozen=True, gc=False):
     """One of an observation's values, such as the systolic of a blood pressure."""
 
-    code: CodeableConcept = CodeableConcept()
+    code: Codes = Codes()
     valueQuantity: Quantity | None = None
     valueCodeableConcept: CodeableConcept | None = None
     valueInteger: int | None = None
