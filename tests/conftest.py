@@ -3,6 +3,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# For tests marked ``fuzz``: ``@settings.get_profile("fuzz")``.
+EXAMPLES = int(os.environ.get("FEDHEALTH_FUZZ_EXAMPLES", "25"))
+settings.register_profile(
+    "fuzz", max_examples=EXAMPLES, deadline=10_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
 
 
 @pytest.fixture(scope="session")

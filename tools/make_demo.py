@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fedhealth.cli.train import Model, run_training
+from fedhealth.cli.train import run_training
+from fedhealth.cli.training import Training
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import champion, sign_bundle
 from fedhealth.registry.bundle import FILES
@@ -27,7 +28,7 @@ def main() -> None:
         place = Path(temporary)
         write_world(place / "data")
         bundle, _, folder = run_training(
-            "health-risk", place / "data", None, Model.additive, 0, place / "runs", place / "models"
+            "health-risk", place / "data", None, Training(runs=place / "runs", models=place / "models")
         )
         assert bundle is not None
         before = champion(MODELS)

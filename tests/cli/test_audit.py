@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.data.synthetic import write_world
+from fedhealth.registry import load_bundle
 
 
 @pytest.mark.parametrize(("options", "promise"), [((), "none"), (("--epsilon", "3"), "epsilon 3 at delta 1e-05")])
@@ -18,7 +20,7 @@ def test_an_audit_attacks_a_released_model_and_says_what_it_found(tmp_path, opti
     assert trained.exit_code == 0, trained.output
     bundle = next(runs.glob("health-risk-*"))
     few = ("--shadows", "8", "--canary-runs", "50")
-    told = run(app, ["audit", "privacy", str(bundle), "--data", str(data), "--report", str(out), *few])
+    told = run(app, ["audit", "privacy", str(bundle), "--data", str(data), "--report", str(out), "--card", *few])
     assert told.exit_code == 0, told.output
     assert "4,500 synthetic rows" in told.output
     assert f"promise: {promise}" in told.output
@@ -27,5 +29,14 @@ def test_an_audit_attacks_a_released_model_and_says_what_it_found(tmp_path, opti
     assert 0.3 < found["membership"]["auc"] < 0.8
     assert found["rebuilt_by_differencing"] == (0.0 if options else 1.0)
     assert (found["canaries"] is None) == (not options)
+    assert "with these figures in its card" in told.output
+    audited = max(runs.glob("health-risk-*"), key=lambda folder: folder.stat().st_mtime)
+    assert audited != bundle
+    again = load_bundle(audited)
+    assert again.facts["leakage"]["membership"]["targets"] == 4500
+    np.testing.assert_array_equal(again.model.coefficients, load_bundle(bundle).model.coefficients)
+    written = (audited / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Membership (LiRA, 8 shadow models, 4,500 targets): AUC 0." in written
+    assert json.loads((audited / "report.json").read_text())["bundle"]["version"] == again.version
     if options:
         assert found["canaries"]["epsilon_low"] <= 3

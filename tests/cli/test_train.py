@@ -140,7 +140,13 @@ def test_a_networks_strategy_is_chosen_and_reported(tmp_path):
     write_world(tmp_path, rows=1000, seed=1)
     settings = ("--model", "mlp", "--strategy", "fedprox", "--aggregation", "trimmed-mean", "--norm-bound", "5")
     folders = ("--data", tmp_path, "--runs", tmp_path / "runs", "--models", tmp_path / "models")
-    result = invoke("train", *settings, *folders, "--report", tmp_path / "report.json")
+    result = invoke("train", *settings, *folders)
+    assert result.exit_code == 1
+    assert "only a study of the research policy goes without" in result.output  # of secure aggregation
+    open_study = tmp_path / "open.toml"
+    builtin = Path("src/fedhealth/study/builtin/health-risk.toml").read_text(encoding="utf-8")
+    open_study.write_text('policy = "research"\n' + builtin, encoding="utf-8")
+    result = invoke("train", "--study", open_study, *settings, *folders, "--report", tmp_path / "report.json")
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["strategy"] == {"name": "fedprox", "aggregation": "trimmed-mean", "norm_bound": 5.0}

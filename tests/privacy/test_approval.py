@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from tests.federation.worlds import STUDY, draw_rows
+from tests.federation.worlds import draw_rows
+from tests.privacy.doors import TWO
 from typer.testing import CliRunner
 
 from fedhealth.cli.flower import _await_approval
@@ -17,7 +18,6 @@ from fedhealth.runtime.local import exchange_in_process
 from fedhealth.study import load_study
 
 HEALTH = load_study("health-risk")
-DEFAULT = dataclasses.replace(STUDY, policy="default")
 ROWS = dataclasses.replace(draw_rows(1000, seed=3), node="north")
 
 
@@ -73,7 +73,7 @@ def test_synthetic_rows_and_demos_go_on_and_say_so(data, capsys):
 
 
 def moments(rows, folder):
-    return exchange_in_process(DEFAULT, [rows], folder / "audit", folder)("moments", {})["north"]
+    return exchange_in_process(TWO, [rows], folder / "audit", folder)("moments", {})["north"]
 
 
 @pytest.mark.parametrize("gone", [1, 9])

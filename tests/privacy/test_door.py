@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.federation.worlds import STUDY, draw_rows, split
-from tests.privacy.doors import open_door
+from tests.privacy.doors import OPEN, open_door
 
 from fedhealth.federation import Contribution, exchange_within, fit
 from fedhealth.federation.contribution import arrays
@@ -187,7 +187,7 @@ def test_an_answer_of_unknown_sensitivity_gets_no_noise_and_stays_inside(tmp_pat
 
 
 def test_while_the_owner_limits_epsilon_nothing_leaves_without_noise(tmp_path):
-    door = open_door(tmp_path, policy=dataclasses.replace(POLICIES["default"], epsilon=1.0))
+    door = open_door(tmp_path, policy=dataclasses.replace(OPEN, epsilon=1.0))
     with pytest.raises(PolicyRefusal, match=r"north refused step 'inventory': it has no noise.* epsilon 1; train with"):
         door.release("a" * 64, "inventory", Contribution(arrays(rows=1000, seen=[1.0]), 1000))
     door.release("a" * 64, "private_gradient", NOISY, spend=0.1)

@@ -1,18 +1,21 @@
 """The owner's limits: what stays inside, which file says so, and how it is told."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from tests.federation.worlds import STUDY, draw_rows
-from tests.privacy.doors import open_door
+from tests.privacy.doors import OPEN, TWO, open_door
 from typer.testing import CliRunner
 
 from fedhealth.cli.main import app
 from fedhealth.data.synthetic import write_world
-from fedhealth.federation import Contribution
-from fedhealth.privacy import POLICIES, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
+from fedhealth.federation import Contribution, fit_network, norms
+from fedhealth.federation.contribution import arrays
+from fedhealth.privacy import POLICIES, PolicyError, PolicyRefusal, approve, policy_file, policy_of, read_limits
 from fedhealth.runtime.local import exchange_in_process
+from fedhealth.runtime.node import Node
 from fedhealth.study import load_study
 
 DEFAULT = POLICIES["default"]
@@ -49,11 +52,10 @@ def test_a_flag_that_few_have_or_have_not_stays_inside(having, stays):
 
 
 def test_what_stays_inside_is_in_no_answer(tmp_path):
-    study = dataclasses.replace(STUDY, policy="default")
     shard = observed_by(3)
     canary = shard.x.copy()
     canary[:, NUMBER] = 1e6 * np.pi
-    exchange = exchange_in_process(study, [dataclasses.replace(shard, x=canary)], tmp_path)
+    exchange = exchange_in_process(TWO, [dataclasses.replace(shard, x=canary)], tmp_path)
     answer = exchange("moments", {})["north"]
     assert answer["seen"][NUMBER] == answer["sum"][NUMBER] == answer["squares"][NUMBER] == 0
     assert exchange("inventory", {})["north"]["seen"][NUMBER] == 0
@@ -64,13 +66,12 @@ def test_nothing_is_kept_inside_where_nothing_is_rare():
 
 
 def test_the_stricter_limit_wins(tmp_path):
-    study = dataclasses.replace(STUDY, policy="default")
     policy_file(tmp_path, "north").write_text("minimum_rows = 481\nminimum_cell = 5\n")
-    policy = policy_of(study, "north", tmp_path)
+    policy = policy_of(TWO, "north", tmp_path)
     assert (policy.minimum_rows, policy.minimum_class, policy.minimum_cell) == (481, 10, 10)
     with pytest.raises(PolicyRefusal, match=r"480 rows; its 'default, and north.policy.toml' policy .* 481"):
-        exchange_in_process(study, [SHARD], tmp_path / "audit", tmp_path)("moments", {})
-    assert policy_of(study, "south", tmp_path) == DEFAULT
+        exchange_in_process(TWO, [SHARD], tmp_path / "audit", tmp_path)("moments", {})
+    assert policy_of(TWO, "east", tmp_path) == OPEN
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,69 @@ def test_a_list_that_cannot_be_meant_is_refused(tmp_path, text, expected):
     path.write_text(text)
     with pytest.raises(PolicyError, match=expected):
         read_limits(path)
+
+
+def test_a_feature_that_the_owner_withholds_is_told_of_with_noise_only(tmp_path):
+    name = STUDY.features[NUMBER].name
+    approve(TWO, "north", tmp_path, [name])
+    exchange = exchange_in_process(TWO, [SHARD], tmp_path / "audit", tmp_path)
+    assert exchange("moments", {})["north"]["seen"][NUMBER] == 0
+    assert exchange("private_counts", arrays(spend=5.0))["north"]["counts"][NUMBER].sum() > 300
+    assert f"let out anything of {name} without noise" in policy_of(TWO, "north", tmp_path).promises()
+    approve(TWO, "north", tmp_path)
+    again = exchange_in_process(TWO, [SHARD], tmp_path / "audit", tmp_path)
+    assert again("moments", {})["north"]["seen"][NUMBER] > 0
+
+
+def test_what_is_withheld_must_be_a_feature_of_the_study(tmp_path):
+    hashed = load_study("health-risk").hash
+    ran = CliRunner().invoke(app, ["node", "approve", "node_1", hashed, "--data", str(tmp_path), "--without", "pulse"])
+    assert ran.exit_code == 1
+    assert "--without pulse: study health-risk has heart_rate" in " ".join(ran.output.split())
+    ran = CliRunner().invoke(app, ["node", "approve", "node_1", hashed, "--data", str(tmp_path), "--without", "spo2"])
+    assert "Withheld, but for answers with noise: spo2" in ran.output
+
+
+def test_a_network_without_noise_needs_many_rows_unless_they_are_synthetic(tmp_path):
+    pytest.importorskip("torch")
+    train = ["train", "--model", "mlp", "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
+    write_world(tmp_path, rows=400, seed=1)
+    (tmp_path / "world.json").rename(tmp_path / "kept.json")
+    ran = CliRunner().invoke(app, [*train, "--data", str(tmp_path)])
+    assert ran.exit_code == 1
+    assert re.search(
+        r"refused step 'average': a model of \d{4} parameters over \d+ rows; its 'default' policy needs at "
+        r"least 10 rows for each, or noise \(--epsilon\)",
+        " ".join(ran.output.split()),
+    )
+    (tmp_path / "kept.json").rename(tmp_path / "world.json")
+    assert policy_of(load_study("health-risk"), "node_1", tmp_path).rows_per_parameter == 0
+
+
+def test_the_owner_bounds_how_far_a_network_moves(tmp_path):
+    pytest.importorskip("torch")
+    policy_file(tmp_path, "north").write_text("norm_bound = 0.01\n")
+    policy = dataclasses.replace(policy_of(TWO, "north", tmp_path), rows_per_parameter=0)
+    node, seen = Node.behind_door(TWO, SHARD, policy, tmp_path / "audit", tmp_path), []
+
+    def exchange(step, state):
+        seen.append((step, {"north": node.answer(step, state)}))
+        return seen[-1][1]
+
+    fit_network(TWO, exchange, seed=1, rounds=1)
+    moves = [replies for step, replies in seen if step == "average"]
+    assert moves
+    for replies in moves:
+        norms.check(replies, 0.01)
+
+
+def test_the_owner_chooses_the_file_of_the_audit_log(tmp_path):
+    log = tmp_path / "elsewhere" / "told.jsonl"
+    policy_file(tmp_path, "north").write_text(f'audit = "{log}"\n')
+    exchange_in_process(TWO, [SHARD], tmp_path / "audit", tmp_path)("moments", {})
+    assert len(log.read_text().splitlines()) == 1
+    told = CliRunner().invoke(app, ["node", "audit", "verify", "north", "--data", str(tmp_path)])
+    assert "1 lines, unbroken" in told.output
 
 
 def test_a_policy_that_was_changed_has_another_hash():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.federation.worlds import STUDY, draw_rows, split
-from tests.privacy.doors import open_door
+from tests.privacy.doors import TWO, open_door
 
 from fedhealth.federation import STEPS, Contribution
 from fedhealth.federation.contribution import arrays
@@ -110,10 +110,9 @@ def test_a_budget_that_makes_no_sense_is_refused(tmp_path, line, said):
 
 @pytest.mark.parametrize("step", ["moments", "inventory", "private_counts"])
 def test_too_few_rows_are_refused_in_a_real_exchange_too(tmp_path, step):
-    study = replace(STUDY, policy="default")
     few = split(draw_rows(400, seed=1), np.arange(400) % 4)[0].rows(np.arange(100) < 60)
     with pytest.raises(PolicyRefusal, match=rf"east refused step '{step}': it would sum over"):
-        exchange_in_process(study, [few], tmp_path)(step, arrays(spend=0.1))
+        exchange_in_process(TWO, [few], tmp_path)(step, arrays(spend=0.1))
 
 
 def test_every_step_that_there_is_was_looked_at():

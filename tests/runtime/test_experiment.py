@@ -50,6 +50,9 @@ def test_rounds_begin_with_the_untrained_model(report):
     assert rounds[-1]["train_loss"] < rounds[0]["train_loss"]
     assert all([n["name"] for n in r["nodes"]] == report["took_part"] for r in rounds)
     assert all({"loss", "accuracy", "auroc"} <= r["global"].keys() for r in rounds)
+    sizes = [len(s.training) for s in SHARDS]
+    for told in rounds:  # what nodes say of themselves is what the training minimised
+        assert np.average([n["loss"] for n in told["nodes"]], weights=sizes) == pytest.approx(told["train_loss"])
 
 
 def test_nodes_are_told_with_what_they_observe(report):

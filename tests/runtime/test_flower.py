@@ -2,29 +2,26 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
-from typer.testing import CliRunner
+from tests.runtime.terminals import (
+    NODES,
+    TOP,
+    Tap,
+    Terminals,
+    listens,
+    run_in_process,
+    write_planted_world,
+    written,
+)
 
-from fedhealth.cli import app
 from fedhealth.cli.flower import train_with_flower
-from fedhealth.cli.train import Model
+from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
-from fedhealth.study import load_study
-
-STUDY = load_study("health-risk")
-TOP = Path(__file__).parents[2]
-NODES = ("node_1", "node_2", "node_3")
 
 
 @pytest.fixture(scope="module")
@@ -34,74 +31,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-class Terminals:
-    """Commands started as typed, each with what it printed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.children: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str, *typed: str) -> None:
-        with (self.folder / f"{name}.txt").open("wb") as screen:
-            command = [sys.executable, *typed]
-            self.children[name] = subprocess.Popen(command, cwd=TOP, stdout=screen, stderr=subprocess.STDOUT)
-
-    def end(self, name: str, seconds: float = 100.0) -> tuple[int, str]:
-        code = self.children[name].wait(timeout=seconds)
-        return code, self.screen(name)
-
-    def screen(self, name: str) -> str:
-        return (self.folder / f"{name}.txt").read_text(encoding="utf-8")
-
-    def wait_for(self, name: str, text: str, seconds: float = 60.0) -> None:
-        until = time.monotonic() + seconds
-        while text not in self.screen(name):
-            assert time.monotonic() < until, self.screen(name)
-            time.sleep(0.1)
-
-
-@pytest.fixture
-def terminals(tmp_path: Path) -> Iterator[Terminals]:
-    opened = Terminals(tmp_path)
-    yield opened
-    for child in opened.children.values():
-        child.kill()
-        child.wait()
-
-
-def run_in_process(data: Path, runs: Path, *options: str) -> Path:
-    result = CliRunner().invoke(app, ["train", "--data", str(data), "--runs", str(runs), *options])
-    assert result.exit_code == 0, result.output
-    return written(result.output)
-
-
-def written(screen: str) -> Path:
-    found = re.search(r"written to\s+(\S+)", screen)
-    assert found, screen
-    return Path(found.group(1))
-
-
-def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str) -> str:
+def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str, study: str = "health-risk") -> str:
     """Four terminals, two nodes before the server; everything must end by itself."""
-    runs, common = str(terminals.folder / "runs"), ["--port", str(port)]
+    runs, common = str(terminals.folder / "runs"), ["--port", str(port), "--study", study]
     node = ["--data", str(data), "--runs", runs, *common]
     terminals.start("node_2", "fl/client_node2.py", *node)
     terminals.start("node_3", "-m", "fl.client_node3", *node)
     terminals.start("server", "fl/server.py", "--runs", runs, *common, *options)
     terminals.start("node_1", "fl/client_node1.py", *node)
-    code, screen = terminals.end("server")
+    code, screen = terminals.end("server", 270)
     assert code == 0, screen
     for name in NODES:
         code, ending = terminals.end(name, 20)
@@ -111,6 +49,7 @@ def train_as_typed(terminals: Terminals, data: Path, port: int, *options: str) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, terminals: Terminals) -> None:
     screen = train_as_typed(terminals, data, port)
     over_flower = load_bundle(written(screen))
@@ -126,52 +65,14 @@ def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, t
     assert all(path.is_file() for path in audits)
 
 
-class Tap:
-    """Passes TCP connections on to a port, and keeps every byte that was sent there."""
-
-    def __init__(self, port: int) -> None:
-        self._port, self.sent = port, bytearray()
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._door.getsockname()[1])
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                inside, _ = self._door.accept()
-                outside = socket.create_connection(("127.0.0.1", self._port))
-            except OSError:
-                return
-            for pair in ((inside, outside, True), (outside, inside, False)):
-                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
-
-    def _pass_on(self, start: socket.socket, end: socket.socket, kept: bool) -> None:
-        with start, suppress(OSError):
-            while piece := start.recv(65_536):
-                if kept:
-                    self.sent += piece
-                end.sendall(piece)
-            end.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self._door.close()
-
-
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("options", [(), ("--epsilon", "3")])
 def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
     options: tuple[str, ...], tmp_path: Path, port: int, terminals: Terminals
 ) -> None:
     data, told = tmp_path / "data", 6.1234567890123
-    write_world(data, 1500, 7)
-    for name in NODES:
-        path = data / STUDY.node(name).file
-        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
-        if "sleep_hours" in table.columns:
-            fourth = pl.int_range(pl.len()) == 3
-            planted = pl.when(fourth).then(pl.lit(told)).otherwise(pl.col("sleep_hours")).alias("sleep_hours")
-            table = table.with_columns(planted)
-            table.write_parquet(path) if path.suffix == ".parquet" else table.write_csv(path)
+    write_planted_world(data, told)
     runs, tap = terminals.folder / "runs", Tap(port)
     terminals.start("server", "fl/server.py", "--runs", str(runs), "--port", str(port), "--model", "logistic", *options)
     terminals.wait_for("server", "Server on")
@@ -181,7 +82,7 @@ def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
     for name in NODES:
         node = ["--data", str(data), "--runs", str(runs), "--port", str(tap.port)]
         terminals.start(name, f"fl/client_{name.replace('_', '')}.py", *node)
-    code, screen = terminals.end("server", 150)
+    code, screen = terminals.end("server", 270)
     tap.close()
     assert code == 0, screen
     assert len(tap.sent) > 20_000
@@ -191,18 +92,26 @@ def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminals: Terminals) -> None:
-    models = terminals.folder / "models"
-    screen = train_as_typed(terminals, data, port, "--model", "mlp", "--models", str(models))
-    alone = run_in_process(data, terminals.folder / "alone", "--model", "mlp", "--models", str(models / "alone"))
+    models, study = terminals.folder / "models", terminals.folder / "open.toml"
+    text = (TOP / "src/fedhealth/study/builtin/health-risk.toml").read_text(encoding="utf-8")
+    study.write_text('policy = "research"\n' + text, encoding="utf-8")  # so that answers come node by node
+    settings = ("--model", "mlp", "--models")
+    screen = train_as_typed(terminals, data, port, *settings, str(models), study=str(study))
+    alone = terminals.folder / "alone"
+    alone = run_in_process(data, alone, "--study", str(study), *settings, str(models / "alone"))
     assert written(screen).name == alone.name  # the name holds a hash over all weights
     assert (models / "global_model.pth").read_bytes() == (models / "alone" / "global_model.pth").read_bytes()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
 def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
-    bundle, report, folder = train_with_flower("health-risk", data, Model.logistic, 0, tmp_path / "runs", port)
+    bundle, report, folder = train_with_flower(
+        "health-risk", data, None, Training(Model.logistic, runs=tmp_path / "runs"), port
+    )
     assert bundle is not None
     assert report["took_part"] == list(NODES)
     assert report["synthetic"]

@@ -53,6 +53,8 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}")
         patch.setenv("FEDHEALTH_API_KEY", "a key for tests")
+        patch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path_factory.mktemp("keys") / "issued_keys.jsonl"))
+        patch.setenv("FEDHEALTH_RATE", "1e6")
         yield
 
 

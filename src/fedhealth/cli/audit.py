@@ -22,6 +22,9 @@ def audit_privacy(
     canary_runs: Annotated[int, typer.Option(min=50, help="Trainings with or without a planted row.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the audit's own draws.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Also write the figures as JSON.", dir_okay=False)] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the run anew, with the figures in its model card and report.")
+    ] = False,
 ) -> None:
     """Attack a model with all its rows at hand: membership (LiRA), planted rows, and differencing.
 
@@ -31,6 +34,7 @@ def audit_privacy(
     from rich.progress import Progress
 
     from fedhealth.cli.errors import plain_errors
+    from fedhealth.cli.runs import write_audited
     from fedhealth.data.dataset import load_dataset
     from fedhealth.registry import load_bundle
     from fedhealth.runtime.leakage_audit import audit_model
@@ -50,10 +54,13 @@ def audit_privacy(
                 seed,
                 lambda: bar.advance(task),
             )
-        told = {"bundle": found.version, "synthetic": dataset.synthetic, **told}
+        told = {"bundle": found.version, "synthetic": bool(dataset.synthetic), **told}
         if report:
             report.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        audited = write_audited(bundle, told) if card else None
     _show(told)
+    if audited:
+        typer.echo(f"Bundle {audited[0].version}, with these figures in its card, written to {audited[1]}")
 
 
 def _show(told: dict[str, Any]) -> None:

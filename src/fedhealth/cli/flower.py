@@ -13,35 +13,51 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from fedhealth.cli.train import (
+    PORT,
     AggregationOption,
     DeltaOption,
     EpsilonOption,
-    Model,
     NormBoundOption,
+    PortOption,
+    ResumeOption,
     StrategyOption,
     choose_budget,
     choose_strategy,
-    train_and_write,
 )
+from fedhealth.cli.training import Model, Training, recorded, train_and_write
 
 if TYPE_CHECKING:
-    from fedhealth.federation.strategies import Strategy
-    from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
     from fedhealth.study import Study
 
-PORT = 9092
+LOOPBACK = "127.0.0.1"
+SERVER_FOLDER = Path(".fedhealth/server")
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
 DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
 ModelsOption = Annotated[Path, typer.Option(help="Folder of the served model, to compare with; an mlp goes there too.")]
-PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server on 127.0.0.1.")]
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; any but this machine's own needs: fedhealth server init.")
+]
+FolderOption = Annotated[
+    Path,
+    typer.Option(
+        envvar="FEDHEALTH_SERVER",
+        file_okay=False,
+        help="The server's keys and book of nodes, of fedhealth server init; with them, only enrolled nodes come in.",
+    ),
+]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 AutoApproveOption = Annotated[
     bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
 ]
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
+MinNodesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Fewest nodes that go on; default: all of fewer than five, else more than half."),
+]
+DeadlineOption = Annotated[float, typer.Option(min=1, help="Seconds that a node may take for one answer.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split and of the training.")]
 
 
@@ -68,21 +84,31 @@ def server(
     norm_bound: NormBoundOption = None,
     epsilon: EpsilonOption = None,
     delta: DeltaOption = 1e-5,
+    resume: ResumeOption = False,
+    min_nodes: MinNodesOption = None,
+    deadline: DeadlineOption = 600.0,
+    host: HostOption = LOOPBACK,
+    folder: FolderOption = SERVER_FOLDER,
 ) -> None:
-    """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
+    """Wait for the study's nodes, train over them, print every round and the results, and write the run.
+
+    A node that is lost is waited for as long as --wait says; a run that ends early goes on with --resume.
+    """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
     from fedhealth.study import load_study
 
     chosen = choose_strategy(model, strategy, aggregation, norm_bound)
-    budget = choose_budget(model, epsilon, delta)
-    with _polite_end(), plain_errors():
+    budget = choose_budget(epsilon, delta)
+    training = Training(model, seed, chosen, False, budget, runs, models, resume)
+    with polite_end(), plain_errors():
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
-        typer.echo(f"Server on 127.0.0.1:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
-        bundle, report, folder = _train_as_server(loaded, model, seed, port, runs, wait, models, chosen, budget)
+        typer.echo(f"Server on {host}:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
+        place = (host, port, folder)
+        bundle, report, written = _train_as_server(loaded, training, place, wait, deadline, min_nodes)
         show_results(report)
-        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {folder}")
+        typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
 
 def client(node: str) -> NodeCommand:
@@ -99,7 +125,7 @@ def client(node: str) -> NodeCommand:
     ) -> None:
         from fedhealth.cli.errors import plain_errors
 
-        with _polite_end(), plain_errors():
+        with polite_end(), plain_errors():
             _await_approval(node, data, study, outcome, wait, auto_approve)
             _take_part(node, data, study, outcome, port, runs, wait)
 
@@ -108,30 +134,23 @@ def client(node: str) -> NodeCommand:
 
 
 def train_with_flower(
-    study: str,
-    data: Path,
-    model: Model,
-    seed: int,
-    runs: Path,
-    port: int = PORT,
-    outcome: str | None = None,
-    models: Path = Path("models"),
+    study: str, data: Path, outcome: str | None, training: Training, port: int = PORT
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train over Flower with every node of the study as a process of its own; give bundle, report and folder.
 
     Raises:
-        FlowerError, StudyError, DataError: with a message for the user.
+        FlowerError, StudyError, DataError, JournalError: with a message for the user.
     """
     from fedhealth.study import load_study
 
     loaded = load_study(study, outcome)
     for node in loaded.nodes:
         _check_data(loaded, node.name, data)
-    options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(runs)]
+    options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(training.runs)]
     options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
-        return _train_as_server(loaded, model, seed, port, runs, 120.0, models)
+        return _train_as_server(loaded, training, (LOOPBACK, port, None), 120.0)
     finally:
         for child in children:
             _end(child)
@@ -139,33 +158,33 @@ def train_with_flower(
 
 def _train_as_server(
     study: "Study",
-    model: Model,
-    seed: int,
-    port: int,
-    runs: Path,
+    training: Training,
+    place: tuple[str, int, Path | None],
     wait: float,
-    models: Path,
-    strategy: "Strategy | None" = None,
-    budget: "Budget | None" = None,
+    deadline: float = 600.0,
+    min_nodes: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    from fedhealth.cli.progress import training_progress
+    from fedhealth.cli.progress import Said, training_progress
+    from fedhealth.runtime.events import Several
     from fedhealth.runtime.flower.environment import private_environment
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
-    with private_environment() as home:
+    with private_environment() as home, recorded(study, training, "flower") as recording:
         _quiet()
+        from fedhealth.runtime.flower.cohort import Patience
+        from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
-        from fedhealth.runtime.flower.server import Federation, Patience, server_app
+        from fedhealth.runtime.flower.server import Federation, server_app
 
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
-                settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
-                folders = (progress, runs, models)
-                written = train_and_write(*settings, *folders, strategy, budget=budget, policies=nodes.policies)
-                finished.append(written)
+                rest = (nodes.synthetic, training, progress, recording, nodes.policies)
+                finished.append(train_and_write(study, nodes.exchange, None, *rest))
 
-        app = server_app(study, seed, train, Patience(nodes=wait), lambda name: typer.echo(f"{name} is here"))
-        run_server_app(app, port, Path(home))
+        patience, watch = Patience(wait, deadline, min_nodes), Several((Said(), recording.log))
+        with opened(*place, Path(home), typer.echo) as here:
+            app = server_app(study, training.seed, train, patience, watch, recording.journal.run, here.check)
+            run_server_app(app, here.link)
     return finished[0]
 
 
@@ -177,18 +196,22 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
     with private_environment():
         _quiet()
         from fedhealth.runtime.flower.client import NodeConfig
+        from fedhealth.runtime.flower.enrolment import enrolment_of
         from fedhealth.runtime.flower.node import serve_node
-        from fedhealth.runtime.flower.processes import HOST, wait_for_server
+        from fedhealth.runtime.flower.processes import wait_for_server
 
-        typer.echo(f"{node}: looking for the server on {HOST}:{port}")
-        wait_for_server(port, wait)
+        enrolment = enrolment_of(data, node)
+        address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
+        typer.echo(f"{node}: looking for the server on {address}")
+        wait_for_server(address, wait)
         config = NodeConfig(node, study, str(data), str(runs), outcome or "")
-        ending = serve_node(f"{HOST}:{port}", config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"))
+        ending = serve_node(address, config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"), enrolment)
         typer.echo(f"{node}: {ending}")
 
 
 def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
     """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
+    from fedhealth.data.dataset import is_synthetic
     from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
     from fedhealth.study import load_study
 
@@ -196,7 +219,7 @@ def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait
     _check_data(loaded, node, data)
     if is_approved(loaded, node, data):
         return
-    if auto_approve or (data / "world.json").is_file():
+    if auto_approve or is_synthetic(loaded.node(node), data):
         why = "--auto-approve was given" if auto_approve else "its rows are synthetic"
         typer.secho(f"{node}: AUTO-APPROVED study {loaded.name} {loaded.hash[:12]}, because {why}", fg="yellow")
         return
@@ -248,7 +271,7 @@ def _quiet() -> None:
 
 
 @contextmanager
-def _polite_end() -> Iterator[None]:
+def polite_end() -> Iterator[None]:
     """Ctrl-C and SIGTERM end a command with one line, after it has ended its own processes."""
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:

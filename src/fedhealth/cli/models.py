@@ -31,11 +31,17 @@ def list_models(models: Models = Path("models"), runs: Runs = Path("runs")) -> N
         found = versions(models, runs)
     for known in found:
         facts = known.bundle.facts
-        metrics, kind = facts["metrics"], "synthetic" if facts["synthetic"] else "real"
+        metrics, kind = facts["metrics"], _kind(facts)
         figures = [figure(metrics[name]) for name in ("auroc", "calibration_slope")]
         names = [known.bundle.study.outcome.name, facts["model"]]
         table.add_row(known.bundle.version, known.standing, *names, *figures, kind)
     Console().print(table if table.rows else "No models yet; train one with: fedhealth train")
+
+
+def _kind(facts: Mapping[str, Any]) -> str:
+    if "synthetic_nodes" in facts:
+        return f"{', '.join(facts['synthetic_nodes'])} synthetic"
+    return "synthetic" if facts["synthetic"] else "real"
 
 
 @models_app.command()

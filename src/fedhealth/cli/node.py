@@ -5,14 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli.joining import join_server, run_node
+
 if TYPE_CHECKING:
     from fedhealth.study import Study
 
-node_app = typer.Typer(no_args_is_help=True, help="For a node's owner: what may leave, and what has left.")
+node_app = typer.Typer(
+    no_args_is_help=True, help="For a node's owner: enrol it, keep it available, decide what leaves."
+)
 policy_app = typer.Typer(no_args_is_help=True, help="What this node lets out.")
 audit_app = typer.Typer(no_args_is_help=True, help="The record of everything that left this node.")
 node_app.add_typer(policy_app, name="policy")
 node_app.add_typer(audit_app, name="audit")
+node_app.command("join")(join_server)
+node_app.command("run")(run_node)
 
 Node = Annotated[str, typer.Argument(help="Name of the node, such as node_1.")]
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file.")]
@@ -69,6 +75,7 @@ def check_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pa
 def show_audit(
     node: Node,
     runs: Runs = Path("runs"),
+    data: Data = Path("data"),
     last: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 20,
 ) -> None:
     """List what left the node: when, for which study and step, over how many rows, how much."""
@@ -78,10 +85,10 @@ def show_audit(
     from rich.table import Table
 
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.privacy import audit
+    from fedhealth.privacy import audit, audit_file
 
     with plain_errors():
-        lines = deque(audit.read(runs / "audit" / f"{node}.jsonl"), maxlen=last)
+        lines = deque(audit.read(audit_file(node, runs / "audit", data)), maxlen=last)
     table = Table("time", "study", "step", "rows", "arrays", "bytes", box=None)
     for line in lines:
         arrays, size = ", ".join(line["arrays"]), f"{line['bytes']:,}"
@@ -93,14 +100,15 @@ def show_audit(
 def verify_audit(
     node: Node,
     runs: Runs = Path("runs"),
+    data: Data = Path("data"),
     noted: Annotated[str, typer.Option(help="A hash noted earlier, or its first digits; it must still be there.")] = "",
 ) -> None:
     """Check that no line of the record was changed, removed, added or moved."""
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.privacy import AuditError, audit
+    from fedhealth.privacy import AuditError, audit, audit_file
 
-    path = runs / "audit" / f"{node}.jsonl"
     with plain_errors():
+        path = audit_file(node, runs / "audit", data)
         hashes = [line["hash"] for line in audit.read(path)]
         if noted and not any(found.startswith(noted) for found in hashes):
             raise AuditError(f"{path}: no line has hash {noted}: the log was cut short or replaced since it was noted")
@@ -115,10 +123,14 @@ def approve_study(
     study_hash: Annotated[str, typer.Argument(metavar="HASH", help="Hash of the study, or its first 12 digits.")],
     study: StudyOption = "health-risk",
     data: Data = Path("data"),
+    without: Annotated[
+        list[str] | None, typer.Option(help="A feature to tell nothing of without noise; may be given again.")
+    ] = None,
 ) -> None:
     """Let this node take part in a study. A study that is changed has another hash, and needs a new approval.
 
-    Approving means consent to what is told of features that fewer than three nodes observe.
+    Approving means consent, feature by feature, to what sums tell of those that fewer than three nodes observe; name
+    with --without what you do not consent to.
     """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.privacy import PolicyError, approve, policy_of, would_leave
@@ -131,9 +143,12 @@ def approve_study(
             raise PolicyError(
                 f"got hash {study_hash}; study {loaded.name} has {loaded.hash[:12]}: look at what changed"
             )
+        unknown = [name for name in without or () if name not in loaded.names]
+        if unknown:
+            raise PolicyError(f"--without {unknown[0]}: study {loaded.name} has {', '.join(loaded.names)}")
+        approve(loaded, node, data, without or ())
         for line in would_leave(loaded, node, policy_of(loaded, node, data)):
             typer.echo(line)
-        approve(loaded, node, data)
     typer.echo(f"Approved: {node} takes part in study {loaded.name} {loaded.hash[:12]}")
 
 

@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fedhealth.registry import Bundle, model_card, write_bundle
+from fedhealth.model import RiskModel
+from fedhealth.model.design import Floats
+from fedhealth.registry import Bundle, BundleError, load_bundle, model_card, without_form, write_bundle
 from fedhealth.runtime.experiment import Run
 from fedhealth.runtime.network import NetworkRun, save_network
 from fedhealth.study import Study, load_study
@@ -35,20 +37,54 @@ def write_run(
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],
         **({"privacy": report["privacy"]} if "privacy" in report else {}),
+        **({"synthetic_nodes": partly} if (partly := _partly_synthetic(report)) else {}),
         "versions": {name: version(name) for name in ("fedhealth", "numpy")},
     }
-    facts = _rounded(facts)
-    folder = runs / ".new"
-    bundle = write_bundle(folder, study, run.fit.model, run.fit.reference, facts, model_card(study, facts))
+    return _write(study, run.fit.model, run.fit.reference, facts, report, runs)
+
+
+def write_audited(folder: Path, leakage: Mapping[str, Any]) -> tuple[Bundle, Path]:
+    """Write the run in ``folder`` anew beside it, with what an audit of leakage found in its facts and its card.
+
+    Raises:
+        BundleError: there is no report of a run in ``folder``.
+    """
+    old = load_bundle(folder)
+    if not (folder / "report.json").is_file():
+        raise BundleError(
+            f"{folder}: no report.json here; to write a card, audit a run: fedhealth audit privacy runs/..."
+        )
+    report = {**json.loads((folder / "report.json").read_text(encoding="utf-8")), "leakage": leakage}
+    facts = {**without_form(old.facts), "leakage": leakage}
+    bundle, _, final = _write(old.study, old.model, old.reference, facts, report, folder.parent)
+    return bundle, final
+
+
+def _write(
+    study: Study,
+    model: RiskModel,
+    reference: Mapping[str, Floats],
+    facts: Mapping[str, Any],
+    report: Mapping[str, Any],
+    runs: Path,
+) -> tuple[Bundle, dict[str, Any], Path]:
+    rounded, folder = _rounded(facts), runs / ".new"
+    bundle = write_bundle(folder, study, model, reference, rounded, model_card(study, rounded))
     final = runs / f"{study.name}-{bundle.version}"
     final.mkdir(parents=True, exist_ok=True)
-    report = {**report, "bundle": {"hash": bundle.hash, "version": bundle.version, "folder": str(final)}}
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    whole = {**report, "bundle": {"hash": bundle.hash, "version": bundle.version, "folder": str(final)}}
+    (folder / "report.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     for file in folder.iterdir():
         file.replace(final / file.name)
     folder.rmdir()
-    _mirror(report, final, runs)
-    return bundle, report, final
+    _mirror(whole, final, runs)
+    return bundle, whole, final
+
+
+def _partly_synthetic(report: dict[str, Any]) -> list[str]:
+    """The nodes with generated rows, where others have real ones."""
+    names: list[str] = report.get("synthetic_nodes", [])
+    return names if len(names) < len(report["took_part"]) else []
 
 
 def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:

@@ -2,30 +2,20 @@
 
 import socket
 from collections.abc import Mapping
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fedhealth.cli.data import generate
 from fedhealth.cli.services import Service, run_until_stopped
-from fedhealth.cli.train import Model, run_training
-
-if TYPE_CHECKING:
-    from fedhealth.registry import Bundle
+from fedhealth.cli.train import Runtime, run_training
+from fedhealth.cli.training import Training
 
 EXAMPLE = (
     '{"heart_rate": 88, "spo2": 97, "steps": 4500, "sleep_hours": 6, "age": 30, "smoker": 0, "chronic": 0, "aqi": 60}'
 )
-
-
-class Runtime(StrEnum):
-    """Where the nodes run."""
-
-    local = "local"
-    flower = "flower"
 
 
 def up(
@@ -95,7 +85,8 @@ def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime, f
     if folder:
         typer.echo(f"Training: data and settings unchanged, using {folder}")
     else:
-        _, report, folder = _train(data, models, runs, runtime, flower_port)
+        training = Training(runs=runs, models=models)
+        _, report, folder = run_training("health-risk", data, None, training, runtime, flower_port)
         show_results(report)
         _write_network(data, models, runs)
         remember_inputs(folder, inputs)
@@ -163,13 +154,3 @@ def _say_where(services: list[Service], port: int, citizen_port: int, admin_port
     typer.echo("\nCity readings are synthetic and replayed by a feed. Ctrl-C stops everything.")
     typer.echo("Ask for a risk, from another terminal:")
     typer.echo(f"  curl -s http://127.0.0.1:{port}/predict -H 'Content-Type: application/json' -d '{EXAMPLE}'\n")
-
-
-def _train(
-    data: Path, models: Path, runs: Path, runtime: Runtime, port: int
-) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    if runtime is Runtime.flower:
-        from fedhealth.cli.flower import train_with_flower
-
-        return train_with_flower("health-risk", data, Model.additive, 0, runs, port, models=models)
-    return run_training("health-risk", data, None, Model.additive, 0, runs, models)

@@ -1,7 +1,7 @@
 """Learning from sums: contributions, statistics, Newton's method, calibration and evaluation. Pure, without I/O."""
 
 from fedhealth.federation.averaging import NetworkFit, fit_network
-from fedhealth.federation.contribution import Contribution, State, total
+from fedhealth.federation.contribution import TOGETHER, Contribution, State, total
 from fedhealth.federation.curves import curves
 from fedhealth.federation.evaluation import Difference, Metrics, difference, metrics, score_histogram, subgroup
 from fedhealth.federation.pairing import Paired, paired, question
@@ -9,13 +9,14 @@ from fedhealth.federation.private import PLAN, Plan, fit_private, private_scores
 from fedhealth.federation.private_network import NETWORK_PLAN, fit_private_network
 from fedhealth.federation.steps import STEPS, exchange_within
 from fedhealth.federation.subgroups import group_names
-from fedhealth.federation.training import SEGMENTS, Exchange, Fit, Round, fit
+from fedhealth.federation.training import SEGMENTS, Exchange, Fit, Round, fit, mean_loss
 
 __all__ = [
     "NETWORK_PLAN",
     "PLAN",
     "SEGMENTS",
     "STEPS",
+    "TOGETHER",
     "Contribution",
     "Difference",
     "Exchange",
@@ -34,6 +35,7 @@ __all__ = [
     "fit_private",
     "fit_private_network",
     "group_names",
+    "mean_loss",
     "metrics",
     "paired",
     "private_scores",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedhealth.federation.contribution import Contribution, Floats, arrays, total
+from fedhealth.federation.contribution import TOGETHER, Contribution, Floats, arrays, total
 from fedhealth.model.network import FIRST, WEIGHTS
 
 TRIM = 0.2
@@ -76,7 +76,14 @@ def _over_sorted(
 ) -> Aggregate:
     """The mean of each coordinate's sorted values without the first and last ``drop(count)`` of ``count``."""
     if len(replies) < 3:
-        raise TooFewAnswers(f"median and trimmed mean need the answers of at least 3 nodes; got {len(replies)}")
+        raise TooFewAnswers(
+            f"median and trimmed mean need each answer of at least 3 nodes; got {len(replies)}"
+            + (
+                ", the total under secure aggregation: only a study of the research policy goes without"
+                if TOGETHER in replies
+                else ""
+            )
+        )
     values, covered = {}, {}
     each = [(_sums(reply, kind), _measures(reply, kind)) for reply in replies.values()]
     for name in WEIGHTS:

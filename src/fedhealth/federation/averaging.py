@@ -66,9 +66,8 @@ def fit_network(
     for number in range(rounds + 1):
         replies = exchange("average", {**states, **_settings(strategy, seed, number, rounds)})
         summed = total(replies.values())
-        losses = {name: mean_loss(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
         loss = mean_loss(summed["loss"][0], summed["rows"][0])
-        on_round(Round(number, loss, losses, _model(study, states, 0)))
+        on_round(Round(number, loss, _model(study, states, 0)))
         if summed["left_out"][1] < least:
             best, least, kept = number, float(summed["left_out"][1]), states
         norms.check(replies, strategy.norm_bound)

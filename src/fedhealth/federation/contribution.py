@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+TOGETHER = "all nodes together"  # the one name in a step's replies where the server sees nothing but their total
 State = Mapping[str, Floats]
 
 

@@ -97,14 +97,20 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     """Score histograms of the model in ``state`` over this node's held-out rows, in all and by subgroup.
 
     ``state['withhold']`` (shape ``(d,)``) marks features to hide; rows that observe none of them are then left out, and
-    nothing is said of subgroups.
+    nothing is said of subgroups. Without, also the summed log loss over the ``training_rows``.
     """
-    rows = shard.held_out
+    rows, training = shard.held_out, shard.training
     hidden = state["withhold"].astype(bool)
     if hidden.any():
-        rows = rows.rows(np.asarray(rows.observed[:, hidden].any(axis=1)))
-    risk = model_from_arrays(study, state).risk(rows.x, rows.observed & ~hidden, rows.site)
-    return _histograms(study, risk, rows.y, _told_apart(study, rows) & ~hidden.any())
+        rows, training = (
+            rows.rows(np.asarray(rows.observed[:, hidden].any(axis=1))),
+            training.rows(np.zeros(len(training), dtype=bool)),
+        )
+    model = model_from_arrays(study, state)
+    risk = model.risk(rows.x, rows.observed & ~hidden, rows.site)
+    found = _histograms(study, risk, rows.y, _told_apart(study, rows) & ~hidden.any())
+    loss = losses(model.risk(training.x, training.observed, training.site), training.y)["log_loss"].sum()
+    return Contribution({**found.sums, **arrays(training_loss=loss, training_rows=len(training))}, found.rows)
 
 
 def compare(study: Study, state: State, alone: RiskModel | NetworkModel, shard: Shard) -> Contribution:

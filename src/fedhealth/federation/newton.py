@@ -24,6 +24,7 @@ from fedhealth.model.risk_model import sigmoid
 from fedhealth.study import Study
 
 INDICATOR_PENALTY = 16.0
+ROUNDED = 1e-8  # of a summed loss: secure aggregation rounds each node's to 2e-10
 
 
 def init(design: Design, folds: Floats, prevalence: float) -> dict[str, Floats]:
@@ -131,7 +132,7 @@ def update(state: State, total: Contribution, penalty: Floats) -> tuple[dict[str
     now = state["coefficients"]
     objective = total["loss"] + 0.5 * np.einsum("jp,jpq,jq->j", now, penalty, now)
     before = state.get("previous", now)
-    worse = objective > state.get("objective", np.full(len(now), np.inf)) * (1 + 1e-12) + 1e-9
+    worse = objective > state.get("objective", np.full(len(now), np.inf)) * (1 + 1e-12) + ROUNDED
     slope = total["gradient"] + np.einsum("jpq,jq->jp", penalty, now)
     step = np.linalg.solve(total["hessian"] + penalty, slope[..., None])[..., 0]
     following = np.where(worse[:, None], (now + before) / 2, now - step)

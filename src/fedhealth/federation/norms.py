@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedhealth.federation.aggregation import mean
-from fedhealth.federation.contribution import Contribution, Floats
+from fedhealth.federation.contribution import TOGETHER, Contribution, Floats
 from fedhealth.model.network import WEIGHTS
 
 
@@ -31,6 +31,8 @@ def clip(moved: Mapping[str, Floats], bound: float) -> dict[str, Floats]:
 def check(replies: Mapping[str, Contribution], bound: float) -> None:
     """Raise NormExceeded if a node's move of any network is longer than ``bound`` (up to rounding)."""
     for node, reply in replies.items():
+        if node == TOGETHER:
+            continue  # a total of bounded moves, of which only the nodes know the parts
         moves = mean({node: reply}, "moved").values
         for j in range(len(reply["rows"])):
             length = norm({name: moves[name][j] for name in WEIGHTS})

@@ -10,6 +10,7 @@ from fedhealth.model.design import Design, rescale
 from fedhealth.study import Study
 
 BINS = 200
+CONSTANT = 1e-9  # variance, in halves of the range, that rounding may leave of a constant
 # Standard deviations that the counting grid reaches below and above the mean: irrational and unequal, so that no bin's
 # edge falls on a value and the order in which nodes are summed moves none to another bin.
 REACH = (1.6 * np.pi, np.sqrt(24.0))
@@ -21,11 +22,15 @@ def contribute_inventory(study: Study, state: State, shard: Shard) -> Contributi
 
 
 def contribute_moments(study: Study, state: State, shard: Shard) -> Contribution:
-    """Per feature: rows that observe it, sum, sum of squares; and the number of rows and of positive labels."""
+    """Per feature: rows that observe it, sum, sum of squares; and the number of rows and of positive labels.
+
+    Numbers count from the middle of the study's range, in halves of its width: no value is beyond 1.
+    """
     rows = shard.training
     seen = rows.observed.sum(axis=0)
+    middle, half = _unit(study)
     values = np.column_stack([rescale(f, rows.x[:, i]) for i, f in enumerate(study.features)])
-    values = np.where(rows.observed, values, 0.0)
+    values = np.where(rows.observed, (values - middle) / half, 0.0)
     return Contribution(
         arrays(
             seen=seen,
@@ -47,12 +52,20 @@ def moments(study: Study, total: Contribution) -> tuple[Floats, Floats, Floats]:
     """
     seen = np.maximum(total["seen"], 1.0)
     number = np.array([f.kind == "number" for f in study.features])
-    mean = np.where(number, total["sum"] / seen, 0.0)
+    middle, half = _unit(study)
+    mean = np.where(number & (total["seen"] > 0), middle + half * total["sum"] / seen, 0.0)
     variance = np.maximum(total["squares"] / seen - (total["sum"] / seen) ** 2, 0.0)
-    varies = variance > 1e-10 * total["squares"] / seen  # beyond what rounding leaves of a constant
-    sd = np.where(number & varies, np.sqrt(variance), 1.0)
+    varies = variance > CONSTANT
+    sd = np.where(number & varies, half * np.sqrt(variance), 1.0)
     partial = (total["seen"] > 0) & (total["seen"] < total["rows"])
     return mean, sd, partial.astype(np.float64)
+
+
+def _unit(study: Study) -> tuple[Floats, Floats]:
+    """Middle and half width of each number's range on its scale, shape ``(d,)`` each; 0 and 1 for what is no number."""
+    number = np.array([f.kind == "number" for f in study.features])
+    ends = np.array([rescale(f, np.array([f.low, f.high])) for f in study.features])
+    return np.where(number, ends.mean(axis=1), 0.0), np.where(number, (ends[:, 1] - ends[:, 0]) / 2, 1.0)
 
 
 def grid(study: Study, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:

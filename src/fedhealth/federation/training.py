@@ -21,7 +21,10 @@ from fedhealth.model.risk_model import RiskModel
 from fedhealth.study import Study
 
 Exchange = Callable[[str, State], Mapping[str, Contribution]]
-"""Send a named step and its state to every node; get each node's contribution, in node order."""
+"""Send a named step and its state to every node; get each node's contribution, in node order.
+
+Under secure aggregation the steps that train a model give one, their total, as ``TOGETHER``.
+"""
 
 FOLDS = 3
 CONVERGED = 1e-8
@@ -37,11 +40,10 @@ class OneLabel(ValueError):
 
 @dataclass(frozen=True)
 class Round:
-    """One round: mean training losses of the model that the nodes were sent, and that model."""
+    """One round: the mean training loss of the model that the nodes were sent, and that model."""
 
     number: int
     train_loss: float
-    node_loss: Mapping[str, float]
     model: RiskModel | NetworkModel
 
 
@@ -191,21 +193,17 @@ class _Fits:
         state = newton.init(self.design, np.array([float(HELD_OUT)]), self.prevalence)
         penalty = newton.penalties(self.design, strength[:1], strength[1:])
         for number in range(MAX_ROUNDS + 1):
-            replies = self.exchange("newton", state)
-            summed = total(replies.values())
-            on_round(self._round(number, replies, summed, state["coefficients"][0]))
+            summed = total(self.exchange("newton", state).values())
+            on_round(self._round(number, summed, state["coefficients"][0]))
             state, change = newton.update(state, summed, penalty)
             if change < CONVERGED:
                 break
         return state["coefficients"][0], summed["hessian"][0] + penalty[0], number
 
-    def _round(
-        self, number: int, replies: Mapping[str, Contribution], summed: Contribution, coefficients: Floats
-    ) -> Round:
+    def _round(self, number: int, summed: Contribution, coefficients: Floats) -> Round:
         blank = np.zeros((self.design.width, self.design.width))
         untuned = RiskModel(self.design, coefficients, np.array([0.0, 1.0]), blank)
-        losses = {name: mean_loss(reply["loss"][0], reply["rows"][0]) for name, reply in replies.items()}
-        return Round(number, mean_loss(summed["loss"][0], summed["rows"][0]), losses, untuned)
+        return Round(number, mean_loss(summed["loss"][0], summed["rows"][0]), untuned)
 
 
 def mean_loss(total_loss: float, rows: float) -> float:

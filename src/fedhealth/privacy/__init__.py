@@ -1,13 +1,24 @@
 """The node's one door: a declared exit, policy, noise paid from a ledger, audit, then out."""
 
 from fedhealth.privacy.accounting import DELTA, Budget, epsilon_of
-from fedhealth.privacy.approval import approve, is_approved, would_leave
+from fedhealth.privacy.approval import approve, is_approved
 from fedhealth.privacy.audit import AuditError
 from fedhealth.privacy.cohorts import Cohort, cohort_folder
+from fedhealth.privacy.disclosure import would_leave
 from fedhealth.privacy.door import Door
 from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger, ledger_file
-from fedhealth.privacy.policy import POLICIES, Policy, PolicyError, PolicyRefusal, policy_file, policy_of, read_limits
+from fedhealth.privacy.policy import (
+    POLICIES,
+    Policy,
+    PolicyError,
+    PolicyRefusal,
+    audit_file,
+    is_summed_under_masks,
+    policy_file,
+    policy_of,
+    read_limits,
+)
 
 __all__ = [
     "DELTA",
@@ -22,9 +33,11 @@ __all__ = [
     "PolicyError",
     "PolicyRefusal",
     "approve",
+    "audit_file",
     "cohort_folder",
     "epsilon_of",
     "is_approved",
+    "is_summed_under_masks",
     "ledger_file",
     "policy_file",
     "policy_of",

@@ -1,46 +1,34 @@
 """A node's owner approves a study, by hash, before the node takes part: a changed study has another hash."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from fedhealth.privacy.exits import EXITS
-from fedhealth.privacy.policy import Policy
 from fedhealth.study import Study
 
 
 def approvals_file(data: Path, node: str) -> Path:
-    """Where the approved hashes of ``node`` stand, one a line."""
+    """Where the approvals of ``node`` stand, one a line: a study's hash, then the features that are withheld."""
     return data / f"{node}.approved"
 
 
 def is_approved(study: Study, node: str, data: Path) -> bool:
     """Whether the owner approved just this study."""
-    path = approvals_file(data, node)
-    return path.is_file() and study.hash in path.read_text(encoding="utf-8").split()
+    return _latest(study, node, data) is not None
 
 
-def approve(study: Study, node: str, data: Path) -> None:
-    """Note the owner's approval; once is enough."""
-    if not is_approved(study, node, data):
+def withheld_features(study: Study, node: str, data: Path) -> tuple[str, ...]:
+    """Features that the owner withheld when approving this study last."""
+    return tuple(_latest(study, node, data) or ())
+
+
+def approve(study: Study, node: str, data: Path, without: Sequence[str] = ()) -> None:
+    """Note the owner's approval: consent to what is told of every feature but those ``without``; the latest counts."""
+    if _latest(study, node, data) != list(without):
         with approvals_file(data, node).open("a", encoding="utf-8") as file:
-            file.write(study.hash + "\n")
+            file.write(" ".join([study.hash, *without]) + "\n")
 
 
-def would_leave(study: Study, node: str, policy: Policy) -> Iterator[str]:
-    """What taking part means, line by line: fields, what is told of them, how much, and with how much noise."""
-    own = [f.name for f in study.features if f.name in study.node(node).features or f.anchor]
-    yield f"Study {study.name} predicts {study.outcome.title}; hash {study.hash}"
-    yield f"It reads {len(own)} features here: {', '.join(own)}"
-    if alone := alone_with(study, node):
-        yield f"Fewer than three nodes observe {', '.join(alone)}: what is told of them comes from few"
-    for step, way in EXITS.items():
-        if not policy.steps or step in policy.steps:
-            yield f"  {step}: {way.tells} ({', '.join(way.arrays[:6])}{', ...' if len(way.arrays) > 6 else ''})"
-    limit = f"epsilon {policy.epsilon:g} at delta {policy.delta:g} for all of it, for ever"
-    yield f"Noise: {limit if policy.epsilon < float('inf') else 'none is asked for by the owner (set epsilon to ask)'}"
-
-
-def alone_with(study: Study, node: str) -> list[str]:
-    """Features of ``node`` that fewer than three nodes observe: its owner consents to telling of them by approving."""
-    holders = {f.name: sum(f.anchor or f.name in other.features for other in study.nodes) for f in study.features}
-    return [name for name in study.names if name in study.node(node).features and holders[name] < 3]
+def _latest(study: Study, node: str, data: Path) -> list[str] | None:
+    path = approvals_file(data, node)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((line.split()[1:] for line in reversed(lines) if line.split()[:1] == [study.hash]), None)

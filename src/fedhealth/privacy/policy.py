@@ -13,10 +13,13 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fedhealth.data.dataset import is_synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.federation import Contribution
 from fedhealth.privacy.accounting import DELTA
+from fedhealth.privacy.approval import withheld_features
 from fedhealth.privacy.exits import EXITS
+from fedhealth.privacy.secure_aggregation import FEWEST
 from fedhealth.study import Study
 
 
@@ -38,12 +41,16 @@ class Policy:
         minimum_class: fewest rows with each label for a step that reads labels.
         minimum_cell: a feature that fewer training rows observe stays inside, and so does a flag that fewer of them
             have, or have not (Ritchie & Elliot 2015: thresholds on every cell).
-        rows_per_parameter: fewest rows for each parameter of an additive or logistic model whose gradient is summed;
-            0 sets no limit.
+        rows_per_parameter: fewest rows for each parameter of a model that learns from exact sums, so that it cannot
+            learn single rows by heart; 0 sets no limit (and synthetic rows are nobody's).
+        norm_bound: longest move of a network's weights in one round.
         epsilon, delta: limit of what all noisy answers over the node's rows may tell of one row, for ever; while it
             is finite, an answer without noise stays inside.
+        secure_aggregation: sums that train a model leave under masks, so that the server sees their total only; where
+            the study has fewer than three nodes there is none.
         studies: hashes of studies (or their first 12 digits and more) that are answered; empty: any.
         steps: steps that are answered; empty: all that are declared.
+        withheld: features of which the owner, approving a study, let nothing out without noise.
     """
 
     name: str
@@ -53,8 +60,11 @@ class Policy:
     rows_per_parameter: int
     epsilon: float = inf
     delta: float = DELTA
+    secure_aggregation: bool = False
+    norm_bound: float = inf
     studies: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -81,11 +91,11 @@ class Policy:
         for name, array in contribution.sums.items():
             if not np.isfinite(array).all():
                 raise PolicyRefusal(f"{node} refused step {step!r}: {name!r} holds a value that is not finite")
-        parameters = contribution.sums["hessian"].shape[-1] if "hessian" in contribution.sums else 0
+        parameters = _parameters(contribution)
         if 0 < contribution.rows < self.rows_per_parameter * parameters:
             raise PolicyRefusal(
                 f"{node} refused step {step!r}: a model of {parameters} parameters over {contribution.rows} rows; its "
-                f"{self.name!r} policy needs at least {self.rows_per_parameter} rows for each"
+                f"{self.name!r} policy needs at least {self.rows_per_parameter} rows for each, or noise (--epsilon)"
             )
         for label in ("positives", "negatives"):
             rows = contribution.sums[label].sum() if label in contribution.sums else 0
@@ -97,19 +107,20 @@ class Policy:
 
     def visible(self, study: Study, shard: Shard) -> Shard:
         """The shard with every feature as missing that ``minimum_cell`` keeps inside; also where it is evaluated."""
-        rare = np.isin(np.arange(len(study.features)), self._rare(study, shard))
-        return replace(shard, observed=shard.observed & ~rare) if rare.any() else shard
+        inside = np.isin(np.arange(len(study.features)), self._inside(study, shard))
+        return replace(shard, observed=shard.observed & ~inside) if inside.any() else shard
 
     def kept_inside(self, study: Study, shard: Shard) -> tuple[str, ...]:
         """Names of the features that are observed here and yet stay inside, in the study's order."""
-        return tuple(study.features[i].name for i in self._rare(study, shard))
+        return tuple(study.features[i].name for i in self._inside(study, shard))
 
-    def _rare(self, study: Study, shard: Shard) -> list[int]:
+    def _inside(self, study: Study, shard: Shard) -> list[int]:
         rows = shard.training
         return [
             i
             for i in np.flatnonzero(shard.observed.any(axis=0)).tolist()
-            if self._is_rare(study.features[i].kind == "flag", rows.x[rows.observed[:, i], i])
+            if study.names[i] in self.withheld
+            or self._is_rare(study.features[i].kind == "flag", rows.x[rows.observed[:, i], i])
         ]
 
     def _is_rare(self, flag: bool, values: NDArray[np.float64]) -> bool:
@@ -125,9 +136,15 @@ class Policy:
             f"let out anything of a feature that fewer than {self.minimum_cell} of its training rows observe, or of a "
             f"flag that fewer than {self.minimum_cell} of them have or have not",
         ]
+        if self.secure_aggregation:
+            promised.append(f"show its part of a sum that trains a model: only the total over {FEWEST} nodes or more")
         if self.rows_per_parameter:
             least = self.rows_per_parameter
-            promised.append(f"train an additive or logistic model on fewer than {least} rows for each parameter")
+            promised.append(f"train a model without noise on fewer than {least} rows for each of its parameters")
+        if isfinite(self.norm_bound):
+            promised.append(f"move a network's weights by more than {self.norm_bound:g} in one round")
+        if self.withheld:
+            promised.append(f"let out anything of {', '.join(self.withheld)} without noise")
         if isfinite(self.epsilon):
             promised.append(
                 "answer without noise, or once its answers together tell more of a row than epsilon "
@@ -140,14 +157,28 @@ class Policy:
         return tuple(promised)
 
 
+def _parameters(contribution: Contribution) -> int:
+    """How many parameters the model has whose training this is a part of; 0 for anything else."""
+    moved = sum(array[0].size for name, array in contribution.sums.items() if name.startswith("moved."))
+    return moved or (contribution.sums["hessian"].shape[-1] if "hessian" in contribution.sums else 0)
+
+
 POLICIES: Mapping[str, Policy] = {
-    "default": Policy("default", minimum_rows=100, minimum_class=10, minimum_cell=10, rows_per_parameter=10),
+    "default": Policy(
+        "default", minimum_rows=100, minimum_class=10, minimum_cell=10, rows_per_parameter=10, secure_aggregation=True
+    ),
     "research": Policy("research", minimum_rows=5, minimum_class=1, minimum_cell=1, rows_per_parameter=0),
 }
 LIMITS = ("minimum_rows", "minimum_class", "minimum_cell", "rows_per_parameter")
-NOISE = ("epsilon", "delta")
+NUMBERS = ("epsilon", "delta", "norm_bound")
 LISTS = ("studies", "steps")
+KEYS = (*LIMITS, *NUMBERS, *LISTS, "audit")
 HASH_DIGITS = 12  # the fewest that name a study
+
+
+def is_summed_under_masks(study: Study) -> bool:
+    """Whether the study's named policy wants secure aggregation, and its nodes are enough for it."""
+    return POLICIES[study.policy].secure_aggregation and len(study.nodes) >= FEWEST
 
 
 def policy_file(data: Path, node: str) -> Path:
@@ -158,21 +189,38 @@ def policy_file(data: Path, node: str) -> Path:
 def policy_of(study: Study, node: str, data: Path | None) -> Policy:
     """The study's named policy, made stricter wherever the owner's file in ``data`` asks for more.
 
+    Where the rows in ``data`` are synthetic, any number of parameters may learn from them.
+
     Raises:
         PolicyError: the file cannot be used.
     """
-    named = POLICIES[study.policy]
-    if data is None or not policy_file(data, node).is_file():
+    named = replace(POLICIES[study.policy], secure_aggregation=is_summed_under_masks(study))
+    if data is None:
+        return named
+    if is_synthetic(study.node(node), data):
+        named = replace(named, rows_per_parameter=0)
+    named = replace(named, withheld=withheld_features(study, node, data))
+    if not policy_file(data, node).is_file():
         return named
     own = read_limits(policy_file(data, node))
     stricter: dict[str, Any] = {name: max(getattr(named, name), own[name]) for name in LIMITS if name in own}
-    stricter |= {name: min(getattr(named, name), float(own[name])) for name in NOISE if name in own}
+    stricter |= {name: min(getattr(named, name), float(own[name])) for name in NUMBERS if name in own}
     stricter |= {name: tuple(own[name]) for name in LISTS if name in own}
     return replace(named, name=f"{study.policy}, and {policy_file(data, node).name}", **stricter)
 
 
+def audit_file(node: str, folder: Path, data: Path | None) -> Path:
+    """The audit log of ``node``: ``folder/NODE.jsonl``, or the file that its owner's limits in ``data`` name.
+
+    Raises:
+        PolicyError: the owner's file cannot be used.
+    """
+    own = read_limits(policy_file(data, node)) if data and policy_file(data, node).is_file() else {}
+    return Path(own.get("audit", folder / f"{node}.jsonl"))
+
+
 def read_limits(path: Path) -> dict[str, Any]:
-    """The limits in an owner's file: whole numbers from 1, lists of texts, an ``epsilon`` and a ``delta``.
+    """The limits in an owner's file: whole numbers from 1, numbers, lists of texts, and a file for the audit log.
 
     Raises:
         PolicyError: it is no TOML, has an unknown key, or a value that cannot be meant.
@@ -182,8 +230,8 @@ def read_limits(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
     for name, value in found.items():
-        if name not in (known := (*LIMITS, *NOISE, *LISTS)):
-            raise PolicyError(f"{path}: unknown key {name!r}; expected {', '.join(known)}")
+        if name not in KEYS:
+            raise PolicyError(f"{path}: unknown key {name!r}; expected {', '.join(KEYS)}")
         expected = _expected(name, value)
         if expected:
             raise PolicyError(f"{path}: {name}: got {value!r}; expected {expected}")
@@ -194,9 +242,11 @@ def _expected(name: str, value: object) -> str:
     """What should stand there instead; empty if ``value`` will do."""
     if name in LIMITS:
         return "" if type(value) is int and value >= 1 else "a whole number from 1"
-    if name in NOISE:
-        most, words = (inf, "a number above 0") if name == "epsilon" else (1.0, "a number between 0 and 1")
+    if name in NUMBERS:
+        most, words = (1.0, "a number between 0 and 1") if name == "delta" else (inf, "a number above 0")
         return "" if type(value) in (int, float) and 0 < cast("float", value) < most else words
+    if name == "audit":
+        return "" if isinstance(value, str) and value else "a file's path"
     texts = isinstance(value, list) and len(value) > 0 and all(isinstance(one, str) for one in value)
     if name == "studies":
         known = texts and all(re.fullmatch(f"[0-9a-f]{{{HASH_DIGITS},64}}", one) for one in cast("list[str]", value))

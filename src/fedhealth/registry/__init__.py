@@ -1,6 +1,6 @@
 """Bundles: trained, immutable, verifiable models; and which of them is served."""
 
-from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, write_bundle
+from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, without_form, write_bundle
 from fedhealth.registry.history import history, undisturbed
 from fedhealth.registry.model_card import model_card
 from fedhealth.registry.publish import (
@@ -36,5 +36,6 @@ __all__ = [
     "signer",
     "undisturbed",
     "versions",
+    "without_form",
     "write_bundle",
 ]

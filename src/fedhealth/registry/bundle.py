@@ -134,6 +134,11 @@ def bundle_of(files: Mapping[str, bytes], folder: Path) -> Bundle:
         ) from None
 
 
+def without_form(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a loaded bundle as :func:`write_bundle` takes them: without what it adds itself."""
+    return {name: value for name, value in facts.items() if name not in ("format", "study_hash", "files")}
+
+
 def _assemble(files: Mapping[str, bytes], folder: Path, content: dict[str, Any], claimed: str) -> Bundle:
     for name in FILES[:-1]:
         if hashlib.sha256(files[name]).hexdigest() != content["files"][name]:

@@ -25,6 +25,7 @@ def model_card(study: Study, facts: Mapping[str, Any]) -> str:
                 "with the same readings, not a diagnosis, and no ground for changing treatment.",
                 "## Training data\n\n" + _data(facts),
                 *([_privacy(facts["privacy"])] if "privacy" in facts else []),
+                *([_leakage(facts["leakage"])] if "leakage" in facts else []),
                 "## Features\n\n" + _features(study),
                 "## Evaluation on held-out rows\n\n" + _evaluation(facts),
                 "## Limits\n\n" + _limits(facts),
@@ -45,11 +46,20 @@ def _what(study: Study, facts: Mapping[str, Any]) -> str:
 
 
 def _data(facts: Mapping[str, Any]) -> str:
+    generated = facts.get("synthetic_nodes", ())
     kind = "**Synthetic data**: no real people or measurements." if facts["synthetic"] else "Real data."
+    if generated:
+        kind = f"**Synthetic in part**: the rows of {', '.join(f'`{name}`' for name in generated)} were generated."
     nodes = "\n".join(
-        f"- {n['title']} (`{n['name']}`): {n['rows']:,} rows, {', '.join(n['features'])}" for n in facts["nodes"]
+        f"- {n['title']} (`{n['name']}`): {_rows(n['rows'], n['name'] in generated)}, {', '.join(n['features'])}"
+        for n in facts["nodes"]
     )
     return f"{kind} Trained federatedly (seed {facts['seed']}, policy `{facts['policy']}`); rows stayed at:\n\n{nodes}"
+
+
+def _rows(count: int | None, synthetic: bool) -> str:
+    rows = "synthetic rows" if synthetic else "rows"
+    return f"{rows} that only their node has counted" if count is None else f"{count:,} {rows}"
 
 
 def _privacy(facts: Mapping[str, Any]) -> str:
@@ -57,6 +67,25 @@ def _privacy(facts: Mapping[str, Any]) -> str:
         f"## Privacy\n\nDifferential privacy: epsilon {facts['epsilon']:g} at delta {facts['delta']:g}, for "
         f"{facts['unit']} ({facts['relation']}), by {facts['mechanism']}; {facts['trust']}. Counts and metrics in this "
         "card have noise too. Whoever has several rows is protected less."
+    )
+
+
+def _leakage(facts: Mapping[str, Any]) -> str:
+    """Attacks with all rows at hand (NIST SP 800-226), by ``fedhealth audit privacy``."""
+    member, guessed = facts["membership"], facts["canaries"]
+    lines = [
+        f"- Membership (LiRA, {facts['shadow_models']} shadow models, {member['targets']:,} targets): AUC "
+        f"{member['auc']:.3f}; found at 1 % falsely accused: {member['tpr_at_1_percent_fpr']:.2%} (95 %: up to "
+        f"{member['tpr_at_1_percent_fpr_high']:.2%}), at 0.1 %: {member['tpr_at_0.1_percent_fpr']:.2%}.",
+        f"- Differencing two answers rebuilt {facts['rebuilt_by_differencing']:.0%} of people.",
+    ]
+    if guessed:
+        lines.insert(
+            1, f"- Planted rows, {guessed['runs']} runs: at least epsilon {guessed['epsilon_low']:.2f} was spent."
+        )
+    return (
+        f"## What attacks found\n\nWith all {facts['rows']:,} rows at hand, on a model of {facts['parameters']} "
+        "parameters. An attack that finds little is evidence, no proof.\n\n" + "\n".join(lines)
     )
 
 
@@ -113,7 +142,9 @@ def _limits(facts: Mapping[str, Any]) -> str:
         for group in facts["subgroups"]
         for node in group["better_alone"]
     ]
-    if facts["synthetic"]:
+    if facts.get("synthetic_nodes"):
+        limits.append("Trained in part on synthetic data, it says nothing sure about real people.")
+    elif facts["synthetic"]:
         limits.append("Trained on synthetic data, it says nothing about real people.")
     return "\n".join(f"- {limit}" for limit in limits)
 

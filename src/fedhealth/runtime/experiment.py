@@ -18,6 +18,7 @@ from fedhealth.federation import (
     curves,
     exchange_within,
     fit,
+    mean_loss,
     metrics,
     total,
 )
@@ -28,7 +29,7 @@ from fedhealth.study import Study
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One round as people see it: the number, training losses, and the model's metrics on all held-out rows."""
+    """One round as people see it: number, training loss of all and of each node, and all metrics on held-out rows."""
 
     number: int
     train_loss: float
@@ -65,8 +66,7 @@ def run_experiment(
     rounds: list[RoundReport] = []
 
     def note(finished: Round) -> None:
-        held_out = metrics(total(evaluate(study, exchange, finished.model).values()))
-        rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
+        rounds.append(look_at(study, exchange, finished))
         on_round(rounds[-1])
 
     fitted = fit(study, exchange, SEGMENTS[model], interactions=interactions, on_round=note)
@@ -81,6 +81,15 @@ def run_experiment(
         "best": dataset.best if dataset else None,
     }
     return Run(fitted, report)
+
+
+def look_at(study: Study, exchange: Exchange, finished: Round) -> RoundReport:
+    """How a round's model does at every node."""
+    replies = evaluate(study, exchange, finished.model)
+    losses = {
+        name: mean_loss(float(reply["training_loss"]), float(reply["training_rows"])) for name, reply in replies.items()
+    }
+    return RoundReport(finished.number, finished.train_loss, losses, metrics(total(replies.values())))
 
 
 def describe_run(study: Study, model: str, seed: int, synthetic: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from fedhealth.federation.aggregation import AGGREGATIONS
 from fedhealth.federation.averaging import torch_module
 from fedhealth.federation.strategies import FEDAVG, Strategy
 from fedhealth.model import NetworkModel
-from fedhealth.runtime.experiment import RoundReport, describe_model, describe_run, evaluate
+from fedhealth.runtime.experiment import RoundReport, describe_model, describe_run, evaluate, look_at
 from fedhealth.study import Study
 
 FILE = "global_model.pth"
@@ -55,8 +55,7 @@ def run_network(
     rounds: list[RoundReport] = []
 
     def note(finished: Round) -> None:
-        held_out = metrics(total(evaluate(study, exchange, finished.model).values()))
-        rounds.append(RoundReport(finished.number, finished.train_loss, finished.node_loss, held_out))
+        rounds.append(look_at(study, exchange, finished))
         on_round(rounds[-1])
 
     fitted = fit_network(study, exchange, seed, on_round=note, strategy=strategy)

@@ -10,6 +10,7 @@ from fedhealth.federation import (
     NETWORK_PLAN,
     PLAN,
     SEGMENTS,
+    TOGETHER,
     Contribution,
     Exchange,
     Fit,
@@ -56,12 +57,12 @@ def run_private(
         ValueError: the budget makes no sense.
         PolicyRefusal: a node's limits do not allow it.
     """
-    mu, rows = budget.mu, dict[str, float]()
+    mu, counts = budget.mu, dict[str, Contribution]()
 
     def listening(step: str, state: State) -> Mapping[str, Contribution]:
         replies = exchange(step, state)
         if step == "private_counts":
-            rows.update({name: max(float(reply["rows"]), 0.0) for name, reply in replies.items()})
+            counts.update(replies)
         return replies
 
     plan = NETWORK_PLAN if model == "mlp" else PLAN
@@ -81,11 +82,11 @@ def run_private(
     scores = {name: private_scores(reply, study.outcome.threshold) for name, reply in told.items()}
     report = {
         **describe_run(study, model, seed, synthetic),
-        "privacy": describe_privacy(budget, plan),
+        "privacy": describe_privacy(budget, plan, shared=TOGETHER in counts),
         "penalty": dict(zip(("roughness", "size"), fitted.penalty, strict=True)) if isinstance(fitted, Fit) else None,
         "interactions": [],
         "rounds": [],
-        "nodes": [_node(study, name, scores[name], rows[name]) for name in told],
+        "nodes": [_node(study, name, scores[name], counts.get(name)) for name in told],
         "subgroups": [],
         "global": metrics(private_scores(total(told.values()), study.outcome.threshold)).as_dict(),
         "site_average": {"accuracy": None, "auroc": None},
@@ -96,8 +97,18 @@ def run_private(
     return PrivateRun(fitted, report)
 
 
-def describe_privacy(budget: Budget, plan: Plan) -> dict[str, Any]:
-    """What is promised and how, for report and model card (the facts that NIST SP 800-226 asks for)."""
+ALONE = "every node adds all of its noise itself, so it holds against the server and all other nodes"
+SHARED = (
+    "of a total each of K nodes adds a share of 1/(K - 1) of the noise's variance under secure aggregation, so it "
+    "holds against the server and any one other node; what a node tells of itself has all of its noise"
+)
+
+
+def describe_privacy(budget: Budget, plan: Plan, shared: bool) -> dict[str, Any]:
+    """What is promised and how, for report and model card (the facts that NIST SP 800-226 asks for).
+
+    ``shared`` says whether noise is shared between nodes of which only the total is seen.
+    """
     steps = {step: plan.spend(step, budget.mu) for step in plan.times}
     return {
         "epsilon": budget.epsilon,
@@ -105,7 +116,7 @@ def describe_privacy(budget: Budget, plan: Plan) -> dict[str, Any]:
         "unit": "one row of a node's table",
         "relation": "a row added or removed",
         "mechanism": "normal noise on sums of clipped rows; Gaussian differential privacy, composed exactly",
-        "trust": "every node adds all of its noise itself, so it holds against the server and all other nodes",
+        "trust": SHARED if shared else ALONE,
         "mu": budget.mu,
         "steps": [
             {"step": step, "times": plan.times[step], "mu": mu, "epsilon": epsilon_of(mu, budget.delta)}
@@ -114,12 +125,13 @@ def describe_privacy(budget: Budget, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _node(study: Study, name: str, scores: Contribution, rows: float) -> dict[str, Any]:
+def _node(study: Study, name: str, scores: Contribution, counted: Contribution | None) -> dict[str, Any]:
+    """``counted`` has the node's own noisy number of rows; None where only a total was seen."""
     nothing = metrics(score_histogram(NOBODY, NOBODY, study.outcome.threshold))
     return {
         "name": name,
         "title": study.node(name).title,
-        "rows": round(rows),
+        "rows": round(max(float(counted["rows"]), 0.0)) if counted else None,
         "features": list(study.node(name).features),
         "local": nothing.as_dict(),
         "global": metrics(scores).as_dict(),

@@ -14,9 +14,11 @@ from fedhealth.model.design import Floats
 from fedhealth.model.missing import patterns
 from fedhealth.registry import Bundle
 from fedhealth.registry.golden import TOLERANCE
+from fedhealth.serving.batch import BatchBody
 from fedhealth.serving.schema import PredictionBody, example_of
 from fedhealth.study import Feature
 
+CHUNK = 2_000  # rows scored together: what fits the processor's cache
 REMEMBERED = 128  # scorecards, of up to 100 kB each
 Values = dict[str, float]
 
@@ -86,6 +88,28 @@ class Predictor:
             card = self._card(tuple(names[seen].tolist()))
             found[rows] = sigmoid(card.logits(x[np.ix_(rows, seen)]))
         return found
+
+    def predict_batch(self, names: tuple[str, ...], x: Floats) -> dict[str, Any]:
+        """The answer for the rows of ``x``, shape ``(n, s)``, of the features ``names`` alone, NaN where missing."""
+        risks = np.concatenate([self._risks_of(names, x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
+        return {
+            "model_version": self.bundle.version,
+            "threshold": self.bundle.threshold,
+            "risk_score": risks.tolist(),
+            "high_risk": (risks >= self.bundle.threshold).tolist(),
+        }
+
+    def _risks_of(self, names: tuple[str, ...], x: Floats) -> Floats:
+        if not np.isnan(x).any():
+            return np.asarray(sigmoid(self._card(names).logits(x)))
+        whole = np.full((len(x), len(self.bundle.study.names)), np.nan)
+        whole[:, [self.bundle.study.index(name) for name in names]] = x
+        return self.risks(whole)
+
+    @cached_property
+    def batch(self) -> BatchBody:
+        """The body that many people are asked for in."""
+        return BatchBody(self.body)
 
     def golden_difference(self) -> float:
         """The largest difference between the risks that the bundle knows of its golden rows and those found here."""

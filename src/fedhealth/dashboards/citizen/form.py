@@ -6,11 +6,12 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.features import Subject, built_in, options_of, step_of, title_of, unit_of
-from fedhealth.dashboards.guidance import category_of
+from fedhealth.dashboards.features import Subject, built_in, step_of
 from fedhealth.dashboards.parts import badge
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
+from fedhealth.study.advice.air import category_of
+from fedhealth.study.advice.features import options_of, title_of, unit_of
 
 FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
 

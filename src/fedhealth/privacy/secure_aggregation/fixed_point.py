@@ -1,4 +1,4 @@
-"""Numbers as integers modulo 2^64, where sums are exact and masks cancel: 24 bits after the point."""
+"""Numbers as integers modulo 2^64, where sums are exact and masks cancel: 32 bits after the point."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from fedhealth.federation.contribution import Floats
 from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
 
 Ring = NDArray[np.uint64]
-FRACTION = 24  # bits after the point: steps of 6e-8
+FRACTION = 32  # bits after the point: steps of 2e-10
 WHOLE = 62  # bits that a sum over all nodes may take
 
 
@@ -27,7 +27,7 @@ def encode(values: Floats, nodes: int) -> Ring:
         raise SecureAggregationError(f"value {int(np.argmin(np.isfinite(flat)))} is not finite; expected numbers")
     if flat.size and np.abs(flat).max() >= largest(nodes):
         raise SecureAggregationError(
-            f"a value of {np.abs(flat).max():g} could overflow the sum; expected less than {largest(nodes):g}"
+            f"value {int(np.abs(flat).argmax())} could overflow the sum; expected less than {largest(nodes):g}"
         )
     return np.round(flat * 2.0**FRACTION).astype(np.int64).view(np.uint64)
 

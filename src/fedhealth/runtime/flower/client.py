@@ -7,27 +7,30 @@ audit log goes).
 
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.data.files import DataError
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal, policy_of
+from fedhealth.privacy.secure_aggregation import SecureAggregationError, identity
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
     HELLO,
     Introduction,
     Question,
+    pack_body,
     pack_contribution,
     pack_introduction,
     unpack_question,
 )
-from fedhealth.runtime.local import LocalNode
+from fedhealth.runtime.node import Node
+from fedhealth.runtime.secure import SummingNode
 from fedhealth.study import Study, StudyError, load_study
 
 OF_THE_OWNER = PolicyRefusal, PolicyError, AuditError  # a limit, a file or a log of this node's owner stands against it
@@ -71,6 +74,7 @@ def answer(message: Message, context: Context) -> Message:
         AuditError,
         DataError,
         ImportError,
+        SecureAggregationError,
         KeyError,
         ValueError,
     ) as error:
@@ -80,7 +84,7 @@ def answer(message: Message, context: Context) -> Message:
 
 def _reason(error: Exception) -> str:
     """What the server is told. Texts that may hold a cell or a count of this node stay here, on its own terminal."""
-    if isinstance(error, FlowerError | StudyError | ImportError):
+    if isinstance(error, FlowerError | StudyError | SecureAggregationError | ImportError):
         return str(error)
     print(f"refused: {error}", file=sys.stderr, flush=True)
     if isinstance(error, OF_THE_OWNER):
@@ -100,14 +104,16 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
         return RecordDict()
     study = load_study(config.study, config.outcome or None)
     _check_study(question, study, config.node)
-    holder = _holder(config, question.seed)
+    summing = _summing(config, question.seed)
     if question.step == HELLO:
         data = Path(config.data)
-        policy = policy_of(study, config.node, data)
-        return pack_introduction(Introduction(config.node, (data / "world.json").is_file(), policy.hash))
+        synthetic, policy = is_synthetic(study.node(config.node), data), policy_of(study, config.node, data).hash
+        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy))
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
-    return pack_contribution(holder.answer(question.step, question.state))
+    if question.call:
+        return pack_body(summing.hear(question.call, question.state))
+    return pack_contribution(question, summing.node.answer(question.step, question.state, run=question.run))
 
 
 def _check_study(question: Question, study: Study, node: str) -> None:
@@ -119,8 +125,10 @@ def _check_study(question: Question, study: Study, node: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _holder(config: NodeConfig, seed: int) -> LocalNode:
-    """The node's rows and door, read once per process."""
+def _summing(config: NodeConfig, seed: int) -> SummingNode:
+    """The node's rows behind its door, read once per process."""
     study, data = load_study(config.study, config.outcome or None), Path(config.data)
     shard, policy = read_own_shard(study, config.node, data, seed), policy_of(study, config.node, data)
-    return LocalNode.behind_door(study, shard, policy, Path(config.runs) / "audit", data)
+    node = Node.behind_door(study, shard, policy, Path(config.runs) / "audit", data)
+    known = partial(identity.check_peers, identity.peers_file(data, config.node), config.node)
+    return SummingNode(node, identity.own_key(identity.key_file(data, config.node)), known)

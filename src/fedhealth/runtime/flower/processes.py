@@ -4,22 +4,36 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from flwr.app import Context
+from flwr.app import Context, Message
 from flwr.cli.build import build_fab_from_files
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_from_proto, fab_to_proto, run_from_proto
 from flwr.proto.control_pb2 import StartRunRequest
-from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullAppMessagesRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+)
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.constant import TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
@@ -46,49 +60,72 @@ clientapp = "fedhealth.runtime.flower.client:app"
 """
 
 
-def listens(port: int) -> bool:
-    """Whether something listens on this port of the loopback address."""
-    with closing(socket.socket()) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port)) == 0
+def listens(port: int, host: str = HOST) -> bool:
+    """Whether something listens on this port."""
+    try:
+        socket.create_connection((host, port), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
 
 
-def wait_for_server(port: int, seconds: float) -> None:
+def wait_for_server(address: str, seconds: float) -> None:
     """Wait until the server's port is open.
 
     Raises:
         FlowerError: it is still closed after ``seconds``.
     """
+    host, _, port = address.rpartition(":")
     until = time.monotonic() + seconds
-    while not listens(port):
+    while not listens(int(port), host.strip("[]")):
         if time.monotonic() > until:
-            raise FlowerError(f"no server on {HOST}:{port} after {seconds:.0f} s; start one: python fl/server.py")
+            raise FlowerError(f"no server on {address} after {seconds:.0f} s; start one: python fl/server.py")
         time.sleep(0.2)
 
 
-def run_server_app(app: ServerApp, port: int, home: Path) -> None:
-    """Run ``app`` on a SuperLink of its own at ``port``; Flower's log is kept in ``home``.
+Client = TypeVar("Client", bound=ProtobufClient)
 
-    Raises:
-        FlowerError: the port is taken, or the SuperLink does not start.
-    """
-    with _superlink(port, home) as address, _opened_run(address) as (grid, context):
+
+@dataclass(frozen=True)
+class Link:
+    """A SuperLink: its address on loopback, and the authority of its certificate (None: no TLS)."""
+
+    address: str
+    authority: bytes | None = None
+
+    def client(self, kind: type[Client], component: str) -> Client:
+        """A client of one of its APIs, which presents itself as ``component``."""
+        interceptors = [RuntimeVersionHttpInterceptor(component)]
+        return kind.from_server_address(self.address, self.authority is None, self.authority, interceptors)
+
+
+def run_server_app(app: ServerApp, link: Link) -> None:
+    """Run ``app`` as the server's work on a SuperLink."""
+    with _opened_run(link) as (grid, context):
         app(grid, context)
 
 
 @contextmanager
-def _superlink(port: int, home: Path) -> Iterator[str]:
-    """A SuperLink that leaves the server's work to this process (isolation mode "process"); ended with the block."""
+def superlink(
+    port: int, home: Path, security: Sequence[str] = ("--insecure",), authority: bytes | None = None
+) -> Iterator[Link]:
+    """A SuperLink on loopback that leaves the server's work to this process (isolation mode "process").
+
+    It is ended with the block. Its log is kept in ``home``.
+
+    Raises:
+        FlowerError: the port is taken, or the SuperLink does not start.
+    """
     if listens(port):
         raise FlowerError(f"port {port} is taken; choose another with --port, for the server and every node")
     log = home / "superlink.log"
     command = [sys.executable, "-c", "from flwr.superlink.cli.flower_superlink import flower_superlink as f; f()"]
-    options = ["--insecure", "--host", HOST, "--port", str(port), "--isolation", "process"]
+    options = [*security, "--host", HOST, "--port", str(port), "--isolation", "process"]
     with log.open("wb") as output:
         child = subprocess.Popen([*command, *options], stdout=output, stderr=output, start_new_session=True)
     try:
         _wait_for_start(child, port, log)
-        yield f"{HOST}:{port}"
+        yield Link(f"{HOST}:{port}", authority)
     finally:
         _end(child)
 
@@ -111,11 +148,30 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
+class PromptGrid(HttpGrid):
+    """A grid that fetches an answer as soon as it is there; Flower's own waits a second or more when it is late."""
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """The answers to these messages that have come so far."""
+        client = self._runtime_client
+        found = client.PullMessages(PullAppMessagesRequest(message_ids=message_ids))
+        return [self._inflated(client, tree) for tree in found.message_object_trees]
+
+    def _inflated(self, client: RuntimeHttpClient, tree: ObjectTree) -> Message:
+        pull = make_pull_object_fn_protobuf(client.PullObject, self.node, self.run.run_id)
+        confirm = make_confirm_message_received_fn_protobuf(client.ConfirmMessageReceived, self.node, self.run.run_id)
+        message = pull_and_inflate_object_from_tree(
+            tree, pull, confirm, return_type=Message, initial_backoff=0.01, backoff_cap=0.2
+        )
+        message.metadata.__dict__["_message_id"] = tree.object_id
+        return message
+
+
 @contextmanager
-def _opened_run(address: str) -> Iterator[tuple[Grid, Context]]:
-    """A run on the SuperLink at ``address`` whose ServerApp is this process."""
-    _start_run(address)
-    grid = HttpGrid(address, insecure=True, token=_acquire_task(address))
+def _opened_run(link: Link) -> Iterator[tuple[Grid, Context]]:
+    """A run on a SuperLink whose ServerApp is this process."""
+    _start_run(link)
+    grid = PromptGrid(link.address, link.authority is None, link.authority, token=_acquire_task(link))
     client = grid._runtime_client
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()
@@ -133,21 +189,18 @@ def _opened_run(address: str) -> Iterator[tuple[Grid, Context]]:
         grid.close()
 
 
-def _start_run(address: str) -> None:
+def _start_run(link: Link) -> None:
     content, _ = build_fab_from_files({"pyproject.toml": APP})
     fab = Fab("", content, {})
-    with closing(
-        ControlHttpClient.from_server_address(address, True, None, [RuntimeVersionHttpInterceptor("fedhealth")])
-    ) as control:
+    with closing(link.client(ControlHttpClient, "fedhealth")) as control:
         control.StartRun(StartRunRequest(fab=fab_to_proto(fab)))
 
 
-def _acquire_task(address: str) -> str:
+def _acquire_task(link: Link) -> str:
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
-    interceptors = [RuntimeVersionHttpInterceptor("SuperExec")]
-    with closing(RuntimeHttpClient.from_server_address(address, True, None, interceptors)) as client:
+    with closing(link.client(RuntimeHttpClient, "SuperExec")) as client:
         for _ in range(200):
             if token := client.AcquireTask(request).token:
                 return str(token)
             time.sleep(0.05)
-    raise FlowerError(f"Flower's SuperLink at {address} did not hand out its run")
+    raise FlowerError(f"Flower's SuperLink at {link.address} did not hand out its run")

@@ -1,102 +1,130 @@
-"""How questions and answers travel: named float64 arrays, bit for bit, and plain settings. Nothing else."""
+"""How questions and answers travel: named float64 arrays, bit for bit, and plain settings, in one piece of bytes.
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+Flower sends every record and array of a message in requests of its own; a single piece costs the fewest.
+"""
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
-from fedhealth.federation import Contribution, State
-from fedhealth.federation.contribution import Floats
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from fedhealth.federation import Contribution, State, packing
+from fedhealth.federation.packing import Packed, Piece
+from fedhealth.runtime.secure import Call
 
 HELLO, GOODBYE = "hello", "goodbye"
+LARGEST = 256 * 2**20  # bytes of a message
+REFUSED = "the server refused: "  # how the text of a goodbye to a node begins that is not let in
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Question:
     """What the server asks: a step and its state, for a study (by hash) whose rows are split by ``seed``.
 
-    The steps ``hello`` (who are you?) and ``goodbye`` (``text`` says how the run ended) read no rows.
+    The steps ``hello`` (who are you?) and ``goodbye`` (``text`` says how the run ended) read no rows. With a ``call``
+    the step is one phase of a sum under masks.
     """
 
     step: str
     study_hash: str
     seed: int
     state: State
+    run: str = ""
     text: str = ""
+    call: Call | None = None
+
+    @property
+    def mark(self) -> bytes:
+        """What an answer repeats, so that it cannot be taken for the answer to another question."""
+        told = (self.run, self.study_hash, self.seed, self.step)
+        return hashlib.sha256(packing.encode(told) + packing.digest(self.state)).digest()
 
 
 @dataclass(frozen=True)
 class Introduction:
-    """A node's answer to ``hello``: its name, whether its rows were generated, the hash of its policy."""
+    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash."""
 
     node: str
     synthetic: bool
+    public_key: bytes
     policy: str
+
+
+@dataclass(frozen=True)
+class _Asked:
+    question: dict[str, Any]
+    call: Call | None
+    state: dict[str, Piece]
+
+
+@dataclass(frozen=True)
+class _Told:
+    answers: bytes
+    contribution: Packed
 
 
 def pack_question(question: Question) -> RecordDict:
     """The question as Flower's records."""
-    settings: dict[str, str | int | bool] = {
-        "step": question.step,
-        "study": question.study_hash,
-        "seed": question.seed,
-        "text": question.text,
-    }
-    return _pack(question.state, settings)
+    settings = {f.name: getattr(question, f.name) for f in fields(question) if f.name not in ("state", "call")}
+    return _pack(_Asked(settings, question.call, packing.pieces(question.state)))
 
 
 def unpack_question(message: Message) -> Question:
-    """The question that a node received."""
-    settings, state = _settings(message), _unpack(message.content)
-    return Question(str(settings["step"]), str(settings["study"]), int(settings["seed"]), state, str(settings["text"]))
+    """The question that a node received; ValueError where it cannot be read."""
+    asked = _unpack(message, _Asked)
+    return Question(**asked.question, state=packing.arrays_of(asked.state), call=asked.call)
 
 
-def pack_contribution(contribution: Contribution) -> RecordDict:
-    """A contribution as Flower's records."""
-    return _pack(contribution.sums, {"rows": contribution.rows, "noise": contribution.noise})
+def pack_contribution(question: Question, contribution: Contribution) -> RecordDict:
+    """The answer to ``question`` as Flower's records."""
+    return _pack(_Told(question.mark, Packed.of(contribution)))
 
 
-def unpack_contribution(message: Message) -> Contribution:
-    """The contribution that the server received."""
-    settings = _settings(message)
-    return Contribution(_unpack(message.content), int(settings["rows"]), noise=float(settings["noise"]))
+def unpack_contribution(question: Question, message: Message) -> Contribution:
+    """The answer that the server received; ValueError where it cannot be read, or answers another question."""
+    told = _unpack(message, _Told)
+    if told.answers != question.mark:
+        raise ValueError("answers another question")
+    return told.contribution.contribution()
 
 
 def pack_introduction(introduction: Introduction) -> RecordDict:
     """An introduction as Flower's records."""
-    return _pack({}, asdict(introduction))
+    return _pack(introduction)
 
 
 def unpack_introduction(message: Message) -> Introduction:
-    """The introduction that the server received."""
-    settings = _settings(message)
-    return Introduction(str(settings["node"]), bool(settings["synthetic"]), str(settings["policy"]))
+    """The introduction that the server received; ValueError where it cannot be read."""
+    return _unpack(message, Introduction)
 
 
-def _pack(arrays: Mapping[str, Floats], settings: Mapping[str, str | int | float | bool]) -> RecordDict:
-    """All arrays end to end in one, since every array costs requests of its own; names and shapes beside it."""
-    flat = np.concatenate([np.zeros(0), *(np.ravel(a) for a in arrays.values())])
-    layout = {"names": list(arrays), "shapes": [",".join(map(str, np.shape(a))) for a in arrays.values()]}
-    return RecordDict(
-        {
-            "arrays": ArrayRecord({"values": Array(flat)}),
-            "layout": ConfigRecord({name: value for name, value in layout.items() if value}),
-            "settings": ConfigRecord(dict(settings)),
-        }
-    )
+def pack_body(body: bytes) -> RecordDict:
+    """A node's answer in one phase of a sum under masks."""
+    return _pack(body)
 
 
-def _unpack(content: RecordDict) -> dict[str, Floats]:
-    flat = content.array_records["arrays"]["values"].numpy()
-    layout: dict[str, Any] = dict(content.config_records["layout"])
-    shapes = [tuple(int(n) for n in shape.split(",") if n) for shape in layout.get("shapes", [])]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes], dtype=np.intp)
-    pieces = np.split(np.asarray(flat, dtype=np.float64), ends)
-    named = zip(layout.get("names", []), pieces, shapes, strict=False)  # after the last shape an empty piece is left
-    return {name: piece.reshape(shape) for name, piece, shape in named}
+def unpack_body(message: Message) -> bytes:
+    """The answer that the server received; ValueError where it cannot be read."""
+    return _unpack(message, bytes)
 
 
-def _settings(message: Message) -> dict[str, Any]:
-    return dict(message.content.config_records["settings"])
+def size_of(message: Message) -> int:
+    """How many bytes a message carries."""
+    told = message.content.config_records["told"]["bytes"] if message.has_content() else b""
+    return len(told) if isinstance(told, bytes) else 0
+
+
+def _pack(told: object) -> RecordDict:
+    return RecordDict({"told": ConfigRecord({"bytes": packing.encode(told)})})
+
+
+def _unpack(message: Message, kind: type[T]) -> T:
+    try:
+        told = message.content.config_records["told"]["bytes"]
+    except (KeyError, TypeError):
+        raise ValueError("is of another form") from None
+    if not isinstance(told, bytes) or len(told) > LARGEST:
+        raise ValueError(f"is of another form, or has more than {LARGEST:,} bytes")
+    return packing.decode(told, kind)

@@ -1,0 +1,187 @@
+"""The only door of a server that other machines reach: TLS outside, and behind it what enrolled nodes need of Flower.
+
+Flower serves its Control and Runtime APIs, which need no key, on the port of its Fleet API. So its SuperLink listens on
+loopback, and this proxy passes on nothing but requests that a node makes, each by its exact path, from a key in the
+book. Anything else ends here.
+"""
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
+
+from fedhealth.runtime.flower.book import Book, Listed, Refused
+from fedhealth.runtime.flower.enrolment import ENROL, public_pem, tls_context
+
+# No registering (the book does that), and no fetching of code: nodes run the package that they installed.
+PASSED = frozenset(
+    f"/v1/fleet/{request}"
+    for request in (
+        "activate-node",
+        "deactivate-node",
+        "send-node-heartbeat",
+        "pull-messages",
+        "push-messages",
+        "pull-object",
+        "push-object",
+        "confirm-message-received",
+    )
+)
+LARGEST, LARGEST_ENROLMENT = 64 * 2**20, 16 * 2**10  # bytes of a request
+DROPPED = {b"host", b"connection", b"content-length", b"transfer-encoding", b"accept-encoding"}
+REPEATED = 60.0  # seconds after which a refusal is told again
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class _Asked(msgspec.Struct):
+    node: str
+    node_key: str
+    signing_key: str
+    token: str
+
+
+class _NotPassed(Exception):
+    """A request that ends at the proxy, with an HTTP status; Flower's client gives up at once on 410."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class FleetProxy:
+    """The ASGI application; see the top of this module."""
+
+    def __init__(
+        self, book: Book, superlink: str, ca: str, on_enrolled: Callable[[], None], say: Callable[[str], None]
+    ) -> None:
+        """``superlink`` is its address (host:port), ``ca`` whose certificate it shows; ``say`` gets what to log."""
+        self._book, self._target, self._ca = book, f"https://{superlink}", ca
+        self._on_enrolled, self._say = on_enrolled, say
+        self._told: dict[str, float] = {}
+        self._known: dict[str, Listed] = {}
+        self._read_at = -1
+        self._client: httpx.AsyncClient | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or start and stop."""
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
+        try:
+            status, kind, body = await self._answer(scope, receive)
+        except _NotPassed as error:
+            self.tell(f"refused {(scope.get('client') or ('?',))[0]}: {error}")
+            told = {"code": error.status, "detail": str(error), "refused": str(error)}
+            status, kind, body = error.status, b"application/json", msgspec.json.encode(told)
+        length = str(len(body)).encode()
+        headers = [(b"content-type", kind), (b"content-length", length)]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def tell(self, line: str) -> None:
+        """Log a line, unless it was logged within the last minute."""
+        now = time.monotonic()
+        if now - self._told.get(line, -REPEATED) >= REPEATED:
+            self._told = {each: at for each, at in self._told.items() if now - at < REPEATED} | {line: now}
+            self._say(line)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        async with httpx.AsyncClient(verify=tls_context(self._ca), timeout=60.0, trust_env=False) as client:
+            self._client = client
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, bytes]:
+        method, path = scope["method"], scope["path"]
+        if method == "POST" and path == ENROL:
+            return await self._enrol(await _body(receive, LARGEST_ENROLMENT))
+        if method != "POST" or path not in PASSED:
+            raise _NotPassed(404, f"{method} {path[:100]} is not open to nodes")
+        try:
+            self._of_key(_key(scope))
+        except Refused as error:
+            raise _NotPassed(410, str(error)) from None
+        return await self._pass_on(path, scope, await _body(receive, LARGEST))
+
+    async def _enrol(self, body: bytes) -> tuple[int, bytes, bytes]:
+        try:
+            asked = msgspec.json.decode(body, type=_Asked)
+            key = _canonical(asked.node_key)
+            signing = bytes.fromhex(asked.signing_key)
+        except (msgspec.DecodeError, ValueError, UnsupportedAlgorithm) as error:
+            raise _NotPassed(400, f"an enrolment that cannot be read ({error})") from None
+        if len(signing) != 32:
+            raise _NotPassed(400, f"an enrolment with a signing key of {len(signing)} bytes; expected 32")
+        try:
+            new = self._book.welcome(asked.node, key, signing.hex(), asked.token)
+        except Refused as error:
+            raise _NotPassed(403, str(error)) from None
+        if new:
+            await asyncio.to_thread(self._on_enrolled)
+            self._say(f"{asked.node} enrolled")
+        told = {"node": asked.node, **{name: version(name) for name in ("fedhealth", "flwr")}}
+        return 200, b"application/json", msgspec.json.encode(told)
+
+    def _of_key(self, key: str) -> Listed:
+        """The node with this key; the book is read again only when it was written to."""
+        written = self._book.path.stat().st_mtime_ns
+        if written != self._read_at:
+            self._known, self._read_at = {}, written
+        if key not in self._known:
+            self._known[key] = self._book.of_key(key)
+        return self._known[key]
+
+    async def _pass_on(self, path: str, scope: Scope, body: bytes) -> tuple[int, bytes, bytes]:
+        headers = [(name, value) for name, value in scope["headers"] if name not in DROPPED]
+        headers.append((b"accept-encoding", b"identity"))
+        assert self._client is not None
+        try:
+            response = await self._client.post(self._target + path, content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise _NotPassed(
+                503, f"Flower's SuperLink does not answer ({str(error) or type(error).__name__})"
+            ) from None
+        return response.status_code, response.headers.get("content-type", "").encode(), response.content
+
+
+async def _body(receive: Receive, largest: int) -> bytes:
+    body = bytearray()
+    while True:
+        piece = await receive()
+        if piece["type"] == "http.disconnect":
+            raise _NotPassed(400, "the connection broke within a request")
+        body += piece.get("body", b"")
+        if len(body) > largest:
+            raise _NotPassed(413, f"a request of more than {largest:,} bytes")
+        if not piece.get("more_body"):
+            return bytes(body)
+
+
+def _key(scope: Scope) -> str:
+    """The public key (PEM) that Flower's client signs its requests with; Flower itself checks the signature."""
+    given = dict(scope["headers"]).get(FLEET_HTTP_PUBLIC_KEY_HEADER.encode(), b"")
+    try:
+        return base64.b64decode(given, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Refused("a request with a key that cannot be read") from None
+
+
+def _canonical(pem: str) -> str:
+    key = serialization.load_pem_public_key(pem.encode())
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise ValueError("the node's key is not ECDSA on P-384")
+    return public_pem(key)

@@ -1,0 +1,67 @@
+"""A node: its rows behind its own door. Every runtime asks it the same way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fedhealth.data.shard import Shard
+from fedhealth.federation import STEPS, Contribution, State, packing
+from fedhealth.federation.contribution import Floats
+from fedhealth.privacy import EXITS, Cohort, Door, Ledger, Policy, audit_file, cohort_folder, ledger_file
+from fedhealth.study import Study
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node's rows, and without what its policy keeps inside; and its door.
+
+    Noisy answers read all rows: which features are rare is itself told by rows, and the noise covers them.
+    """
+
+    study: Study
+    rows: Shard
+    shard: Shard
+    door: Door
+
+    @classmethod
+    def behind_door(
+        cls, study: Study, shard: Shard, policy: Policy, audit_folder: Path, data: Path | None = None
+    ) -> "Node":
+        """The node of ``shard``; its audit log is in ``audit_folder`` unless the owner named another file in ``data``.
+
+        Its ledger is in ``data``, or beside the audit log.
+        """
+        ledger = Ledger(shard.node, ledger_file(data or audit_folder, shard.node), policy.epsilon, policy.delta)
+        cohort = Cohort.of(shard, cohort_folder(data, shard.node)) if data else None
+        door = Door(shard.node, policy, audit_file(shard.node, audit_folder, data), ledger, cohort)
+        return cls(study, shard, policy.visible(study, shard), door)
+
+    @property
+    def name(self) -> str:
+        """The node's name in the study."""
+        return self.door.node
+
+    def answer(self, step: str, state: State, summed_over: int = 1, run: str = "") -> Contribution:
+        """What leaves this node for one step; ``summed_over`` as in :meth:`~fedhealth.privacy.Door.release`.
+
+        When one ``run`` asks the same again, an answer with noise is the same as before.
+
+        Raises:
+            PolicyRefusal: the node's policy does not allow it.
+        """
+        rows = self.rows if step in EXITS and EXITS[step].noisy else self.shard
+        asked = packing.encode((run, self.study.hash, step, summed_over)) + packing.digest(state) if run else b""
+        state = _laid_out(state)
+        if "norm_bound" in state:
+            state["norm_bound"] = np.minimum(state["norm_bound"], self.door.policy.norm_bound)
+        answer = STEPS[step](self.study, state, rows)
+        answer = replace(answer, sums=_laid_out(answer.sums))
+        spend = float(state.get("spend", 0.0))
+        return self.door.release(self.study.hash, step, answer, spend, summed_over, asked)
+
+
+def _laid_out(arrays: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Copies in one memory layout: where the last bit of a product depends on it, all runtimes agree."""
+    return {name: np.array(array, dtype=np.float64, order="C") for name, array in arrays.items()}

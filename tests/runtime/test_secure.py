@@ -1,0 +1,223 @@
+"""Training where the server sees only totals: the same model, no node's own sums, refusals by name."""
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.federation.worlds import STUDY, draw_rows, split
+
+from fedhealth.federation import TOGETHER, exchange_within, fit, fit_network, packing
+from fedhealth.federation.aggregation import AGGREGATIONS, TooFewAnswers
+from fedhealth.federation.contribution import arrays
+from fedhealth.federation.strategies import FEDAVG
+from fedhealth.privacy import EXITS, POLICIES, Budget, PolicyRefusal, policy_of
+from fedhealth.privacy.secure_aggregation import SecureAggregationError
+from fedhealth.privacy.secure_aggregation.identity import check_peers, key_file, own_key, peers_file
+from fedhealth.runtime.experiment import run_experiment
+from fedhealth.runtime.local import exchange_in_process
+from fedhealth.runtime.node import Node
+from fedhealth.runtime.private import run_private
+from fedhealth.runtime.secure import SecureExchange, SummingNode
+
+DEFAULT = dataclasses.replace(STUDY, policy="default")
+ROWS = draw_rows(2400, seed=31, missing=0.1)
+SHARDS = split(ROWS, np.arange(len(ROWS)) % 4)
+NAMES = [shard.node for shard in SHARDS]
+
+
+@pytest.fixture
+def nodes(tmp_path):
+    """The nodes of a sum by name, each with a key of its own."""
+    made = {}
+    for shard in SHARDS:
+        node = Node.behind_door(DEFAULT, shard, policy_of(DEFAULT, shard.node, None), tmp_path)
+        made[shard.node] = SummingNode(node, Ed25519PrivateKey.generate())
+    return made
+
+
+def exchange_over(nodes, change=lambda name, call, state: (call, state), answer=lambda name, call, reply: reply):
+    """An exchange whose server may ``change`` what it sends, and what comes back."""
+
+    def talk(calls, state):
+        return {name: answer(name, call, nodes[name].hear(*change(name, call, state))) for name, call in calls.items()}
+
+    plain = lambda step, state: {name: node.node.answer(step, state) for name, node in nodes.items()}  # noqa: E731
+    return SecureExchange(DEFAULT.hash, plain, talk, {name: node.public_key for name, node in nodes.items()})
+
+
+def test_the_model_is_that_of_plain_sums(tmp_path):
+    masked = fit(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path)).model
+    plain = fit(DEFAULT, exchange_within(SHARDS, DEFAULT)).model
+    np.testing.assert_allclose(masked.coefficients, plain.coefficients, atol=1e-7)
+    np.testing.assert_allclose(masked.calibration, plain.calibration, atol=1e-6)
+
+
+def test_two_runs_agree_to_the_last_bit(tmp_path):
+    first, second = (fit(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path / run)).model for run in "ab")
+    for name, array in first.arrays().items():
+        np.testing.assert_array_equal(array, second.arrays()[name])
+
+
+@pytest.fixture
+def any_size(monkeypatch):
+    """The default policy, but for models with more parameters than so few rows allow."""
+    monkeypatch.setitem(POLICIES, "default", dataclasses.replace(POLICIES["default"], rows_per_parameter=0))
+
+
+@pytest.mark.usefixtures("any_size")
+def test_the_network_too_is_that_of_plain_sums(tmp_path):
+    pytest.importorskip("torch")
+    masked = fit_network(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path), seed=1, rounds=2).model
+    plain = fit_network(DEFAULT, exchange_within(SHARDS, DEFAULT), seed=1, rounds=2).model
+    for name, weight in plain.weights.items():
+        np.testing.assert_allclose(masked.weights[name], weight, atol=1e-4)
+
+
+def test_training_is_answered_with_totals_and_evaluation_node_by_node(tmp_path):
+    exchange, seen = exchange_in_process(DEFAULT, SHARDS, tmp_path), {}
+
+    def listening(step, state):
+        seen.setdefault(step, exchange(step, state))
+        return seen[step] if step in ("moments", "inventory") else exchange(step, state)
+
+    report = run_experiment(DEFAULT, listening, model="logistic").report
+    for step, replies in seen.items():
+        assert list(replies) == ([TOGETHER] if EXITS[step].summed else NAMES), step
+    assert report["took_part"] == NAMES
+    assert [n["name"] for n in report["rounds"][-1]["nodes"]] == NAMES
+
+
+def test_what_a_node_sends_is_not_its_sums(nodes):
+    sent = []
+    exchange_over(nodes, answer=lambda name, call, reply: sent.append(reply) or reply)("moments", {})
+    for name, node in nodes.items():
+        own = node.node.answer("moments", {}, summed_over=4)
+        grid = np.round(own["squares"] * 2.0**24).astype(np.int64)
+        for value in (*own["squares"].tolist(), *grid.tolist()):
+            if value:
+                text = np.array(value).tobytes()
+                assert all(text not in reply for reply in sent), name
+
+
+def test_noise_is_shared_and_there_is_a_share_to_spare(tmp_path):
+    exchange = exchange_in_process(DEFAULT, SHARDS, tmp_path)
+    state = arrays(spend=0.5)
+    alone = exchange_in_process(dataclasses.replace(DEFAULT, policy="research"), SHARDS, tmp_path / "alone")
+    together, each = exchange("private_counts", state)[TOGETHER], alone("private_counts", state)["east"]
+    assert together.noise == pytest.approx(each.noise * np.sqrt(4 / 3))
+    plain = sum(reply["counts"] for reply in exchange_within(SHARDS, DEFAULT)("private_counts", state).values())
+    empty = plain == 0
+    assert (together["counts"] - plain)[empty].std() == pytest.approx(together.noise, rel=0.15)
+
+
+def test_a_private_run_says_whom_its_promise_holds_against(tmp_path):
+    run = run_private(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path), Budget(3.0), "logistic")
+    assert "any one other node" in run.report["privacy"]["trust"]
+    assert [node["rows"] for node in run.report["nodes"]] == [None] * 4
+    assert run.report["global"]["auroc"] > 0.55
+
+
+def test_a_sum_without_masks_stays_inside(nodes):
+    with pytest.raises(
+        PolicyRefusal, match="east refused step 'moments': it would leave for all to read; its 'default'"
+    ):
+        nodes["east"].node.answer("moments", {})
+
+
+def test_research_and_two_nodes_go_without_masks():
+    assert policy_of(DEFAULT, "east", None).secure_aggregation
+    assert not policy_of(STUDY, "east", None).secure_aggregation
+    assert not policy_of(dataclasses.replace(DEFAULT, nodes=DEFAULT.nodes[:2]), "east", None).secure_aggregation
+    assert "only the total over 3 nodes or more" in " ".join(POLICIES["default"].promises())
+
+
+@pytest.mark.usefixtures("any_size")
+def test_a_median_needs_the_research_policy(tmp_path):
+    pytest.importorskip("torch")
+    median = dataclasses.replace(FEDAVG, aggregate=AGGREGATIONS["median"])
+    with pytest.raises(TooFewAnswers, match="the total under secure aggregation: only a study of the research policy"):
+        fit_network(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path), seed=1, rounds=1, strategy=median)
+
+
+def to_east(phase, **changes):
+    """A server that tells one node something else in one phase, or in all (None)."""
+    return lambda name, call, state: (
+        (dataclasses.replace(call, **changes), state)
+        if name == "east" and phase in (call.phase, None)
+        else (call, state)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (to_east(phase="letters", sum="another"), "east refused: phase 'letters' of a sum that did not begin here"),
+        (to_east(phase="masked", step="counts"), "east refused: phase 'masked' of a sum that did not begin here"),
+        (to_east(phase="masked", body=b"?"), "got a message that cannot be read"),
+        (to_east(phase=None, run="another"), "the signature of .* under its keys is wrong"),
+    ],
+)
+def test_a_server_that_tells_one_node_something_else_is_refused(nodes, change, said):
+    with pytest.raises(SecureAggregationError, match=said):
+        exchange_over(nodes, change)("moments", {})
+
+
+def test_another_state_than_the_sum_began_with_is_refused(nodes):
+    def other(name, call, state):
+        return call, arrays(low=[9.0]) if call.phase == "masked" else state
+
+    with pytest.raises(SecureAggregationError, match="east refused: the state is not the one that the sum began with"):
+        exchange_over(nodes, other)("moments", {})
+
+
+def test_a_step_that_is_not_summed_gets_no_masks(nodes):
+    exchange = exchange_over(nodes)
+    with pytest.raises(SecureAggregationError, match="east refused: step 'inventory' is not summed"):
+        exchange._total("inventory", {})
+
+
+def test_a_sum_of_two_nodes_is_refused(nodes):
+    few = {name: nodes[name] for name in NAMES[:2]}
+    with pytest.raises(SecureAggregationError, match="2 nodes sent keys; expected at least 3"):
+        exchange_over(few)("moments", {})
+
+
+def test_the_same_sum_twice_in_one_run_is_another_round(nodes, monkeypatch):
+    exchange = exchange_over(nodes)
+    first, second = (exchange("moments", {})[TOGETHER] for _ in range(2))
+    np.testing.assert_array_equal(first["squares"], second["squares"])
+    monkeypatch.setattr("fedhealth.runtime.secure.secrets.token_hex", lambda size: "the same")
+    exchange("moments", {})
+    with pytest.raises(SecureAggregationError, match="this context was used before"):
+        exchange("moments", {})
+
+
+def test_a_node_that_does_not_know_its_own_key_refuses(nodes):
+    exchange = exchange_over(nodes)
+    exchange.roster = {**exchange.roster, "east": nodes["west"].public_key}
+    with pytest.raises(SecureAggregationError, match="east refused: the server has another key for it"):
+        exchange("moments", {})
+
+
+def test_the_digest_tells_names_shapes_and_values():
+    states = [arrays(a=[1.0]), arrays(b=[1.0]), arrays(a=[[1.0]]), arrays(a=[2.0]), {}]
+    assert len({packing.digest(state) for state in states}) == len(states)
+
+
+def test_keys_stay_and_another_key_under_a_known_name_is_refused(tmp_path):
+    path = key_file(tmp_path, "east")
+    first, again = own_key(path), own_key(path)
+    assert first.private_bytes_raw() == again.private_bytes_raw()
+    assert path.stat().st_mode & 0o077 == 0
+    check = partial(check_peers, peers_file(tmp_path, "east"), "east")
+    check({"east": bytes(32), "west": bytes(32)})
+    check({"east": bytes(32), "north": bytes(32)})
+    with pytest.raises(
+        SecureAggregationError, match=r"east refused: west came with another key than before \(0101.*if its"
+    ):
+        check({"west": bytes([1] * 32)})
+    path.write_bytes(b"short")
+    with pytest.raises(SecureAggregationError, match=r"east.key: expected a signing key of 32 bytes"):
+        own_key(path)
