@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,25 +112,30 @@ def _wait(true: Any, otherwise: str) -> float:
 
 def ask(port: int, bodies: list[bytes], expected: Mapping[str, list[float]], seen: Seen, stop: threading.Event) -> None:
     """One client: ask about one person after another until ``stop``, and judge every answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    while not stop.is_set():
-        person, start = seen.answers % len(bodies), time.perf_counter()
-        try:
-            connection.request("POST", "/predict", bodies[person], {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            status, content = answer.status, json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            status, content = 0, {"detail": repr(error)}
-            connection.close()
-        seen.seconds.append(time.perf_counter() - start)
-        seen.answers += 1
-        if status != 200:
-            seen.failed.append(f"{status}: {content.get('detail')}")
-            continue
-        seen.version = content["model_version"]
-        risks = expected.get(seen.version)
-        if risks is None or abs(risks[person] - content["risk_score"]) > SAME:
-            seen.foreign.append(f"version {seen.version} gave {content['risk_score']}")
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        while not stop.is_set():
+            person, start = seen.answers % len(bodies), time.perf_counter()
+            status, content = _asked(connection, bodies[person])
+            seen.seconds.append(time.perf_counter() - start)
+            seen.answers += 1
+            if status != 200:
+                seen.failed.append(f"{status}: {content.get('detail')}")
+                continue
+            seen.version = content["model_version"]
+            risks = expected.get(seen.version)
+            if risks is None or abs(risks[person] - content["risk_score"]) > SAME:
+                seen.foreign.append(f"version {seen.version} gave {content['risk_score']}")
+
+
+def _asked(connection: http.client.HTTPConnection, body: bytes) -> tuple[int, dict[str, Any]]:
+    """Status and content of the answer; status 0 where there was none."""
+    try:
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        connection.close()
+        return 0, {"detail": repr(error)}
 
 
 def measure(changes: int, clients: int) -> dict[str, Any]:

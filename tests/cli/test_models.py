@@ -1,8 +1,6 @@
 """The commands that change which model is served, and those that look at it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +72,14 @@ def test_promote_prints_the_gates_and_serves(published):
     }
 
 
+def test_the_champion_is_not_promoted_again(published, runs):
+    models, versions, folder = published
+    for name in ("champion", versions[1], runs[1][1]):
+        result = invoke("promote", name, "--runs", folder, "--reason", "again", "-y", models=models)
+        assert f"Serving {versions[1]} already" in result.output
+    assert len(history(models)) == 2
+
+
 def test_promote_refuses_with_the_failing_lines_and_the_history_says_so(published, runs):
     models, versions, folder = published
     result = invoke("promote", runs[1][2], "--runs", folder, "--reason", "new", "-y", models=models)
@@ -125,21 +131,12 @@ def test_rollback_goes_back_and_then_there_is_no_predecessor(published):
     models, versions, _ = published
     result = invoke("rollback", "--reason", "drift", "-y", models=models)
     assert result.exit_code == 0, result.output
-    assert f"Serving {versions[0]}, rolled back in 0." in result.output
+    assert f"Serving {versions[0]}, rolled back in " in result.output
+    assert float(result.output.split()[-2]) < 1.0  # seconds
     assert load_signed(models).version == versions[0]
     result = invoke("rollback", "--reason", "drift", "-y", models=models)
     assert result.exit_code == 1
     assert "no predecessor" in result.output
-
-
-def test_a_rollback_is_done_within_a_second(published):
-    models, versions, _ = published
-    command = [sys.executable, "-m", "fedhealth", "models", "rollback", "--reason", "drift", "-y", "--models", models]
-    with subprocess.Popen(command, cwd=models.parent, stdout=subprocess.PIPE, text=True) as process:
-        said = process.stdout.readline()
-        process.kill()  # what follows is MLflow's mirror
-    assert f"Serving {versions[0]}, rolled back in" in said
-    assert float(said.split()[-2]) < 1.0
 
 
 def test_every_change_is_in_the_history_with_its_reason(published):

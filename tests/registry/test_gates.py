@@ -102,6 +102,14 @@ def test_without_a_comparison_on_the_same_rows_it_says_unpaired(registry, champi
     assert set(refused(registry.ask(bundle, report, ahead))) == {"discrimination"}
 
 
+def test_a_model_without_an_auroc_does_not_pass(registry, champion):
+    bundle, report = champion
+    blind = {**bundle.facts["metrics"], "auroc": None, "auroc_low": None, "auroc_high": None}
+    unknown = dataclasses.replace(bundle, facts={**bundle.facts, "metrics": blind})
+    served = dataclasses.replace(bundle, hash="0" * 64)
+    assert refused(registry.ask(unknown, report, served))["discrimination"].startswith("AUROC undefined, champion 0.")
+
+
 @pytest.mark.parametrize(("epsilon", "passed"), [(3.0, True), (8.5, False)])
 def test_a_private_run_must_keep_to_the_budget(registry, champion, epsilon, passed):
     bundle, report = champion

@@ -56,6 +56,9 @@ def promote(
             challenge(chosen.folder, models, reason)
             typer.echo(f"Version {chosen.bundle.version} is the challenger")
             return
+        if chosen.standing == Alias.champion:
+            typer.echo(f"Serving {chosen.bundle.version} already")
+            return
         lines = examine(chosen.bundle, chosen.folder, models, gates)
         show_gates(lines)
         if not _may_pass(chosen.bundle, chosen.folder, models, lines, reason, override):

@@ -99,12 +99,19 @@ def _against_champion(
 
 def _on_other_rows(mine: Mapping[str, Any], theirs: Mapping[str, Any], limits: Mapping[str, float]) -> Iterator[Line]:
     """The run was not compared with this champion: two bundles' own metrics, on rows that may differ."""
-    ends = [f"{m['auroc']:.4f} ({m['auroc_low']:.4f} to {m['auroc_high']:.4f})" for m in (mine, theirs)]
-    needed = f"at most {limits['auroc']:g} lower"
-    passed = mine["auroc"] >= theirs["auroc"] - limits["auroc"]
-    yield Line("discrimination", f"AUROC {ends[0]}, champion {ends[1]}; unpaired, other rows", needed, passed)
+    both = mine["auroc"], theirs["auroc"]
+    passed = None not in both and both[0] >= both[1] - limits["auroc"]
+    found = f"AUROC {_with_ends(mine)}, champion {_with_ends(theirs)}; unpaired, other rows"
+    yield Line("discrimination", found, f"at most {limits['auroc']:g} lower", passed)
     groups = [("all", {"model": mine, "champion": theirs})]
     yield from (_distance(gate, groups, limits[gate], "; unpaired, other rows") for gate in ("slope", "bias"))
+
+
+def _with_ends(metrics: Mapping[str, Any]) -> str:
+    value, *ends = (metrics[f"auroc{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return "undefined"
+    return f"{value:.4f}" if None in ends else f"{value:.4f} ({ends[0]:.4f} to {ends[1]:.4f})"
 
 
 def _distance(gate: str, groups: list[tuple[str, Any]], margin: float, note: str = "") -> Line:

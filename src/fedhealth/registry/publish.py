@@ -143,7 +143,7 @@ def versions(models: Path, runs: Path) -> list[Version]:
 
 
 def find_version(name: str, known: Sequence[Version]) -> Version:
-    """The version whose hash begins with ``name``, whose folder is ``name``, or whose alias it is.
+    """The version whose hash begins with ``name``, that lies in the folder ``name``, or whose alias it is.
 
     Raises:
         BundleError: none or several match.
@@ -151,11 +151,19 @@ def find_version(name: str, known: Sequence[Version]) -> Version:
     if name in ALIASES:
         matches = [v for v in known if v.standing == name]
     else:
-        matches = [v for v in known if v.bundle.hash.startswith(name) or str(v.folder) == name.rstrip("/")]
+        there = _hash_in(Path(name))
+        matches = [v for v in known if v.bundle.hash.startswith(name) or v.bundle.hash == there]
     if len(matches) != 1:
         names = ", ".join(v.bundle.version for v in known) or "none"
         raise BundleError(f"{name!r} names {len(matches)} versions; expected one of: {names}")
     return matches[0]
+
+
+def _hash_in(folder: Path) -> str | None:
+    try:
+        return load_bundle(folder).hash
+    except BundleError:
+        return None
 
 
 def _folders(models: Path, runs: Path) -> list[tuple[Path, str]]:
