@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 
 from fedhealth.monitoring.cities import city_days
 from fedhealth.monitoring.outcomes import UnknownReadings, add_outcomes
-from fedhealth.monitoring.people import erase, fit_to_keep, kept_of, set_consent, usual_retention
+from fedhealth.monitoring.people import erase, fit_to_keep, kept_of, set_consent
 from fedhealth.monitoring.recent import recent_window
+from fedhealth.monitoring.retention import usual_retention
 from fedhealth.monitoring.store import Store, add_readings
 from fedhealth.monitoring.tables import Outcome, Reading
 from fedhealth.study import load_study

@@ -94,7 +94,7 @@ def test_trends_have_a_point_for_each_day_with_readings(store: Store, send: Send
 
 
 def test_predictions_are_noted_without_anything_of_the_person(store: Store):
-    log = PredictionLog(store)
+    log = PredictionLog(lambda: store)
     for i in range(1200):
         log.note("m", 0.25, i % 3)
     log.close()
@@ -105,7 +105,7 @@ def test_predictions_are_noted_without_anything_of_the_person(store: Store):
 
 
 def test_a_store_that_is_away_costs_notes_and_no_time(caplog: pytest.LogCaptureFixture):
-    log = PredictionLog(Store("postgresql://nobody:secret@127.0.0.1:1/none"))
+    log = PredictionLog(lambda: Store("postgresql://nobody:secret@127.0.0.1:1/none"))
     started = time.monotonic()
     with caplog.at_level(logging.WARNING):
         for _ in range(5):

@@ -1,18 +1,17 @@
 """What may be kept of a person: consent, retention, and erasure on request."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from fedhealth.monitoring.tables import Consent, Outcome, Reading, Retention
+from fedhealth.monitoring.retention import RETENTIONS, Retention
+from fedhealth.monitoring.tables import Consent, Outcome, Reading
 
-RETENTIONS: tuple[Retention, ...] = get_args(Retention)  # each keeps more than those before it
 FEW = 500  # ids in one query: databases bound them
 
 
@@ -26,19 +25,6 @@ class Kept:
     outcomes: int
     oldest: datetime | None
     newest: datetime | None
-
-
-def usual_retention() -> Retention:
-    """How much is kept at most, of everybody: ``FEDHEALTH_RETENTION``, else ``full``.
-
-    Raises:
-        ValueError: the setting is none of off, aggregate and full.
-    """
-    text = os.environ.get("FEDHEALTH_RETENTION") or "full"
-    for retention in RETENTIONS:
-        if text == retention:
-            return retention
-    raise ValueError(f"FEDHEALTH_RETENTION: got {text!r}; expected one of {', '.join(RETENTIONS)}")
 
 
 def fit_to_keep(session: Session, rows: Sequence[dict[str, Any]], usual: Retention) -> list[dict[str, Any]]:

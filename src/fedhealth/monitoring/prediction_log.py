@@ -3,12 +3,12 @@
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from sqlalchemy import insert
-
-from fedhealth.monitoring.store import Store, StoreError
-from fedhealth.monitoring.tables import Prediction
+if TYPE_CHECKING:
+    from fedhealth.monitoring.store import Store
 
 ROOM = 50_000  # notes that wait at most
 EVERY = 0.25  # seconds between two writings: no more is lost when the process is killed
@@ -17,9 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 class PredictionLog:
-    """Notes predictions in ``store``. What there is no room for is shed and counted, and logged once per outage."""
+    """Notes predictions in the store, which is opened with the first.
 
-    def __init__(self, store: Store) -> None:
+    What there is no room for is shed and counted, and logged once per outage.
+    """
+
+    def __init__(self, store: "Callable[[], Store]") -> None:
         self.dropped = 0
         self._store = store
         self._notes: deque[Note] = deque()
@@ -66,10 +69,15 @@ class PredictionLog:
         notes = [self._notes.popleft() for _ in range(len(self._notes))]
         if not notes:
             return
+        from sqlalchemy import insert
+
+        from fedhealth.monitoring.store import StoreError
+        from fedhealth.monitoring.tables import Prediction
+
         now = datetime.now(UTC)
         rows = [{"time": now, "model_version": v, "risk": risk, "missing": missing} for v, risk, missing in notes]
         try:
-            with self._store.session() as session:
+            with self._store().session() as session:
                 session.connection().execute(insert(Prediction), rows)
             self._down = False
         except StoreError as error:

@@ -1,12 +1,12 @@
 """The store's tables."""
 
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import JSON, Date, DateTime, Dialect, Index, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-Retention = Literal["off", "aggregate", "full"]
+from fedhealth.monitoring.retention import Retention
 
 
 class UtcTime(TypeDecorator[datetime]):

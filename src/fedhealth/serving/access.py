@@ -12,7 +12,7 @@ from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedhealth.keys import KeyProblem, Role, hashed, issued_keys, issued_keys_file, key_file, load_key
-from fedhealth.serving.answers import Message
+from fedhealth.serving.errors import Message
 from fedhealth.serving.rate import Rate
 
 RANK = {None: 0, "citizen": 1, "viewer": 2, "analyst": 3, "admin": 4}

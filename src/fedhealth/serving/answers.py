@@ -12,12 +12,6 @@ from fedhealth.monitoring.tables import Alert
 from fedhealth.monitoring.watch import Look
 
 
-class Message(BaseModel):
-    """Why there is no other answer."""
-
-    detail: str
-
-
 class _Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from fedhealth.serving.batch import MOST_ROWS
+from fedhealth.serving.later import Loading
 from fedhealth.serving.models import Models
 from fedhealth.serving.schema import PredictionBody
 
@@ -44,7 +45,7 @@ START = """SwaggerUIBundle({
 """
 
 
-def add_docs(app: FastAPI, models: Models) -> None:
+def add_docs(app: FastAPI, models: Models, loading: Loading) -> None:
     """Add the pages, and make ``app.openapi()`` describe the study in force."""
 
     @lru_cache(maxsize=2)
@@ -64,7 +65,12 @@ def add_docs(app: FastAPI, models: Models) -> None:
         return RedirectResponse("docs")
 
     app.mount("/docs/files", StaticFiles(directory=SWAGGER_UI))
-    app.openapi = lambda: document(models.body())  # type: ignore[method-assign]
+
+    def openapi() -> dict[str, Any]:
+        loading.wait()
+        return document(models.body())
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _document(app: FastAPI, body: PredictionBody) -> dict[str, Any]:

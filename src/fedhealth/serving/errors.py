@@ -32,8 +32,8 @@ class Refusal(BaseModel):
     detail: list[Problem] = Field(description=f"What is wrong; the first {MAX_PROBLEMS} if there is more")
 
 
-class NoModel(BaseModel):
-    """Why nothing can be predicted, and what to do."""
+class Message(BaseModel):
+    """Why there is no other answer, and what to do."""
 
     detail: str
 

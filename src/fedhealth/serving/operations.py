@@ -1,12 +1,11 @@
 """The routes over the store and the runs: readings in; cities, trends, alerts, runs, evaluation and drift out."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from sqlalchemy.orm import Session
@@ -16,14 +15,14 @@ from fedhealth.monitoring import alerts as rules
 from fedhealth.monitoring import watch
 from fedhealth.monitoring.alerts import State
 from fedhealth.monitoring.cities import city_days, is_stale, newest_air, newest_time
-from fedhealth.monitoring.people import Retention, fit_to_keep
+from fedhealth.monitoring.people import fit_to_keep
 from fedhealth.monitoring.performance import performance as performance_of
-from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.recent import dominant_pollutant
+from fedhealth.monitoring.retention import Retention
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
 from fedhealth.monitoring.webhook import deliver, webhook
-from fedhealth.serving.access import INVALID, KEYED, Caller, Keys, allowed
+from fedhealth.serving.access import INVALID, KEYED, Caller, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -35,7 +34,6 @@ from fedhealth.serving.answers import (
     DaysInCategory,
     Drift,
     Evaluation,
-    Message,
     PerformanceAnswer,
     Point,
     Runs,
@@ -43,7 +41,7 @@ from fedhealth.serving.answers import (
     Trends,
 )
 from fedhealth.serving.bodies import read_body
-from fedhealth.serving.errors import Refusal, Unavailable
+from fedhealth.serving.errors import Message, Refusal, Unavailable
 from fedhealth.serving.models import Models
 from fedhealth.serving.network import add_network
 from fedhealth.serving.people import add_outcome_routes, add_people
@@ -78,26 +76,10 @@ class _StoreRoute(APIRoute):
 
 
 def operations(
-    models: Models,
-    store: Store,
-    log: PredictionLog,
-    keys: Keys,
-    retention: Retention,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    models: Models, store: Store, retention: Retention, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> APIRouter:
-    """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock.
-
-    When the app starts, the key is made if there is none; when it stops, ``log`` and ``store`` are closed.
-    """
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        keys.prepare()
-        yield
-        await run_in_threadpool(log.close)
-        store.close()
-
-    public = APIRouter(route_class=_StoreRoute, lifespan=lifespan)
+    """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock."""
+    public = APIRouter(route_class=_StoreRoute)
     keyed = APIRouter(
         route_class=_StoreRoute,
         dependencies=[Depends(allowed)],

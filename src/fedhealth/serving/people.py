@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedhealth.monitoring.outcomes import UnknownReadings, add_outcomes
-from fedhealth.monitoring.people import Retention, erase, kept_of, set_consent
+from fedhealth.monitoring.people import erase, kept_of, set_consent
+from fedhealth.monitoring.retention import Retention
 from fedhealth.monitoring.store import Store
 from fedhealth.serving.access import INVALID, Caller, allowed
 from fedhealth.serving.errors import MAX_PROBLEMS, Refused, problem

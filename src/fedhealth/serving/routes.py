@@ -13,7 +13,7 @@ from fedhealth.serving.access import KEYED, allowed
 from fedhealth.serving.advice import Advice, advice
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
-from fedhealth.serving.errors import NoModel, Refusal
+from fedhealth.serving.errors import Message, Refusal
 from fedhealth.serving.lane import MAX_BODY
 from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
@@ -25,7 +25,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
     422: {"model": Refusal, "description": "The body is not what the study asks for"},
 }
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": NoModel, "description": "No model is loaded"}}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Message, "description": "No model is loaded"}}
 
 
 class Prediction(BaseModel):
