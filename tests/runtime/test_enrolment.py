@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.runtime.terminals import (
     NODES,
     Tap,
@@ -521,13 +523,16 @@ def test_an_unregistered_node_is_refused(waiting: Waiting, data: Path, tmp_path:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_stock_supernode_with_an_unregistered_key_is_refused(waiting: Waiting, tmp_path: Path) -> None:
-    node_keys(tmp_path, "stranger")
+    key = ec.generate_private_key(ec.SECP384R1())
+    plain = serialization.NoEncryption()
+    path = tmp_path / "stranger"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, plain))
     waiting.start(
         "stranger",
         "-c",
         "from flwr.supernode.cli.flower_supernode import flower_supernode as f; f()",
         *("--root-certificates", str(waiting.server.authority)),
-        *("--auth-supernode-private-key", str(tmp_path / "stranger.node-key.pem")),
+        *("--auth-supernode-private-key", str(path)),
         *("--superlink", f"{HOST}:{waiting.port}"),
         *("--host", HOST, "--port", str(free_port())),
     )

@@ -7,6 +7,7 @@ import typer
 from fedhealth import __version__
 from fedhealth.cli.audit import audit_app
 from fedhealth.cli.data import data_app
+from fedhealth.cli.doctor import doctor
 from fedhealth.cli.feed import feed
 from fedhealth.cli.models import models_app
 from fedhealth.cli.node import node_app
@@ -45,6 +46,7 @@ app.command()(train)
 app.command()(simulate)
 app.command()(serve)
 app.command()(feed)
+app.command()(doctor)
 app.add_typer(audit_app, name="audit")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
