@@ -67,7 +67,7 @@ def examine_server(folder: ServerFolder, port: int) -> list[Finding]:
             _look(f"certificate {path.name}", lambda p=path: _certificate(load(p), "run: fedhealth server init"))  # type: ignore[misc]
             for path in (folder.authority, folder.certificate)
         ),
-        _look("server's keys", lambda: _private(folder.authority_key, folder.key, folder.book)),
+        _look("server's keys", lambda: _private(folder.authority_key, folder.key)),
         _look("book of nodes", lambda: _book(folder)),
         _look(f"port {port}", lambda: _port(folder, port)),
     ]
