@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import http.client
+import inspect
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,8 +52,9 @@ from fedhealth.runtime.flower.enrolment import (
     read_enrolment,
     tls_context,
 )
-from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.environment import FlowerError, private_environment
 from fedhealth.runtime.flower.listening import listening
+from fedhealth.runtime.flower.opening import Register, opened
 from fedhealth.runtime.flower.proxy import PASSED, FleetProxy
 
 HOST = "127.0.0.1"
@@ -371,6 +373,26 @@ def test_no_control_request_of_flowers_is_passed_on(echo: tuple[Door, list[str]]
     assert reached == []
 
 
+def test_flowers_fleet_requests_are_the_known_ones() -> None:
+    """What a node may ask is a list here; a new request of Flower's must be looked at before it is passed on."""
+    from flwr.supernode.fleet_http_client import FleetHttpClient
+
+    asked = set(re.findall(r"/v1/fleet/[a-z-]+", inspect.getsource(FleetHttpClient)))
+    kept_out = {"register-node", "unregister-node", "get-run", "get-fab"}
+    assert asked - PASSED == {f"/v1/fleet/{name}" for name in kept_out}
+    assert asked >= PASSED
+
+
+@pytest.mark.parametrize(("field", "value"), [("node", "../../etc/x"), ("node", ""), ("server", "a.example")])
+def test_an_invitation_that_would_write_elsewhere_is_refused(
+    folder: ServerFolder, tmp_path: Path, field: str, value: str
+) -> None:
+    file = tmp_path / "invitation.json"
+    dataclasses.replace(Door(folder).invitation("node_1"), **{field: value}).write(file)
+    assert "not an enrolment file" in typed("node", "join", str(file), "--data", str(tmp_path / "data"), code=1)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_huge_request_and_a_senseless_enrolment_are_refused(
     echo: tuple[Door, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -578,6 +600,33 @@ def test_a_node_with_a_used_token_is_refused(waiting: Waiting, data: Path, tmp_p
     said = typed("node", "join", str(invitation), "--data", str(tmp_path / "thief"), code=1)
     assert "the invitation of node_3 was used already" in said
     waiting.wait_for("server", "the invitation of node_3 was used already", 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_flowers_own_register_follows_the_book(folder: ServerFolder, tmp_path: Path) -> None:
+    from flwr.proto.control_pb2 import ListNodesRequest
+    from flwr.supercore.control.control_http_client import ControlHttpClient
+
+    def listed(opened) -> set[str]:
+        with closing(opened.link.client(ControlHttpClient, "test")) as control:
+            nodes = control.ListNodes(ListNodesRequest()).nodes_info
+            return {node.name for node in nodes if node.status != "unregistered"}
+
+    book, port, said = Book(folder.book), free_port(), []
+    with private_environment() as home, opened(HOST, port, folder.path, Path(home), said.append) as here:
+        assert listed(here) == set()
+        ca = folder.authority.read_text(encoding="ascii")
+        for node in NODES:
+            join(Enrolment(node, f"{HOST}:{port}", ca, book.invite(node), "health-risk", ""), tmp_path)
+        assert listed(here) == set(NODES)
+        book.revoke("node_2")
+        join(Enrolment("node_2", f"{HOST}:{port}", ca, book.invite("node_2"), "health-risk", ""), tmp_path)
+        assert listed(here) == set(NODES)
+        book.revoke("node_1")
+        Register(here.link, book).bring_in_line()
+        assert listed(here) == {"node_2", "node_3"}
+    assert said == [f"{node} enrolled" for node in (*NODES, "node_2")]
 
 
 AS_ANOTHER = """

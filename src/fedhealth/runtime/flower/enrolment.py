@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -37,8 +37,8 @@ class ServerAway(FlowerError):
 class Enrolment:
     """What an enrolment file holds: ``ca`` is the authority's certificate (PEM), ``token`` empty once it was used."""
 
-    node: str
-    server: str
+    node: Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*$")]  # it names files
+    server: Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[\w.-]+):[0-9]{1,5}$")]
     ca: str
     token: str
     study: str
