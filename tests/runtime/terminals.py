@@ -84,14 +84,16 @@ class Tap:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        while True:
-            try:
+        with suppress(OSError):  # the tap was closed
+            while True:
                 inside, _ = self._door.accept()
-                outside = socket.create_connection(("127.0.0.1", self._port))
-            except OSError:
-                return
-            for pair in ((inside, outside, self.sent), (outside, inside, self.answered)):
-                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+                try:
+                    outside = socket.create_connection(("127.0.0.1", self._port))
+                except OSError:
+                    inside.close()
+                    continue
+                for pair in ((inside, outside, self.sent), (outside, inside, self.answered)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
 
     def _pass_on(self, start: socket.socket, end: socket.socket, kept: bytearray) -> None:
         with start, suppress(OSError):

@@ -3,20 +3,25 @@
 import base64
 import dataclasses
 import http.client
+import inspect
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.runtime.terminals import (
     NODES,
     Tap,
@@ -47,8 +52,9 @@ from fedhealth.runtime.flower.enrolment import (
     read_enrolment,
     tls_context,
 )
-from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.environment import FlowerError, private_environment
 from fedhealth.runtime.flower.listening import listening
+from fedhealth.runtime.flower.opening import Register, opened
 from fedhealth.runtime.flower.proxy import PASSED, FleetProxy
 
 HOST = "127.0.0.1"
@@ -367,6 +373,26 @@ def test_no_control_request_of_flowers_is_passed_on(echo: tuple[Door, list[str]]
     assert reached == []
 
 
+def test_flowers_fleet_requests_are_the_known_ones() -> None:
+    """What a node may ask is a list here; a new request of Flower's must be looked at before it is passed on."""
+    from flwr.supernode.fleet_http_client import FleetHttpClient
+
+    asked = set(re.findall(r"/v1/fleet/[a-z-]+", inspect.getsource(FleetHttpClient)))
+    kept_out = {"register-node", "unregister-node", "get-run", "get-fab"}
+    assert asked - PASSED == {f"/v1/fleet/{name}" for name in kept_out}
+    assert asked >= PASSED
+
+
+@pytest.mark.parametrize(("field", "value"), [("node", "../../etc/x"), ("node", ""), ("server", "a.example")])
+def test_an_invitation_that_would_write_elsewhere_is_refused(
+    folder: ServerFolder, tmp_path: Path, field: str, value: str
+) -> None:
+    file = tmp_path / "invitation.json"
+    dataclasses.replace(Door(folder).invitation("node_1"), **{field: value}).write(file)
+    assert "not an enrolment file" in typed("node", "join", str(file), "--data", str(tmp_path / "data"), code=1)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_huge_request_and_a_senseless_enrolment_are_refused(
     echo: tuple[Door, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,13 +547,16 @@ def test_an_unregistered_node_is_refused(waiting: Waiting, data: Path, tmp_path:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_stock_supernode_with_an_unregistered_key_is_refused(waiting: Waiting, tmp_path: Path) -> None:
-    node_keys(tmp_path, "stranger")
+    key = ec.generate_private_key(ec.SECP384R1())
+    plain = serialization.NoEncryption()
+    path = tmp_path / "stranger"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, plain))
     waiting.start(
         "stranger",
         "-c",
         "from flwr.supernode.cli.flower_supernode import flower_supernode as f; f()",
         *("--root-certificates", str(waiting.server.authority)),
-        *("--auth-supernode-private-key", str(tmp_path / "stranger.node-key.pem")),
+        *("--auth-supernode-private-key", str(path)),
         *("--superlink", f"{HOST}:{waiting.port}"),
         *("--host", HOST, "--port", str(free_port())),
     )
@@ -571,6 +600,33 @@ def test_a_node_with_a_used_token_is_refused(waiting: Waiting, data: Path, tmp_p
     said = typed("node", "join", str(invitation), "--data", str(tmp_path / "thief"), code=1)
     assert "the invitation of node_3 was used already" in said
     waiting.wait_for("server", "the invitation of node_3 was used already", 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_flowers_own_register_follows_the_book(folder: ServerFolder, tmp_path: Path) -> None:
+    from flwr.proto.control_pb2 import ListNodesRequest
+    from flwr.supercore.control.control_http_client import ControlHttpClient
+
+    def listed(opened) -> set[str]:
+        with closing(opened.link.client(ControlHttpClient, "test")) as control:
+            nodes = control.ListNodes(ListNodesRequest()).nodes_info
+            return {node.name for node in nodes if node.status != "unregistered"}
+
+    book, port, said = Book(folder.book), free_port(), []
+    with private_environment() as home, opened(HOST, port, folder.path, Path(home), said.append) as here:
+        assert listed(here) == set()
+        ca = folder.authority.read_text(encoding="ascii")
+        for node in NODES:
+            join(Enrolment(node, f"{HOST}:{port}", ca, book.invite(node), "health-risk", ""), tmp_path)
+        assert listed(here) == set(NODES)
+        book.revoke("node_2")
+        join(Enrolment("node_2", f"{HOST}:{port}", ca, book.invite("node_2"), "health-risk", ""), tmp_path)
+        assert listed(here) == set(NODES)
+        book.revoke("node_1")
+        Register(here.link, book).bring_in_line()
+        assert listed(here) == {"node_2", "node_3"}
+    assert said == [f"{node} enrolled" for node in (*NODES, "node_2")]
 
 
 AS_ANOTHER = """
@@ -636,3 +692,55 @@ def children_of(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     command = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in found}
     return [one for one, line in command.items() if b"spawn_main" in line]
+
+
+def findings(*words: str, code: int) -> dict[str, str]:
+    """The lines of the doctor's table, by check."""
+    result = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["doctor", *words])
+    assert result.exit_code == code, result.output
+    rows = [re.split(r"\s{2,}", line.strip(), maxsplit=2) for line in result.output.splitlines()[1:] if line.strip()]
+    return {row[1]: " ".join(row) for row in rows}
+
+
+def test_doctor_finds_a_server_well_and_says_what_is_not(door: Door) -> None:
+    folder = ["--server", str(door.folder.path)]
+    found = findings(*folder, "--port", str(door.port), code=1)
+    assert "fedhealth server invite NODE" in found["book of nodes"]
+    door.book.invite("node_1")
+    found = findings(*folder, "--port", str(door.port), code=0)
+    assert "this server listens" in found[f"port {door.port}"]
+    assert "free; no server runs" in findings(*folder, "--port", str(free_port()), code=0).popitem()[1]
+    door.folder.certificate.unlink()
+    prepare(door.folder, [], datetime.now(UTC) - timedelta(days=340))
+    door.folder.key.chmod(0o644)
+    found = findings(*folder, "--port", str(free_port()), code=1)
+    assert "chmod 600" in found["server's keys"]
+    assert "run: fedhealth server init" in found["certificate server.crt"]
+
+
+def test_doctor_names_a_port_that_something_else_has(folder: ServerFolder) -> None:
+    with socket.create_server((HOST, 0)) as other:
+        other.listen()
+        port = other.getsockname()[1]
+        threading.Thread(target=lambda: other.accept()[0].close(), daemon=True).start()
+        found = findings("--server", str(folder.path), "--port", str(port), code=1)
+    assert "taken by something else" in found[f"port {port}"]
+
+
+def test_doctor_finds_a_node_well_and_says_what_is_not(door: Door, data: Path, tmp_path: Path) -> None:
+    data = own_data(data, tmp_path)
+    words = ["--node", "node_1", "--data", str(data)]
+    found = findings(*words, code=1)
+    assert "fedhealth node join FILE" in found["enrolment"]
+    join(door.invitation("node_1"), data)
+    found = findings(*words, code=0)
+    for check in ("table", "policy", "approval", "ledger", "node's keys", "server", "certificate", "clock", "versions"):
+        assert found[check].startswith("ok"), found[check]
+    (data / "node_1.policy.toml").write_text("minimum_rows = -1\n", encoding="utf-8")
+    (data / "node_1.ledger.sqlite").write_bytes(b"not a ledger" * 100)
+    next((data / "node_1").iterdir()).write_bytes(b"?")
+    door.book.revoke("node_1")
+    found = findings(*words, code=1)
+    for check in ("table", "policy", "ledger", "server"):
+        assert found[check].startswith("!"), found[check]
+    assert "node_1 was revoked" in found["server"]

@@ -8,6 +8,7 @@ from fedhealth import __version__
 from fedhealth.cli.audit import audit_app
 from fedhealth.cli.context import context_app
 from fedhealth.cli.data import data_app
+from fedhealth.cli.doctor import doctor
 from fedhealth.cli.feed import feed
 from fedhealth.cli.history import runs_app
 from fedhealth.cli.keys import keys_app
@@ -49,6 +50,7 @@ app.command()(train)
 app.command()(simulate)
 app.command()(serve)
 app.command()(feed)
+app.command()(doctor)
 app.add_typer(audit_app, name="audit")
 app.add_typer(context_app, name="context")
 app.add_typer(data_app, name="data")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -37,8 +37,8 @@ class ServerAway(FlowerError):
 class Enrolment:
     """What an enrolment file holds: ``ca`` is the authority's certificate (PEM), ``token`` empty once it was used."""
 
-    node: str
-    server: str
+    node: Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*$")]  # it names files
+    server: Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[\w.-]+):[0-9]{1,5}$")]
     ca: str
     token: str
     study: str
@@ -61,11 +61,12 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Welcome:
-    """The server's answer to a node that it knows: its versions, and how far this machine's clock is ahead, in s."""
+    """A server that knows the node: its versions, how far this machine's clock is ahead (s), its certificate's end."""
 
     fedhealth: str
     flwr: str
     ahead: float
+    certificate_ends: datetime
 
 
 def read_enrolment(path: Path) -> Enrolment:
@@ -155,7 +156,7 @@ def make_known(enrolment: Enrolment, data: Path) -> Welcome:
         "signing_key": signing.hex(),
         "token": enrolment.token,
     }
-    status, answer, ahead = _post(enrolment, told)
+    status, answer, ahead, ends = _post(enrolment, told)
     if status != 200:
         raise FlowerError(f"the server at {enrolment.server} refused {node}: {answer.get('refused', status)}")
     if abs(ahead) > LARGEST_SKEW:
@@ -164,7 +165,7 @@ def make_known(enrolment: Enrolment, data: Path) -> Welcome:
         )
     if enrolment.token:
         replace(enrolment, token="").write(enrolment_file(data, node))
-    return Welcome(str(answer["fedhealth"]), str(answer["flwr"]), ahead)
+    return Welcome(str(answer["fedhealth"]), str(answer["flwr"]), ahead, ends)
 
 
 def check_plain(address: str) -> None:
@@ -200,17 +201,39 @@ def tls_context(ca: str) -> ssl.SSLContext:
     return context
 
 
-def _post(enrolment: Enrolment, told: dict[str, str]) -> tuple[int, dict[str, Any], float]:
-    """Status, answer, and how far this machine's clock is ahead of the server's."""
+def knock(ca: str, address: str) -> datetime:
+    """The end of the certificate that the server at ``address`` (host:port) shows.
+
+    Raises:
+        OSError: nothing answers there, or what answers has no certificate of this authority.
+    """
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=PATIENCE) as plain,
+        tls_context(ca).wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        return _ends(secure)
+
+
+def _ends(secure: ssl.SSLSocket) -> datetime:
+    shown = secure.getpeercert() or {}
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
+
+
+def _post(enrolment: Enrolment, told: dict[str, str]) -> tuple[int, dict[str, Any], float, datetime]:
+    """Status, answer, how far this machine's clock is ahead of the server's, and its certificate's end."""
     where = enrolment.server
     connection = HTTPSConnection(enrolment.host, enrolment.port, timeout=PATIENCE, context=tls_context(enrolment.ca))
     try:
         connection.request("POST", ENROL, json.dumps(told), {"Content-Type": "application/json"})
+        ends = _ends(connection.sock)
         response = connection.getresponse()
         ahead = _ahead(response.getheader("Date"))
-        return response.status, msgspec.json.decode(response.read(), type=dict[str, Any]), ahead
+        return response.status, msgspec.json.decode(response.read(), type=dict[str, Any]), ahead, ends
     except ssl.SSLCertVerificationError as error:
         raise FlowerError(_distrust(where, error)) from None
+    except ssl.SSLEOFError:
+        raise ServerAway(f"no server answers at {where} (the connection broke)") from None
     except ssl.SSLError as error:
         if error.reason == "WRONG_VERSION_NUMBER":
             raise FlowerError(f"the server at {where} speaks no TLS: it is another one, or runs as a demo") from None

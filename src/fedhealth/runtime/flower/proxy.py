@@ -98,7 +98,9 @@ class FleetProxy:
             self._say(line)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        async with httpx.AsyncClient(verify=tls_context(self._ca), timeout=60.0, trust_env=False) as client:
+        context = tls_context(self._ca)
+        limits = httpx.Limits(keepalive_expiry=2.0)  # before the SuperLink closes an idle connection, after 5 s
+        async with httpx.AsyncClient(verify=context, timeout=60.0, trust_env=False, limits=limits) as client:
             self._client = client
             await receive()
             await send({"type": "lifespan.startup.complete"})
