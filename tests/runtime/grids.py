@@ -39,7 +39,7 @@ class LocalGrid(Grid):
     def run(self) -> object:
         raise NotImplementedError
 
-    def create_message(self, *args: object, **kwargs: object) -> Message:
+    def create_message(self, *_: object, **__: object) -> Message:
         raise NotImplementedError
 
     def get_node_ids(self) -> list[int]:

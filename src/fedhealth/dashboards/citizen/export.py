@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from fedhealth.dashboards.citizen import form
-from fedhealth.dashboards.features import Subject, built_in, title_of, unit_of
+from fedhealth.dashboards.features import Subject, built_in
 from fedhealth.dashboards.parts import card
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study import Feature
+from fedhealth.study.advice.features import title_of, unit_of
 
 log = logging.getLogger(__name__)
 LARGEST = 200  # MB
