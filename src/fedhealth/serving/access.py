@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Request, Security
@@ -96,10 +97,10 @@ class Keys:
         self._look()
         return bool(self._known)
 
-    def caller(self, key: str) -> Caller | None:
+    def caller(self, key: bytes) -> Caller | None:
         """Whose key this is; None if it is none in force. Keys are found by hash, which leaks nothing by timing."""
         self._look()
-        name = hashed(key)
+        name = sha256(key).hexdigest()
         if name not in self._known and _changed() != self._seen:  # issued a moment ago
             self._next_look = 0.0
             self._look()
@@ -148,8 +149,11 @@ class Access:
         """Hand on with the caller known, or refuse."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        given = next((value for name, value in scope["headers"] if name == b"x-api-key"), None)
-        caller = self.keys.caller(given.decode("latin-1")) if given is not None else None
+        given = caller = None
+        for name, value in scope["headers"]:
+            if name == b"x-api-key":
+                given, caller = value, self.keys.caller(value)
+                break
         wait = self.rate.wait(caller.name if caller else _address(scope))
         if wait:
             detail = f"too many requests; try again in {wait} s"
