@@ -114,7 +114,7 @@ def _health(name: str, title: str, reports: list[Report]) -> NodeHealth:
     """``reports`` are newest first."""
     own = [one for one in reports if name in _took_part(one[2])]
     run, time, content = own[0] if own else (None, None, {})
-    told = next((node for node in content.get("nodes", []) if node["name"] == name), {})
+    told: dict[str, Any] = next((node for node in content.get("nodes", []) if node["name"] == name), {})
     return NodeHealth(
         name=name,
         title=title,
