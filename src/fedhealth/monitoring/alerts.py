@@ -173,7 +173,8 @@ def _open_alert(session: Session, rule: str, city: str) -> Alert | None:
 
 
 def _open(session: Session, found: Finding, as_of: datetime, wait: timedelta) -> None:
-    alert = Alert(city=found.city, rule=found.rule, since=as_of, fired=None if wait else as_of)
+    fired = None if wait else as_of
+    alert = Alert(city=found.city, rule=found.rule, threshold=found.threshold, since=as_of, fired=fired)
     _renew(alert, found, as_of)
     try:
         with session.begin_nested():
@@ -185,7 +186,7 @@ def _open(session: Session, found: Finding, as_of: datetime, wait: timedelta) ->
 def _renew(alert: Alert, found: Finding, as_of: datetime) -> None:
     alert.value, alert.last_seen, alert.about, alert.error = found.value, as_of, found.about, None
     alert.readings, alert.mean_risk, alert.aqi = found.readings, found.mean_risk, found.aqi
-    if alert.threshold is None or not found.city:
+    if not found.city:  # that of a city stays what it was when the alert opened
         alert.threshold = found.threshold
 
 
