@@ -1,17 +1,26 @@
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from fedhealth.data import synthetic
 from fedhealth.data.synthetic.replay import position, replay
 from fedhealth.data.tables import shard_from_table
 from fedhealth.federation import exchange_within
 from fedhealth.federation.training import describe
-from fedhealth.monitoring.drift import FeatureDrift, Window, drift, population_stability_index, window_of
+from fedhealth.monitoring.drift import (
+    NOMINAL_RATE,
+    FeatureDrift,
+    Window,
+    drift,
+    population_stability_index,
+    window_of,
+)
+from fedhealth.monitoring.missing import missing_drift
 from fedhealth.study import load_study
 
 STUDY = load_study("health-risk")
@@ -103,3 +112,58 @@ def test_every_day_has_its_counterpart_in_the_synthetic_years():
     assert position(dt.date(2028, 2, 29)) == 59
     assert position(dt.date(2026, 12, 31)) == 365
     assert position(dt.date(2027, 12, 31)) == 730
+
+
+SEASONS = [dt.datetime(*day, tzinfo=dt.UTC) for day in ((2025, 11, 25), (2026, 4, 10), (2026, 7, 20))]
+DAYS, PER_DAY, WINDOWS = 55, 4, 200  # 1,980 readings in nine cities
+
+
+def two_thousand(seed: int, back: int = 0) -> Window:
+    start = SEASONS[seed % 3] - dt.timedelta(days=back)
+    readings = replay(seed, start, start + dt.timedelta(days=DAYS), PER_DAY)
+    return window_of(
+        STUDY, [(r["city"], dt.date.fromisoformat(r["time"][:10]), r["person"], r["features"]) for r in readings]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_hundred_quiet_windows_alarm_at_the_nominal_rate_and_two_thousand_readings_show_drift(
+    reference: Mapping[str, np.ndarray],
+):
+    """Alarms within the binomial bound of the nominal rate; drift of the usual sizes found within 2,000 readings."""
+    windows = [two_thousand(seed) for seed in range(100, 100 + WINDOWS)]
+    assert all(len(one.x) <= 2_000 for one in windows)
+    alarms = [one.feature for found in windows for one in drift(STUDY, reference, found) if one.status == "drift"]
+    tests = WINDOWS * len(STUDY.features)
+    bound = scipy.stats.binom.ppf(0.99, tests, NOMINAL_RATE)
+    found = {"alarms": len(alarms), "bound": bound}
+    for name, changed in (
+        ("aqi", lambda values: np.minimum(1.3 * values, 500)),
+        ("heart_rate", lambda values: values + 5),
+        ("spo2", lambda values: values - 1),
+    ):
+        found[name] = np.mean([_is_found(reference, window, name, changed) for window in windows[:60]])
+    quiet = lost = 0
+    rng = np.random.default_rng(0)
+    for seed, now in enumerate(windows[:60], 100):
+        before = two_thousand(seed, back=DAYS)
+        quiet += sum(one.status == "drift" for one in missing_drift(STUDY, before, now))
+        x = now.x.copy()
+        x[rng.random(len(x)) < 0.2, AQI] = np.nan
+        gone = missing_drift(STUDY, before, replace(now, x=x))
+        lost += next(one.status == "drift" for one in gone if one.feature == "aqi")
+    found |= {"missing, quiet": quiet, "missing": lost / 60}
+    print(found)
+    assert len(alarms) <= bound, found
+    assert quiet <= scipy.stats.binom.ppf(0.99, 60 * len(STUDY.features), NOMINAL_RATE), found
+    assert found["aqi"] >= 0.9, found
+    assert min(found["heart_rate"], found["spo2"], found["missing"]) == 1, found
+
+
+def _is_found(
+    reference: Mapping[str, np.ndarray], window: Window, name: str, changed: Callable[..., np.ndarray]
+) -> bool:
+    x, i = window.x.copy(), STUDY.index(name)
+    x[:, i] = changed(x[:, i])
+    return next(one.status == "drift" for one in drift(STUDY, reference, replace(window, x=x)) if one.feature == name)

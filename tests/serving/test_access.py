@@ -72,10 +72,10 @@ def test_a_wrong_key_is_refused_even_where_none_is_needed(api: TestClient):
 def test_a_revoked_key_is_out_of_force_within_a_second(keys: dict[str, str]):
     now = [0.0]
     ring = Keys(lambda: now[0])
-    assert ring.caller(keys["viewer"]).role == "viewer"  # type: ignore[union-attr]
+    assert ring.caller(keys["viewer"].encode()).role == "viewer"  # type: ignore[union-attr]
     revoke_key("the-viewer")
     now[0] = 1.0
-    assert ring.caller(keys["viewer"]) is None
+    assert ring.caller(keys["viewer"].encode()) is None
     with pytest.raises(KeyProblem, match="has no key in force"):
         revoke_key("the-viewer")
 
@@ -93,20 +93,20 @@ def test_keys_are_issued_listed_and_revoked_from_the_command_line(tmp_path: Path
     added = run(cli, ["keys", "add", "clinic", "--role", "analyst"])
     assert added.exit_code == 0
     key = added.stdout.strip().splitlines()[-1]
-    assert Keys().caller(key).name == "clinic"  # type: ignore[union-attr]
+    assert Keys().caller(key.encode()).name == "clinic"  # type: ignore[union-attr]
     again = run(cli, ["keys", "add", "clinic", "--role", "viewer"])
     assert (again.exit_code, "has a key; revoke it first" in again.output) == (1, True)
     assert run(cli, ["keys", "add", "someone", "--role", "citizen"]).exit_code == 1
     assert "analyst" in run(cli, ["keys", "list"]).output
     assert run(cli, ["keys", "revoke", "clinic"]).exit_code == 0
-    assert Keys().caller(key) is None
+    assert Keys().caller(key.encode()) is None
 
 
 def test_a_broken_file_of_keys_lets_nobody_in_but_the_installation(keys: dict[str, str]):
     with issued_keys_file().open("a") as file:
         file.write("not a key\n")
-    assert Keys().caller(keys["admin"]) is None
-    assert Keys().caller("a key for tests").role == "admin"  # type: ignore[union-attr]
+    assert Keys().caller(keys["admin"].encode()) is None
+    assert Keys().caller(b"a key for tests").role == "admin"  # type: ignore[union-attr]
 
 
 def test_who_asks_too_often_waits_and_others_do_not(folder: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch):

@@ -92,12 +92,15 @@ def _show(found: "Look") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("feature", "readings", "PSI", "JS", "limit", "drift", "missing", "before", "limit", "drift", box=None)
+    table = Table(box=None)
+    table.add_column("feature", no_wrap=True)
+    for name in ("readings", "PSI", "JS", "limit", "drift", "missing", "before", "drift"):
+        table.add_column(name)
     gone = {one.feature: one for one in found.missing}
     for one in found.features:
         lost = gone[one.feature]
         figures = [f"{one.n:,}", _figure(one.psi), _figure(one.jensen_shannon), _figure(one.threshold), one.status]
-        missing = [f"{100 * lost.now:.0f} %", f"{100 * lost.before:.0f} %", _figure(lost.threshold), lost.status]
+        missing = [f"{100 * lost.now:.0f} %", f"{100 * lost.before:.0f} %", lost.status]
         table.add_row(one.feature, *figures, *missing)
     typer.echo(
         f"The {found.days} days up to {found.as_of:%Y-%m-%d %H:%M} UTC; each limit is passed by chance once in 100"

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from fedhealth.model.design import REACH, Design, Floats, rescale
 from fedhealth.model.missing import Fill, Mask, fill
 from fedhealth.model.risk_model import INTERVAL_Z, RiskModel, pattern_of
 from fedhealth.study import Feature
+
+RANK = 1e-12  # of the longest direction: shorter ones are rounding
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,6 @@ class Curve:
     def scaled(self, value: float) -> float:
         """A value (in the study's unit) on the feature's scale."""
         return math.log(max(value, self.feature.low)) if self.feature.scale == "log" else value
-
-    def locate(self, scaled: float) -> tuple[int, float]:
-        """The place at or below a value, and how far on to the next place it lies, 0..1."""
-        place = bisect_right(self.places, scaled, 1, len(self.places) - 1) - 1
-        return place, (scaled - self.places[place]) / (self.places[place + 1] - self.places[place])
 
     def standardised(self, scaled: float) -> float:
         """Standard deviations from the mean, at most ``REACH``."""
@@ -101,32 +99,74 @@ class Scorecard:
 
     def score(self, values: Sequence[float]) -> Score:
         """The answer for one row: its observed values, in the study's units, in the order of ``curves``."""
-        rows, weights, added, scaled = [0], [1.0], [], []
-        for curve, value in zip(self.curves, values, strict=True):
-            scaled.append(value := curve.scaled(value))
-            place, part = curve.locate(value)
-            low, high = curve.points[place], curve.points[place + 1]
-            added.append(low + part * (high - low))
-            rows += (curve.first + place, curve.first + place + 1)
-            weights += (1.0 - part, part)
+        rows, steps, added = [], [], []
+        for (low, places, last, points, slopes, first), value in zip(self._lookups, values, strict=True):
+            if low is not None:
+                value = math.log(max(value, low))
+            place = bisect_right(places, value, 1, last) - 1
+            step = value - places[place]
+            added.append(points[place] + step * slopes[place])
+            rows.append(first + place)
+            steps.append(step)
+        vector = self._spread_at(rows, steps)
+        if self.products:
+            vector = self._add_products(values, added, vector)
+        logit = self.base + sum(added)
+        return Score(logit, added, *self._interval(logit, vector))
+
+    @cached_property
+    def _lookups(self) -> list[tuple[float | None, list[float], int, list[float], list[float], int]]:
+        """What :meth:`score` reads of each curve: lowest value (None unless logarithmic), places, points and slopes."""
+        return [
+            (
+                curve.feature.low if curve.feature.scale == "log" else None,
+                curve.places,
+                len(curve.places) - 1,
+                curve.points,
+                (np.diff(curve.points) / np.diff(curve.places)).tolist(),
+                curve.first,
+            )
+            for curve in self.curves
+        ]
+
+    @cached_property
+    def _spread_and_slopes(self) -> Floats:
+        """The rows of ``spread``, then how each changes up to the next place, shape ``(2k, r)``."""
+        slopes = np.zeros_like(self.spread)
+        for curve in self.curves:
+            own = slice(curve.first, curve.first + len(curve.places))
+            slopes[own][:-1] = np.diff(self.spread[own], axis=0) / np.diff(curve.places)[:, None]
+        return np.concatenate([self.spread, slopes])
+
+    def _spread_at(self, rows: list[int], steps: list[float]) -> Floats:
+        """``columns @ L`` of a row that lies ``steps`` beyond the places of ``rows``, shape ``(r,)``."""
+        both, size = self._spread_and_slopes, len(self.spread)
+        weights = np.zeros(2 * size)
+        weights[0] = 1.0
+        for row, step in zip(rows, steps, strict=True):
+            weights[row] = 1.0
+            weights[size + row] = step
+        found: Floats = weights.dot(both)
+        return found
+
+    def _add_products(self, values: Sequence[float], added: list[float], vector: Floats) -> Floats:
+        """Products, half of each to either feature's part; their share of the vector is added to it."""
+        scaled = [curve.scaled(value) for curve, value in zip(self.curves, values, strict=True)]
         for product in self.products:
             deviation = self._deviation(product, scaled)
             for feature in (product.one, product.other):
                 added[feature] += product.points * deviation / 2
-            rows.append(product.row)
-            weights.append(deviation)
-        logit = self.base + sum(added)
-        return Score(logit, added, *self._interval(logit, rows, weights))
+            vector = vector + deviation * self.spread[product.row]
+        return vector
 
     def _deviation(self, product: Product, scaled: Sequence[float]) -> float:
         one, other = (self.curves[i].standardised(scaled[i]) for i in (product.one, product.other))
         return one * other - product.centre
 
-    def _interval(self, logit: float, rows: list[int], weights: list[float]) -> tuple[float, float]:
-        """As :meth:`RiskModel.interval`, on the logit."""
-        spread = np.array(weights) @ self.spread.take(rows, axis=0)
+    def _interval(self, logit: float, vector: Floats) -> tuple[float, float]:
+        """As :meth:`RiskModel.interval`, on the logit; ``vector`` is ``columns @ L``."""
         intercept, slope = self.calibration
-        half = abs(slope) * INTERVAL_Z * math.sqrt(float(spread @ spread) + self.variance)
+        half = abs(slope) * INTERVAL_Z * math.sqrt(float(vector.dot(vector)) + self.variance)
         middle = intercept + (logit - intercept) / self.shrinkage
         return middle - half, middle + half
 
@@ -167,7 +207,7 @@ class _Maker:
             base=base,
             curves=curves,
             products=products,
-            spread=np.stack(self.columns) @ self.root,
+            spread=_fewest_columns(np.stack(self.columns) @ self.root),
             variance=self.pattern.variance,
             shrinkage=float(self.pattern.shrinkage),
             calibration=self.calibration,
@@ -194,6 +234,13 @@ class _Maker:
                 found.append(Product(place[one], place[other], points, centre, len(self.columns)))
                 self.columns.append(unit)
         return found
+
+
+def _fewest_columns(spread: Floats) -> Floats:
+    """Another matrix with the same ``spread @ spread.T``, as narrow as can be: half the work of every interval."""
+    left, lengths, _ = np.linalg.svd(spread, full_matrices=False)
+    kept = lengths > RANK * lengths[0] if len(lengths) else slice(0)
+    return np.asarray(np.ascontiguousarray((left * lengths)[:, kept]))
 
 
 def _places(design: Design, feature: int) -> tuple[Floats, Floats]:

@@ -155,9 +155,9 @@ def fail(session: Session, rule: str, reason: str, now: datetime) -> None:
     """Note that a rule could not be checked; :func:`settle` with a finding that is clear ends it."""
     alert = _open_alert(session, rule, "")
     if alert is None:
-        alert = Alert(city="", rule=rule, threshold=0.0, value=0.0, since=now, readings=0)
+        alert = Alert(city="", rule=rule, threshold=0.0, value=0.0, since=now, fired=now, readings=0)
         session.add(alert)
-    alert.error, alert.fired, alert.last_seen = reason, alert.fired or now, now
+    alert.error, alert.last_seen = reason, now
 
 
 def recovered(session: Session, rule: str, now: datetime) -> None:
@@ -186,7 +186,7 @@ def _open(session: Session, found: Finding, as_of: datetime, wait: timedelta) ->
 def _renew(alert: Alert, found: Finding, as_of: datetime) -> None:
     alert.value, alert.last_seen, alert.about, alert.error = found.value, as_of, found.about, None
     alert.readings, alert.mean_risk, alert.aqi = found.readings, found.mean_risk, found.aqi
-    if not found.city:
+    if not found.city:  # that of a city stays what it was when the alert opened
         alert.threshold = found.threshold
 
 

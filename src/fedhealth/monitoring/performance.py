@@ -60,7 +60,7 @@ def performance(session: Session, version: str, threshold: float, as_of: datetim
     )
     rows = session.execute(query).all()
     risk = np.array([row[0] for row in rows], dtype=np.float64)
-    y = np.array([row[1] for row in rows], dtype=np.float64)  # None, of the outer join, becomes NaN
+    y = np.array([row[1] for row in rows], dtype=np.float64)  # None becomes NaN
     return judge(risk, y, threshold)
 
 

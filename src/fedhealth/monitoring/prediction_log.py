@@ -69,19 +69,14 @@ class PredictionLog:
         notes = [self._notes.popleft() for _ in range(len(self._notes))]
         if not notes:
             return
-        from sqlalchemy import insert
+        from fedhealth.monitoring.store import StoreError, note_predictions
 
-        from fedhealth.monitoring.store import StoreError
-        from fedhealth.monitoring.tables import Prediction
-
-        now = datetime.now(UTC)
-        rows = [{"time": now, "model_version": v, "risk": risk, "missing": missing} for v, risk, missing in notes]
         try:
             with self._store().session() as session:
-                session.connection().execute(insert(Prediction), rows)
+                note_predictions(session, datetime.now(UTC), notes)
             self._down = False
         except StoreError as error:
-            self._drop(len(rows), str(error))
+            self._drop(len(notes), str(error))
 
     def _drop(self, count: int, reason: str) -> None:
         self.dropped += count

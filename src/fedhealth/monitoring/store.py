@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from fedhealth.monitoring.migrations import TooNew, migrate
-from fedhealth.monitoring.tables import Reading
+from fedhealth.monitoring.tables import Reading, UtcTime
 
 DEFAULT_FILE = Path(".fedhealth/fedhealth.db")
 CREATE_LOCK = 7_391_204  # any number: PostgreSQL lets one process at a time create tables under it
@@ -99,6 +100,17 @@ def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> int:
         dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
         session.execute(dialect.insert(Reading).on_conflict_do_nothing(), fresh)
     return len(fresh)
+
+
+def note_predictions(session: Session, time: datetime, notes: Sequence[tuple[str, float, int]]) -> None:
+    """Note predictions made at about ``time``: model, risk, number of missing features; straight to the driver."""
+    connection = session.connection()
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    convert = UtcTime().bind_processor(connection.dialect)
+    moment = convert(time) if convert else time
+    rows = [(moment, *note) for note in notes]
+    sql = f"INSERT INTO predictions (time, model_version, risk, missing) VALUES ({mark}, {mark}, {mark}, {mark})"
+    connection.exec_driver_sql(sql, rows)
 
 
 def _parsed(text: str) -> URL:

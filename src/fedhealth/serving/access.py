@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Request, Security
@@ -96,10 +97,10 @@ class Keys:
         self._look()
         return bool(self._known)
 
-    def caller(self, key: str) -> Caller | None:
+    def caller(self, key: bytes) -> Caller | None:
         """Whose key this is; None if it is none in force. Keys are found by hash, which leaks nothing by timing."""
         self._look()
-        name = hashed(key)
+        name = sha256(key).hexdigest()
         if name not in self._known and _changed() != self._seen:  # issued a moment ago
             self._next_look = 0.0
             self._look()
@@ -136,48 +137,68 @@ def _installation_key() -> str | None:
         return None
 
 
-class Access:
-    """ASGI middleware: a wrong key goes no further, nor does who asks too often; who asks is in ``scope["caller"]``."""
+@dataclass(frozen=True)
+class NotAdmitted:
+    """Why a request goes no further."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, rate: Rate) -> None:
-        self.app = app
+    status: int
+    detail: str
+    header: tuple[bytes, bytes] | None = None
+
+
+class Admission:
+    """The check of keys and rates; who asks is then in ``scope["caller"]``."""
+
+    def __init__(self, keys: Keys, rate: Rate) -> None:
         self.keys = keys
         self.rate = rate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on with the caller known, or refuse."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        given = next((value for name, value in scope["headers"] if name == b"x-api-key"), None)
-        caller = self.keys.caller(given.decode("latin-1")) if given is not None else None
+    def admit(self, scope: Scope) -> NotAdmitted | None:
+        """None if the request may go on."""
+        given = caller = None
+        for name, value in scope["headers"]:
+            if name == b"x-api-key":
+                given, caller = value, self.keys.caller(value)
+                break
         wait = self.rate.wait(caller.name if caller else _address(scope))
         if wait:
-            detail = f"too many requests; try again in {wait} s"
-            return await _refuse(send, 429, detail, (b"retry-after", b"%d" % wait))
+            return NotAdmitted(429, f"too many requests; try again in {wait} s", (b"retry-after", b"%d" % wait))
         if given is not None and caller is None:
-            return await self._refuse_key(send)
+            return self._without_key()
         scope["caller"] = caller
-        await self.app(scope, receive, send)
+        return None
 
-    async def _refuse_key(self, send: Send) -> None:
+    def _without_key(self) -> NotAdmitted:
         if not self.keys.any():
             missing = f"there is no key: set FEDHEALTH_API_KEY, or start the API where it can write {key_file()}"
-            return await _refuse(send, 503, missing)
+            return NotAdmitted(503, missing)
         detail = "the key is wrong; send it in the header X-API-Key"
-        await _refuse(send, 401, detail, (b"www-authenticate", b"APIKey"))
+        return NotAdmitted(401, detail, (b"www-authenticate", b"APIKey"))
+
+
+class Access:
+    """ASGI middleware: who is not admitted gets no further. The fast lane may have admitted a request already."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self.app = app
+        self.admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on, or refuse."""
+        refused = self.admission.admit(scope) if scope["type"] == "http" and "caller" not in scope else None
+        if refused is None:
+            return await self.app(scope, receive, send)
+        body = json.dumps({"detail": refused.detail}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers += [refused.header] if refused.header else []
+        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _address(scope: Scope) -> str:
     """Who asks without a key: the address; a colon keeps it from being a key's name."""
     client = scope.get("client")
     return f"address:{client[0]}" if client else "address:unknown"
-
-
-async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
-    body = json.dumps({"detail": detail}).encode()
-    usual = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def allowed(request: Request, _: Annotated[str | None, Security(HEADER)] = None) -> Caller:

@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 import fedhealth
 from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.retention import usual_retention
-from fedhealth.serving.access import Access, Keys
+from fedhealth.serving.access import Access, Admission, Keys
 from fedhealth.serving.docs import add_docs
 from fedhealth.serving.errors import Message, Refusal, add_handlers
 from fedhealth.serving.lane import FastLane
@@ -43,7 +43,7 @@ def create_app(models: Path | None = None) -> FastAPI:
     in_force, retention, rate = Models(models or models_folder()), usual_retention(), Rate(usual_rate())
     store = cache(_open_store)
     log, keys = PredictionLog(store), Keys()
-    figures = Figures(in_force, log)
+    figures, admission = Figures(in_force, log), Admission(keys, rate)
     about_one = answers(log if retention != "off" else None)
 
     def load() -> None:
@@ -65,9 +65,9 @@ def create_app(models: Path | None = None) -> FastAPI:
 
     app = _bare_app(lifespan)
     app.add_middleware(Later, loading=loading)
-    app.add_middleware(FastLane, models=in_force, answers=about_one)
-    app.add_middleware(Access, keys=keys, rate=rate)
+    app.add_middleware(Access, admission=admission)
     app.add_middleware(Measured, figures=figures)
+    app.add_middleware(FastLane, models=in_force, answers=about_one, access=admission, figures=figures)
     app.include_router(routes(in_force, about_one, figures))
     add_docs(app, in_force, loading)
     add_handlers(app)

@@ -32,9 +32,10 @@ def serve(
     host = host or os.environ.get("FEDHEALTH_HOST") or HOST
     listener = _listen(host, _port() if port is None else port)
     address, number = listener.getsockname()[:2]
-    config = uvicorn.Config(
-        create_app(models) if app is None else app, host=address, port=number, access_log=False, server_header=False
-    )
+    behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))  # else nobody may say what address they come from
+    served = create_app(models) if app is None else app
+    quiet = {"access_log": False, "server_header": False, "proxy_headers": behind_proxy}
+    config = uvicorn.Config(served, host=address, port=number, **quiet)  # type: ignore[arg-type]
     print(f"FedHealth API: http://{_shown(address)}:{number}, described at /docs; Ctrl-C stops it", flush=True)
     with listener, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

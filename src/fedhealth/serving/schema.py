@@ -39,9 +39,17 @@ class PredictionBody:
         """The same for a well-formed body, much faster; None for one that :meth:`parse` is to judge."""
         try:
             given = msgspec.structs.astuple(self._decoder.decode(raw))
-            return self._numbers(zip(self.study.names, given, strict=True)) or None
+            return {
+                name: value if codes is None else codes[value]
+                for (name, codes), value in zip(self._codes_in_order, given, strict=True)
+                if value is not None
+            } or None
         except (msgspec.DecodeError, RecursionError, KeyError):
             return None
+
+    @cached_property
+    def _codes_in_order(self) -> list[tuple[str, dict[Any, float] | None]]:
+        return [(name, self._codes.get(name)) for name in self.study.names]
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Any]:
