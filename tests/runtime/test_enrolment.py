@@ -495,7 +495,7 @@ def own_data(data: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # much is sealed and opened: under a minute on two idle cores, longer on busy ones
+@pytest.mark.timeout(600)
 def test_enrolled_nodes_over_tls_give_the_same_bundle_and_nothing_is_readable_on_the_way(
     tmp_path: Path, terminals: Terminals
 ) -> None:
