@@ -3,10 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install -qq -c constraints.txt
 PINS := pyproject.toml constraints.txt
+# Every reader has three such tests or more: 100,000 inputs each.
+FUZZ_EXAMPLES := $(or $(FEDHEALTH_FUZZ_EXAMPLES),35000)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check full notebooks images clean
+.PHONY: help up test fuzz check full notebooks images demo clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' Makefile
@@ -22,6 +24,10 @@ test: .venv/.all ## install everything and run the tests
 full: .venv/.all ## run all tests, the slow ones too
 	@echo "Running all tests"
 	@$(BIN)/pytest -m ""
+
+fuzz: .venv/.all ## make up and damage very many inputs (hours); FEDHEALTH_FUZZ_EXAMPLES=1000 for fewer
+	@echo "Trying made-up and damaged inputs, $(FUZZ_EXAMPLES) in each test"
+	@FEDHEALTH_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n auto -m fuzz --timeout 0
 
 check: .venv/.all ## check style, types, floors, dead code and dependencies
 	@echo "Checking style"
@@ -45,6 +51,9 @@ images: ## build the images of API, dashboards and nodes with Docker
 		echo "Building federated-health-$$name"; \
 		docker build -q -f Dockerfile.$$name -t federated-health-$$name . || exit; \
 	done
+
+demo: .venv/.all ## make the synthetic model in models/ anew and sign it (for maintainers, after a change of training)
+	@$(BIN)/python tools/make_demo.py
 
 clean: ## remove .venv and caches; data, models and stores stay
 	@echo "Removing .venv and caches"

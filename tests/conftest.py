@@ -1,7 +1,15 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# For tests marked ``fuzz``: ``@settings.get_profile("fuzz")``.
+EXAMPLES = int(os.environ.get("FEDHEALTH_FUZZ_EXAMPLES", "25"))
+settings.register_profile(
+    "fuzz", max_examples=EXAMPLES, deadline=10_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +22,13 @@ def real_data() -> Path:
     if os.environ.get("FEDHEALTH_REQUIRE_ALL") == "1":
         pytest.fail(f"{reason} (FEDHEALTH_REQUIRE_ALL=1 forbids skipping)")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of keys made by tests: none of them is kept, or trusted, where people work."""
+    folder = tmp_path_factory.mktemp("keys")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDHEALTH_SIGNING_KEY_FILE", str(folder / "signing.key"))
+        patch.setenv("FEDHEALTH_TRUSTED_KEYS_FILE", str(folder / "trusted_keys.toml"))
+        yield folder

@@ -9,7 +9,9 @@ from fedhealth.cli.train import AggregationName, StrategyName
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation.aggregation import AGGREGATIONS
 from fedhealth.federation.strategies import STRATEGIES
-from fedhealth.registry import load_bundle
+from fedhealth.privacy import policy_of
+from fedhealth.registry import load_bundle, publish
+from fedhealth.study import load_study
 
 METRICS = {
     "auroc", "auprc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept", "accuracy", "n",
@@ -73,12 +75,26 @@ def test_without_a_terminal_every_round_is_one_line_of_keys_and_values(trained):
     assert all(dict(pair.split("=") for pair in line.split())["nodes"] == "3" for line in lines)
 
 
-def test_the_same_command_gives_the_same_bundle(trained, world, tmp_path):
-    _, report, _ = trained
-    result = invoke("train", "--data", world, "--runs", tmp_path, "--model", "logistic")
+def test_the_same_command_gives_the_same_bundle_and_compares_it_with_the_champion(trained, world, tmp_path):
+    _, report, runs = trained
+    served = publish(next(runs.glob("health-risk-*")), tmp_path / "models")
+    again = ["--runs", tmp_path, "--models", tmp_path / "models", "--report", tmp_path / "again.json"]
+    result = invoke("train", "--data", world, "--model", "logistic", *again)
     assert result.exit_code == 0, result.output
     folder = next(tmp_path.glob("health-risk-*"))
     assert load_bundle(folder).hash == report["bundle"]["hash"]
+    beside = json.loads((tmp_path / "again.json").read_text())["champion"]
+    assert (beside["version"], beside["hash"]) == (served.version, served.hash)
+    assert beside["all"]["difference"]["auroc"] == pytest.approx(0, abs=1e-6)
+    assert [node["name"] for node in beside["nodes"]] == report["took_part"]
+    assert beside["all"]["champion"]["n"] == report["global"]["n"]
+
+
+def test_the_report_and_the_bundle_tell_each_nodes_policy_and_epsilon(trained):
+    _, report, runs = trained
+    expected = [(name, policy_of(load_study("health-risk"), name, None).hash, None) for name in report["took_part"]]
+    for nodes in (report["nodes"], load_bundle(next(runs.glob("health-risk-*"))).facts["nodes"]):
+        assert [(node["name"], node["policy"], node["epsilon"]) for node in nodes] == expected
 
 
 def test_every_contribution_left_an_audit_line(trained):

@@ -14,6 +14,7 @@ import pytest
 
 from .conftest import free_port
 from .stub import KEY
+from .test_export import EXPORT
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -153,3 +154,22 @@ def test_the_address_keeps_city_and_range(browser, api_at):
         with opened(browser, kept, 1280) as page:
             page.get_by_text("9 of 9 cities reporting").wait_for()
             assert page.get_by_role("radio", name="7 days").get_attribute("aria-checked") == "true"
+
+
+def test_an_export_is_read_on_the_page(browser, api_at):
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
+    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for width in WIDTHS:
+            with opened(browser, f"http://127.0.0.1:{port}", width) as page:
+                page.get_by_text("Take readings from your phone or watch").click()
+                page.get_by_text("Keep my daily values on this page").click()
+                settle(page)
+                page.locator("input[type=file]").set_input_files(
+                    {"name": "export.xml", "mimeType": "text/xml", "buffer": EXPORT}
+                )
+                page.get_by_text("what was usual over the last 7 days").wait_for()
+                page.get_by_text("people like you").first.wait_for()
+                settle(page)
+                assert page.get_by_alt_text("Steps by day, from 1000 to 2900").count() == 1
+                shoot(page, "citizen_export", width, 0)

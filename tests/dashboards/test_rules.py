@@ -12,11 +12,13 @@ import pytest
 from fedhealth.dashboards import svg, texts
 from fedhealth.dashboards.admin import maps
 from fedhealth.dashboards.admin.trends import by_city
-from fedhealth.dashboards.features import built_in, group_of, of_model, unit_of, without_model
-from fedhealth.dashboards.guidance import CATEGORIES, category_of
-from fedhealth.dashboards.risk import Risk, count
+from fedhealth.dashboards.features import built_in, of_model, without_model
 from fedhealth.dashboards.run import port_of, refuse_taken, settings
-from fedhealth.dashboards.safety import load_safety
+from fedhealth.study.advice import texts as advice
+from fedhealth.study.advice.air import CATEGORIES, category_of
+from fedhealth.study.advice.features import group_of, unit_of
+from fedhealth.study.advice.risk import Risk, count
+from fedhealth.study.advice.safety import load_safety
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src/fedhealth/dashboards").rglob("*.py"))
@@ -158,8 +160,9 @@ BANNED = (
 
 
 def test_no_banned_phrase_in_the_catalogue():
-    text = (texts.FOLDER / "texts_en.toml").read_text(encoding="utf-8")
-    assert not re.findall(BANNED, text, re.IGNORECASE)
+    for folder in (texts.FOLDER, advice.FOLDER):
+        text = (folder / "texts_en.toml").read_text(encoding="utf-8")
+        assert not re.findall(BANNED, text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("door", ["citizen_app", "admin_app"])

@@ -1,16 +1,11 @@
-import os
-import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from tests.databases import own_postgres
 
 from fedhealth.monitoring.store import Store, add_readings
-
-POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -19,25 +14,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'folder' / 'store.db'}"
     else:
-        yield from _own_postgres()
-
-
-def _own_postgres() -> Iterator[str]:
-    url = make_url(os.environ.get("FEDHEALTH_TEST_POSTGRES", POSTGRES))
-    server = create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    name = f"fedhealth_test_{uuid.uuid4().hex[:12]}"
-    try:
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as error:
-        reason = f"needs PostgreSQL: set FEDHEALTH_TEST_POSTGRES to its address ({error.orig})"
-        if os.environ.get("FEDHEALTH_REQUIRE_ALL") == "1":
-            pytest.fail(f"{reason} (FEDHEALTH_REQUIRE_ALL=1 forbids skipping)")
-        pytest.skip(reason)
-    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
+        yield from own_postgres()
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ def test_a_failed_block_leaves_nothing(store: Store):
 def test_a_city_of_nine_people_is_not_told_and_one_of_ten_is(store: Store, send: Send):
     send("Lahore", NOON, 9, risk=0.5, aqi=210)
     send("Quetta", NOON, 10, risk=0.3)
+    send("Peshawar", NOON, 11, risk=0.3)
+    send("Hyderabad", NOON, 9, risk=0.3)
     send("Multan", NOON - timedelta(days=2), 50)
     with store.session() as session:
         found = {d.city: d for d in city_days(session, load_study("health-risk").cities, NOON, NOON)}
@@ -57,6 +59,17 @@ def test_a_city_of_nine_people_is_not_told_and_one_of_ten_is(store: Store, send:
     assert quetta.mean_risk == pytest.approx(0.3)
     assert (multan.readings, multan.mean_risk, multan.stale) == (0, None, True)
     assert (karachi.readings, karachi.time, karachi.stale, karachi.suppressed) == (0, None, True, False)
+
+
+def test_one_small_city_takes_the_smallest_other_with_it(store: Store, send: Send):
+    for city, readings in (("Lahore", 9), ("Quetta", 10), ("Multan", 11)):
+        send(city, NOON, readings)
+    with store.session() as session:
+        days = {day.city: day for day in city_days(session, ["Lahore", "Quetta", "Multan"], NOON, NOON)}
+        points = {point.city: point for point in trend(session, NOON, 7)}
+        assert trend(session, NOON, 7, "Quetta") == [points["Quetta"]]
+    assert [days[city].suppressed for city in ("Lahore", "Quetta", "Multan")] == [True, True, False]
+    assert [points[city].readings for city in ("Lahore", "Quetta", "Multan")] == [None, None, 11]
 
 
 def test_many_readings_of_one_person_are_a_small_cell(store: Store, send: Send):
@@ -81,7 +94,7 @@ def test_trends_have_a_point_for_each_day_with_readings(store: Store, send: Send
 
 
 def test_predictions_are_noted_without_anything_of_the_person(store: Store):
-    log = PredictionLog(store)
+    log = PredictionLog(lambda: store)
     for i in range(1200):
         log.note("m", 0.25, i % 3)
     log.close()
@@ -92,7 +105,7 @@ def test_predictions_are_noted_without_anything_of_the_person(store: Store):
 
 
 def test_a_store_that_is_away_costs_notes_and_no_time(caplog: pytest.LogCaptureFixture):
-    log = PredictionLog(Store("postgresql://nobody:secret@127.0.0.1:1/none"))
+    log = PredictionLog(lambda: Store("postgresql://nobody:secret@127.0.0.1:1/none"))
     started = time.monotonic()
     with caplog.at_level(logging.WARNING):
         for _ in range(5):

@@ -224,3 +224,15 @@ def test_the_owner_chooses_the_file_of_the_audit_log(tmp_path):
     assert len(log.read_text().splitlines()) == 1
     told = CliRunner().invoke(app, ["node", "audit", "verify", "north", "--data", str(tmp_path)])
     assert "1 lines, unbroken" in told.output
+
+
+def test_a_policy_that_was_changed_has_another_hash():
+    policy = POLICIES["default"]
+    assert len(policy.hash) == 64
+    assert policy.hash == dataclasses.replace(policy).hash
+    changed = [
+        dataclasses.replace(policy, minimum_rows=101),
+        dataclasses.replace(policy, epsilon=3.0),
+        dataclasses.replace(policy, steps=("inventory",)),
+    ]
+    assert len({policy.hash, *(one.hash for one in changed)}) == 4

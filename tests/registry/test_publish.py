@@ -5,10 +5,13 @@ from tests.federation.worlds import STUDY, draw_rows
 from fedhealth.federation import exchange_within, fit
 from fedhealth.registry import (
     BundleError,
+    challenge,
+    challenger,
     champion,
     find_version,
     history,
     load_bundle,
+    load_signed,
     publish,
     rollback,
     versions,
@@ -95,7 +98,40 @@ def test_versions_tell_their_standing(runs, models):
     for name in "ab":
         publish(runs / name, models)
     standing = {v.bundle.facts["seed"]: v.standing for v in versions(models, runs)}
-    assert standing == {0: "former", 1: "champion", 2: "challenger"}
+    assert standing == {0: "former", 1: "champion", 2: "trained"}
+
+
+def test_there_is_one_challenger_until_it_is_promoted(runs, models):
+    publish(runs / "a", models)
+    assert challenger(models) is None
+    for name in "bc":
+        challenge(runs / name, models, "trained on new data")
+    assert challenger(models) == load_bundle(runs / "c").version
+    found = find_version("challenger", versions(models, runs))
+    assert (found.bundle.facts["seed"], found.standing) == (2, "challenger")
+    assert find_version("champion", versions(models, runs)).bundle.facts["seed"] == 0
+    with pytest.raises(BundleError, match="is the champion"):
+        challenge(runs / "a", models, "again")
+    publish(found.folder, models, "promote")
+    assert challenger(models) is None
+    with pytest.raises(BundleError, match="'challenger' names 0 versions"):
+        find_version("challenger", versions(models, runs))
+
+
+def test_a_challenger_is_not_signed_before_it_is_promoted(runs, models):
+    publish(runs / "a", models)
+    challenge(runs / "b", models, "trained on new data")
+    with pytest.raises(BundleError, match="missing; promote it to have it signed"):
+        load_signed(models / "versions" / challenger(models))
+
+
+def test_a_kept_version_that_was_changed_is_not_rolled_back_to(runs, models):
+    first = publish(runs / "a", models)
+    publish(runs / "b", models)
+    (models / "versions" / first.version / "extra").write_text("")
+    with pytest.raises(BundleError, match="extra: no part of the signed bundle"):
+        rollback(models, "worse")
+    assert champion(models).facts["seed"] == 1
 
 
 def test_a_version_is_found_by_the_start_of_its_hash_or_by_its_folder(runs, models):

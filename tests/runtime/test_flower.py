@@ -19,7 +19,7 @@ from tests.runtime.terminals import (
 )
 
 from fedhealth.cli.flower import train_with_flower
-from fedhealth.cli.train import Model
+from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
 
@@ -109,7 +109,9 @@ def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminal
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
 def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
-    bundle, report, folder = train_with_flower("health-risk", data, Model.logistic, 0, tmp_path / "runs", port)
+    bundle, report, folder = train_with_flower(
+        "health-risk", data, None, Training(Model.logistic, runs=tmp_path / "runs"), port
+    )
     assert bundle is not None
     assert report["took_part"] == list(NODES)
     assert report["synthetic"]

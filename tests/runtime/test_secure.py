@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.federation.worlds import STUDY, draw_rows, split
 
-from fedhealth.federation import TOGETHER, exchange_within, fit, fit_network
+from fedhealth.federation import TOGETHER, exchange_within, fit, fit_network, packing
 from fedhealth.federation.aggregation import AGGREGATIONS, TooFewAnswers
 from fedhealth.federation.contribution import arrays
 from fedhealth.federation.strategies import FEDAVG
@@ -19,7 +19,7 @@ from fedhealth.runtime.experiment import run_experiment
 from fedhealth.runtime.local import exchange_in_process
 from fedhealth.runtime.node import Node
 from fedhealth.runtime.private import run_private
-from fedhealth.runtime.secure import SecureExchange, SummingNode, digest_of
+from fedhealth.runtime.secure import SecureExchange, SummingNode
 
 DEFAULT = dataclasses.replace(STUDY, policy="default")
 ROWS = draw_rows(2400, seed=31, missing=0.1)
@@ -153,7 +153,7 @@ def to_east(phase, **changes):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (to_east(phase="letters", number=7), "east refused: phase 'letters' of a sum that did not begin here"),
+        (to_east(phase="letters", sum="another"), "east refused: phase 'letters' of a sum that did not begin here"),
         (to_east(phase="masked", step="counts"), "east refused: phase 'masked' of a sum that did not begin here"),
         (to_east(phase="masked", body=b"?"), "got a message that cannot be read"),
         (to_east(phase=None, run="another"), "the signature of .* under its keys is wrong"),
@@ -184,11 +184,12 @@ def test_a_sum_of_two_nodes_is_refused(nodes):
         exchange_over(few)("moments", {})
 
 
-def test_the_same_sum_twice_in_one_run_is_another_round(nodes):
+def test_the_same_sum_twice_in_one_run_is_another_round(nodes, monkeypatch):
     exchange = exchange_over(nodes)
     first, second = (exchange("moments", {})[TOGETHER] for _ in range(2))
     np.testing.assert_array_equal(first["squares"], second["squares"])
-    exchange._number = 0
+    monkeypatch.setattr("fedhealth.runtime.secure.secrets.token_hex", lambda size: "the same")
+    exchange("moments", {})
     with pytest.raises(SecureAggregationError, match="this context was used before"):
         exchange("moments", {})
 
@@ -202,7 +203,7 @@ def test_a_node_that_does_not_know_its_own_key_refuses(nodes):
 
 def test_the_digest_tells_names_shapes_and_values():
     states = [arrays(a=[1.0]), arrays(b=[1.0]), arrays(a=[[1.0]]), arrays(a=[2.0]), {}]
-    assert len({digest_of(state) for state in states}) == len(states)
+    assert len({packing.digest(state) for state in states}) == len(states)
 
 
 def test_keys_stay_and_another_key_under_a_known_name_is_refused(tmp_path):

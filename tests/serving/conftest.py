@@ -10,7 +10,7 @@ from fedhealth.data import synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.data.tables import shard_from_table
 from fedhealth.federation import exchange_within, fit
-from fedhealth.registry import Bundle, write_bundle
+from fedhealth.registry import Bundle, sign_bundle, write_bundle
 from fedhealth.serving import create_app
 from fedhealth.study import Feature, Study, load_study
 
@@ -19,10 +19,12 @@ THRESHOLD = {"value": 0.2, "sensitivity": 0.6, "specificity": 0.8}
 
 
 def train(folder: Path, study: Study, shards: list[Shard]) -> Bundle:
-    """Train on the shards and write the bundle."""
+    """Train on the shards, write the bundle and sign it."""
     fitted = fit(study, exchange_within(shards, study), penalty=(30.0, 3.0))
     facts = {"threshold": THRESHOLD, "metrics": {"auroc": 0.8, "ece": None}, "synthetic": True}
-    return write_bundle(folder, study, fitted.model, fitted.reference, facts, "# Model card\n")
+    bundle = write_bundle(folder, study, fitted.model, fitted.reference, facts, "# Model card\n")
+    sign_bundle(folder)
+    return bundle
 
 
 def random_shards(study: Study, seed: int, rows: int = 300) -> list[Shard]:
@@ -51,6 +53,8 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}")
         patch.setenv("FEDHEALTH_API_KEY", "a key for tests")
+        patch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path_factory.mktemp("keys") / "issued_keys.jsonl"))
+        patch.setenv("FEDHEALTH_RATE", "1e6")
         yield
 
 

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 
-from fedhealth.registry import Bundle, publish
+from fedhealth.registry import Bundle, publish, sign_bundle
 from fedhealth.registry.bundle import write_bundle
+from fedhealth.registry.history import changing
 from fedhealth.serving import create_app
 from fedhealth.serving.errors import Unavailable
 from fedhealth.serving.models import LOOK_EVERY, Models, models_folder
+from fedhealth.serving.predictor import Predictor
 from fedhealth.study import Study
 
 from .conftest import THRESHOLD
@@ -108,7 +111,26 @@ def gone(folder: Path) -> None:
     (folder / "bundle.json").unlink()
 
 
-DAMAGES = [truncate, not_text, other_json, edited, other_arrays, gone]
+def added(folder: Path) -> None:
+    (folder / "weights.pkl").write_bytes(b"")
+
+
+def renamed(folder: Path) -> None:
+    (folder / "MODEL_CARD.md").rename(folder / "CARD.md")
+
+
+def signed_by_a_stranger(folder: Path) -> None:
+    sign_bundle(folder, Ed25519PrivateKey.generate())
+
+
+def not_signed(folder: Path) -> None:
+    (folder / "bundle.sig").unlink()
+
+
+DAMAGES = [
+    *(truncate, not_text, other_json, edited, other_arrays, gone),
+    *(added, renamed, signed_by_a_stranger, not_signed),
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -126,6 +148,9 @@ def test_a_damaged_bundle_keeps_the_old_model_in_force(tmp_path, small_models, c
     assert f"still serving model {published.version}" in problem
     assert str(tmp_path) in problem
     assert len(caplog.records) == 1  # told once, not every second
+    for path in tmp_path.iterdir():
+        if path.is_file() and path not in whole:
+            path.unlink()
     for path, content in whole.items():
         path.write_bytes(content)
     clock.tick()
@@ -148,7 +173,7 @@ def test_ready_tells_of_a_damaged_bundle(tmp_path, small_models):
     truncate(tmp_path)
     answer = client.get("/ready")
     assert answer.status_code == 200
-    assert "not valid JSON" in answer.json()["problem"]
+    assert "bundle.json: changed since it was signed" in answer.json()["problem"]
     assert client.post("/predict", json={"age": 30}).status_code == 200
 
 
@@ -156,6 +181,7 @@ def rewrite(bundle: Bundle, folder: Path, facts: dict, calibration: float) -> No
     arrays = bundle.model.arrays() | {"calibration": np.array([calibration, 1.0])}
     model = type(bundle.model).from_arrays(bundle.study, arrays)
     write_bundle(folder, bundle.study, model, {}, facts, "card")
+    sign_bundle(folder)
 
 
 @pytest.mark.parametrize(
@@ -168,9 +194,27 @@ def test_a_bundle_that_cannot_answer_is_not_served(tmp_path, bundle, clock, fact
         Models(tmp_path, clock).predictor()
 
 
+def test_a_bundle_whose_golden_rows_are_scored_otherwise_here_is_not_served(tmp_path, small_models, clock, monkeypatch):
+    publish(small_models["first"], tmp_path)
+    monkeypatch.setattr(Predictor, "golden_difference", lambda _: 1e-6)
+    with pytest.raises(Unavailable, match=r"scored differently here: golden rows are off by 1\.0e-06"):
+        Models(tmp_path, clock).predictor()
+
+
+def test_while_somebody_publishes_nothing_is_loaded(tmp_path, small_models, clock):
+    first = publish(small_models["first"], tmp_path)
+    models = Models(tmp_path, clock)
+    with changing(tmp_path):
+        for name in ("bundle.sig", "model.safetensors"):
+            (tmp_path / name).write_bytes(b"half a change")
+        clock.tick()
+        assert version(models) == first.version
+        assert models.state().problem is None
+
+
 def test_an_unchanged_bundle_is_loaded_once(folder, bundle, clock, monkeypatch):
     models = Models(folder, clock)
-    monkeypatch.setattr("fedhealth.serving.models.load_bundle", lambda _: pytest.fail("loaded again"))
+    monkeypatch.setattr("fedhealth.serving.models.load_signed", lambda _: pytest.fail("loaded again"))
     for _ in range(3):
         clock.tick()
         assert version(models) == bundle.version

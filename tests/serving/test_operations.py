@@ -8,12 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fedhealth.data.synthetic.replay import replay
-from fedhealth.registry import Bundle
+from fedhealth.registry import Bundle, publish
 from fedhealth.serving import create_app
 
 KEY = {"X-API-Key": "a key for tests"}
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYED = ["/cities", "/trends", "/aqi", "/alerts", "/runs", "/runs/latest", "/evaluation", "/drift"]
+KEYED += ["/performance", "/nodes", "/privacy", "/promotion"]
 
 
 @pytest.fixture
@@ -117,6 +118,71 @@ def test_runs_are_read_from_their_folder(api: TestClient, tmp_path: Path):
     assert (run["id"], run["rounds"], run["nodes"], run["global_auroc"]) == ("old", 5, ["n"], 0.7)
     assert api.get("/runs/old", headers=KEY).json()["rounds"][1]["round"] == 5
     assert api.get("/runs/..%2F..%2Fetc", headers=KEY).status_code == 404
+
+
+def test_nodes_and_their_privacy_are_read_from_runs(api: TestClient, tmp_path: Path):
+    def node(name: str) -> dict[str, Any]:
+        return {"name": name, "rows": 100, "features": ["age"]}
+
+    common = {"study": "health-risk", "seed": 0, "model": "additive", "runtime": "local", "rounds": []}
+    common |= {"global": {"auroc": 0.7}}
+    promise = {"epsilon": 1.5, "delta": 1e-5, "unit": "one row of a node's table", "steps": []}
+    reports = {
+        "one": {**common, "nodes": [node("node_1"), node("node_3")], "took_part": ["node_1", "node_3"]},
+        "two": {**common, "nodes": [node("node_1")], "took_part": ["node_1"], "privacy": promise},
+        "other": {**common, "study": "nhanes", "nodes": [node("node_1")]},
+    }
+    for name, content in reports.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "report.json").write_text(json.dumps(content))
+    nodes = {one["name"]: one for one in api.get("/nodes", headers=KEY).json()["nodes"]}
+    assert [(nodes[n]["taken_part"], nodes[n]["missed"]) for n in ("node_1", "node_2", "node_3")] == [
+        (2, 0),
+        (0, 2),
+        (1, 1),
+    ]
+    assert (nodes["node_2"]["last_seen"], nodes["node_3"]["last_run"]) == (None, "one")
+    spent = {one["name"]: one for one in api.get("/privacy", headers=KEY).json()["nodes"]}
+    assert (spent["node_1"]["epsilon"], spent["node_1"]["exact_runs"]) == (1.5, 1)
+    assert spent["node_1"]["private_runs"][0]["unit"] == promise["unit"]
+    assert spent["node_2"] == {"name": "node_2", "epsilon": 0, "delta": 0, "exact_runs": 0, "private_runs": []}
+
+
+def test_the_history_of_models_is_told(tmp_path: Path, small_models: dict[str, Path]):
+    for name in ("first", "second"):
+        publish(small_models[name], tmp_path / "models", reason=f"the {name}")
+    found = TestClient(create_app(tmp_path / "models")).get("/promotion", headers=KEY).json()
+    assert [one["reason"] for one in found["history"]] == ["the second", "the first"]
+    assert found["champion"] == found["history"][0]["version"]
+    assert found["history"][0]["before"] == found["history"][1]["version"]
+
+
+def test_outcomes_and_people_over_http(api: TestClient):
+    send(api, [reading(id=f"r{i}", person=f"p{i}") for i in range(3)])
+    told = {"outcomes": [{"reading": "r0", "happened": True}, {"reading": "r1", "happened": False}]}
+    assert api.post("/outcomes", json=told, headers=KEY).json() == {"stored": 2}
+    unknown = api.post("/outcomes", json={"outcomes": [{"reading": "r9", "happened": True}]}, headers=KEY)
+    assert (unknown.status_code, unknown.json()["detail"][0]["value"]) == (422, "r9")
+    assert api.get("/performance", headers=KEY).json()["known"] == 2
+    kept = api.get("/people/p0", headers=KEY).json()
+    assert (kept["retention"], kept["readings"], kept["outcomes"]) == ("full", 1, 1)
+    asked = api.put("/people/p1/consent", json={"retention": "off"}, headers=KEY).json()
+    assert (asked["retention"], asked["readings"]) == ("off", 0)
+    assert send(api, [reading(id="r5", person="p1")]).json() == {"stored": 0, "scored": 1}
+    assert api.delete("/people/p0", headers=KEY).json() == {"erased": 1}
+    assert api.get("/people/p0", headers=KEY).json()["readings"] == 0
+
+
+def test_settings_that_cannot_be_read_are_an_alert_and_cost_no_reading(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "high")
+    assert send(api, [reading(id="a")]).status_code == 201
+    (alert,) = api.get("/alerts?state=error", headers=KEY).json()["alerts"]
+    assert "FEDHEALTH_ALERT_RISK: got 'high'" in alert["error"]
+    monkeypatch.delenv("FEDHEALTH_ALERT_RISK")
+    send(api, [reading(id="b")])
+    assert api.get("/alerts?state=error", headers=KEY).json()["alerts"] == []
 
 
 def test_a_store_that_is_away_stops_no_prediction(

@@ -54,7 +54,7 @@ def audit_privacy(
                 seed,
                 lambda: bar.advance(task),
             )
-        told = {"bundle": found.version, "synthetic": dataset.synthetic, **told}
+        told = {"bundle": found.version, "synthetic": bool(dataset.synthetic), **told}
         if report:
             report.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         audited = write_audited(bundle, told) if card else None

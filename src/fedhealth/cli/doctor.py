@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedhealth.cli.flower import PORT, SERVER_FOLDER
+from fedhealth.cli.flower import SERVER_FOLDER
+from fedhealth.cli.train import PORT
 
 if TYPE_CHECKING:
     from fedhealth.runtime.flower.doctor import Finding

@@ -13,13 +13,16 @@ def plain_errors() -> Iterator[None]:
     from fedhealth.federation.aggregation import TooFewAnswers
     from fedhealth.federation.norms import NormExceeded
     from fedhealth.federation.training import OneLabel
+    from fedhealth.keys import KeyProblem
     from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal
+    from fedhealth.privacy.secure_aggregation import SecureAggregationError
     from fedhealth.registry import BundleError
+    from fedhealth.runtime.journal import JournalError
     from fedhealth.study import StudyError
 
     known = (AuditError, BundleError, DataError, NormExceeded, OneLabel, PolicyError, PolicyRefusal, StudyError)
     try:
         yield
-    except (*known, TooFewAnswers, OSError) as error:
+    except (*known, JournalError, KeyProblem, SecureAggregationError, TooFewAnswers, OSError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(1) from None

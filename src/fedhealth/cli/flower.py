@@ -13,34 +13,31 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from fedhealth.cli.train import (
+    PORT,
     AggregationOption,
     DeltaOption,
     EpsilonOption,
-    Model,
     NormBoundOption,
+    PortOption,
+    ResumeOption,
     StrategyOption,
     choose_budget,
     choose_strategy,
-    train_and_write,
 )
+from fedhealth.cli.training import Model, Training, recorded, train_and_write
 
 if TYPE_CHECKING:
-    from fedhealth.federation.strategies import Strategy
-    from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
+    from fedhealth.runtime.events import Watch
     from fedhealth.study import Study
 
-PORT = 9092
 LOOPBACK = "127.0.0.1"
 SERVER_FOLDER = Path(".fedhealth/server")
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
 DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
-ModelsOption = Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")]
-PortOption = Annotated[
-    int, typer.Option(min=1, max=65535, help="Port of the server; of an enrolled node it is in its enrolment.")
-]
+ModelsOption = Annotated[Path, typer.Option(help="Folder of the served model, to compare with; an mlp goes there too.")]
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; any but this machine's own needs: fedhealth server init.")
 ]
@@ -57,6 +54,14 @@ AutoApproveOption = Annotated[
     bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
 ]
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
+MinNodesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Fewest nodes that go on; default: all of fewer than five, else more than half."),
+]
+DeadlineOption = Annotated[float, typer.Option(min=1, help="Seconds that a node may take for one answer.")]
+MetricsOption = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Show figures for Prometheus on this port of 127.0.0.1.")
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split and of the training.")]
 
 
@@ -83,22 +88,30 @@ def server(
     norm_bound: NormBoundOption = None,
     epsilon: EpsilonOption = None,
     delta: DeltaOption = 1e-5,
+    resume: ResumeOption = False,
+    min_nodes: MinNodesOption = None,
+    deadline: DeadlineOption = 600.0,
+    metrics_port: MetricsOption = None,
     host: HostOption = LOOPBACK,
     folder: FolderOption = SERVER_FOLDER,
 ) -> None:
-    """Wait for the study's nodes, train over them, print every round and the results, and write the run."""
+    """Wait for the study's nodes, train over them, print every round and the results, and write the run.
+
+    A node that is lost is waited for as long as --wait says; a run that ends early goes on with --resume.
+    """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
     from fedhealth.study import load_study
 
     chosen = choose_strategy(model, strategy, aggregation, norm_bound)
-    budget = choose_budget(model, epsilon, delta)
+    budget = choose_budget(epsilon, delta)
+    training = Training(model, seed, chosen, False, budget, runs, models, resume)
     with polite_end(), plain_errors():
         loaded = load_study(study, outcome)
         names = ", ".join(node.name for node in loaded.nodes)
         typer.echo(f"Server on {host}:{port}, waiting for {names}; start each: python fl/client_node1.py, ...")
         place = (host, port, folder)
-        bundle, report, written = _train_as_server(loaded, model, seed, place, runs, wait, models, chosen, budget)
+        bundle, report, written = _train_as_server(loaded, training, place, wait, deadline, min_nodes, metrics_port)
         show_results(report)
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
@@ -126,30 +139,23 @@ def client(node: str) -> NodeCommand:
 
 
 def train_with_flower(
-    study: str,
-    data: Path,
-    model: Model,
-    seed: int,
-    runs: Path,
-    port: int = PORT,
-    outcome: str | None = None,
-    models: Path = Path("models"),
+    study: str, data: Path, outcome: str | None, training: Training, port: int = PORT
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train over Flower with every node of the study as a process of its own; give bundle, report and folder.
 
     Raises:
-        FlowerError, StudyError, DataError: with a message for the user.
+        FlowerError, StudyError, DataError, JournalError: with a message for the user.
     """
     from fedhealth.study import load_study
 
     loaded = load_study(study, outcome)
     for node in loaded.nodes:
         _check_data(loaded, node.name, data)
-    options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(runs)]
+    options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(training.runs)]
     options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
-        return _train_as_server(loaded, model, seed, (LOOPBACK, port, None), runs, 120.0, models)
+        return _train_as_server(loaded, training, (LOOPBACK, port, None), 120.0)
     finally:
         for child in children:
             _end(child)
@@ -157,32 +163,37 @@ def train_with_flower(
 
 def _train_as_server(
     study: "Study",
-    model: Model,
-    seed: int,
+    training: Training,
     place: tuple[str, int, Path | None],
-    runs: Path,
     wait: float,
-    models: Path,
-    strategy: "Strategy | None" = None,
-    budget: "Budget | None" = None,
+    deadline: float = 600.0,
+    min_nodes: int | None = None,
+    metrics_port: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    from fedhealth.cli.progress import training_progress
+    from fedhealth.cli.progress import Said, training_progress
     from fedhealth.runtime.flower.environment import private_environment
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
-    with private_environment() as home:
+    watching: list[Watch] = [Said()]
+    if metrics_port:
+        from fedhealth.runtime.metrics import Figures
+
+        watching.append(Figures(metrics_port))
+    with private_environment() as home, recorded(study, training, "flower", watching) as recording:
         _quiet()
+        from fedhealth.runtime.flower.cohort import Patience
         from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
-        from fedhealth.runtime.flower.server import Federation, Patience, server_app
+        from fedhealth.runtime.flower.server import Federation, server_app
 
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
-                settings = (study, nodes.exchange, None, model, seed, nodes.synthetic)
-                finished.append(train_and_write(*settings, progress, runs, models, strategy, budget=budget))
+                rest = (nodes.synthetic, training, progress, recording, nodes.policies)
+                finished.append(train_and_write(study, nodes.exchange, None, *rest))
 
+        patience, watch = Patience(wait, deadline, min_nodes), recording.watch
         with opened(*place, Path(home), typer.echo) as here:
-            app = server_app(study, seed, train, Patience(nodes=wait), typer.echo, here.check)
+            app = server_app(study, training.seed, train, patience, watch, recording.journal.run, here.check)
             run_server_app(app, here.link)
     return finished[0]
 
@@ -210,6 +221,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
 
 def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
     """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
+    from fedhealth.data.dataset import is_synthetic
     from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
     from fedhealth.study import load_study
 
@@ -217,7 +229,7 @@ def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait
     _check_data(loaded, node, data)
     if is_approved(loaded, node, data):
         return
-    if auto_approve or (data / "world.json").is_file():
+    if auto_approve or is_synthetic(loaded.node(node), data):
         why = "--auto-approve was given" if auto_approve else "its rows are synthetic"
         typer.secho(f"{node}: AUTO-APPROVED study {loaded.name} {loaded.hash[:12]}, because {why}", fg="yellow")
         return

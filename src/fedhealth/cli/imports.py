@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 SHOWN = 8  # kinds of rows of a file; all are in the report
-Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health"])
+Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health", "fhir", "fitbit"])
 
 
 def import_data(
@@ -89,6 +89,8 @@ def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
 
 
 def _show(report: Mapping[str, Any]) -> None:
+    from fedhealth.data.imports.quality_page import context_words
+
     console = Console()
     people = f" of {report['people']:,} people" if report["people"] else ""
     typer.echo(f"{report['node']}: {report['rows']:,} rows{people}, {report['first']} to {report['last']}")
@@ -105,6 +107,8 @@ def _show(report: Mapping[str, Any]) -> None:
     typer.echo(f"  {gaps['days_missing']:,} days missing in between, at most {gaps['longest']:,} in a row")
     for place, air in report["air_now"].items():
         typer.echo(f"  air quality index of {place} at {air['hour']} (NowCast): {air['aqi']:.0f}")
+    if report["context"]:
+        typer.echo(f"  {context_words(report)}")
     table = Table("feature", "days", "share", "lowest", "median", "highest", "unit", box=None)
     for name, f in report["features"].items():
         table.add_row(

@@ -7,16 +7,15 @@ import typer
 
 from fedhealth.cli.flower import (
     LOOPBACK,
-    PORT,
     AutoApproveOption,
     DataOption,
     OutcomeOption,
-    PortOption,
     RunsOption,
     StudyOption,
     client,
     polite_end,
 )
+from fedhealth.cli.train import PORT, PortOption
 
 WAIT = 600.0  # seconds for the owner's approval
 

@@ -6,10 +6,14 @@ import typer
 
 from fedhealth import __version__
 from fedhealth.cli.audit import audit_app
+from fedhealth.cli.context import context_app
 from fedhealth.cli.data import data_app
 from fedhealth.cli.doctor import doctor
 from fedhealth.cli.feed import feed
+from fedhealth.cli.history import runs_app
+from fedhealth.cli.keys import keys_app
 from fedhealth.cli.models import models_app
+from fedhealth.cli.monitor import monitor_app
 from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
 from fedhealth.cli.server import server_app
@@ -48,8 +52,12 @@ app.command()(serve)
 app.command()(feed)
 app.command()(doctor)
 app.add_typer(audit_app, name="audit")
+app.add_typer(context_app, name="context")
 app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
 app.add_typer(models_app, name="models")
+app.add_typer(monitor_app, name="monitor")
 app.add_typer(node_app, name="node")
+app.add_typer(runs_app, name="runs")
 app.add_typer(server_app, name="server")
 app.add_typer(study_app, name="study")

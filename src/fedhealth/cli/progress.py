@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fedhealth.data.dataset import Dataset
+from fedhealth.runtime.events import Watch
 from fedhealth.runtime.experiment import RoundReport
 from fedhealth.study import Study
 
@@ -22,6 +23,22 @@ class TrainingProgress(Protocol):
 
     def stage(self, name: str) -> None:
         """A stage after the rounds begins."""
+
+
+class Said(Watch):
+    """Says on the terminal who comes, is lost, comes back and is refused."""
+
+    def joined(self, node: str) -> None:  # noqa: D102 (told by Watch, as all that follow)
+        typer.echo(f"{node} is here")
+
+    def back(self, node: str) -> None:  # noqa: D102
+        typer.secho(f"{node} is back", fg="green")
+
+    def lost(self, node: str, why: str) -> None:  # noqa: D102
+        typer.secho(f"{node} is lost: {why}", fg="yellow")
+
+    def refused(self, node: str, why: str) -> None:  # noqa: D102
+        typer.secho(f"{node} refused or was refused: {why}", fg="yellow")
 
 
 class _Lines:
@@ -75,7 +92,11 @@ def _what_is_there(study: Study, dataset: Dataset | None) -> str:
         return f"{len(study.nodes)} nodes, their rows stay with them"
     rows = sum(len(shard) for shard in dataset.shards)
     nodes = "1 node" if len(dataset.shards) == 1 else f"{len(dataset.shards)} nodes"
-    return f"{nodes}, {rows:,} {'synthetic rows' if dataset.synthetic else 'rows'}"
+    if len(dataset.synthetic) == len(dataset.shards):
+        return f"{nodes}, {rows:,} synthetic rows"
+    generated = sum(len(shard) for shard in dataset.shards if shard.node in dataset.synthetic)
+    part = f", {generated:,} of them synthetic ({', '.join(dataset.synthetic)})" if dataset.synthetic else ""
+    return f"{nodes}, {rows:,} rows{part}"
 
 
 def show_results(report: Mapping[str, Any]) -> None:

@@ -18,9 +18,17 @@ from fedhealth.study import Study, load_study
 INPUTS = "inputs.sha256"
 
 
-def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any], Path]:
-    """Write bundle and ``report.json`` to a folder of ``runs`` named by study and bundle version; give all three."""
-    report = run.report
+def write_run(
+    study: Study, run: Run, runs: Path, policies: Mapping[str, str] = {}
+) -> tuple[Bundle, dict[str, Any], Path]:
+    """Write bundle and ``report.json`` to a folder of ``runs`` named by study and bundle version; give all three.
+
+    Of each node they tell the hash of the policy it had (``policies``, by name) and the epsilon that the run spent
+    there (None: answers without noise).
+    """
+    spent = run.report["privacy"]["epsilon"] if "privacy" in run.report else None
+    nodes = [{**node, "policy": policies.get(node["name"]), "epsilon": spent} for node in run.report["nodes"]]
+    report = {**run.report, "nodes": nodes}
     threshold = study.outcome.threshold
     facts = {
         **{key: report[key] for key in ("model", "seed", "policy", "synthetic", "penalty", "took_part", "nodes")},
@@ -29,6 +37,7 @@ def write_run(study: Study, run: Run, runs: Path) -> tuple[Bundle, dict[str, Any
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],
         **({"privacy": report["privacy"]} if "privacy" in report else {}),
+        **({"synthetic_nodes": partly} if (partly := _partly_synthetic(report)) else {}),
         "versions": {name: version(name) for name in ("fedhealth", "numpy")},
     }
     return _write(study, run.fit.model, run.fit.reference, facts, report, runs)
@@ -70,6 +79,12 @@ def _write(
     folder.rmdir()
     _mirror(whole, final, runs)
     return bundle, whole, final
+
+
+def _partly_synthetic(report: dict[str, Any]) -> list[str]:
+    """The nodes with generated rows, where others have real ones."""
+    names: list[str] = report.get("synthetic_nodes", [])
+    return names if len(names) < len(report["took_part"]) else []
 
 
 def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:

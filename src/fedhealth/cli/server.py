@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedhealth.cli.flower import PORT, SERVER_FOLDER, FolderOption
+from fedhealth.cli.flower import SERVER_FOLDER, FolderOption
+from fedhealth.cli.train import PORT
 
 if TYPE_CHECKING:
     from fedhealth.runtime.flower.certificates import ServerFolder

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fedhealth.cli.train import Model, require_torch
+from fedhealth.cli.training import Model, require_torch
 
 if TYPE_CHECKING:
     from fedhealth.federation import Round

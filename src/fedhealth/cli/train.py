@@ -1,30 +1,26 @@
-"""``fedhealth train``: a federated training run in this process."""
+"""``fedhealth train``: a federated training run, its nodes in this process or each in one of its own."""
 
 import json
 from dataclasses import replace
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedhealth.cli.training import Model, Training, recorded, train_and_write
+
 if TYPE_CHECKING:
-    from fedhealth.cli.progress import TrainingProgress
-    from fedhealth.data.dataset import Dataset
-    from fedhealth.federation import Exchange
     from fedhealth.federation.strategies import Strategy
     from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
-    from fedhealth.study import Study
 
 
-class Model(StrEnum):
-    """Models that can be trained."""
+class Runtime(StrEnum):
+    """Where the nodes run."""
 
-    additive = "additive"
-    logistic = "logistic"
-    mlp = "mlp"
+    local = "local"
+    flower = "flower"
 
 
 StrategyName = StrEnum("StrategyName", ["fedavg", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"])
@@ -40,13 +36,16 @@ AggregationOption = Annotated[
 NormBoundOption = Annotated[
     float | None, typer.Option(min=0.0, help="Longest move of the mlp's weights by one node in a round.")
 ]
-
-
 EpsilonOption = Annotated[
     float | None,
     typer.Option(help="Train under differential privacy: what the run may tell of one row, e.g. 1. Default: no noise."),
 ]
 DeltaOption = Annotated[float, typer.Option(help="Chance that epsilon may fail; below one over the number of people.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the unfinished run of the same settings; see: fedhealth runs list.")
+]
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the Flower server.")]
+PORT = 9092
 
 
 def train(
@@ -65,7 +64,9 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.", file_okay=False)] = Path(
         "runs"
     ),
-    models: Annotated[Path, typer.Option(help="Folder for global_model.pth (mlp only).")] = Path("models"),
+    models: Annotated[
+        Path, typer.Option(help="Folder of the served model, for comparison; an mlp's global_model.pth goes there.")
+    ] = Path("models"),
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Let products of two features join (additive and logistic).")
     ] = False,
@@ -74,10 +75,15 @@ def train(
     norm_bound: NormBoundOption = None,
     epsilon: EpsilonOption = None,
     delta: DeltaOption = 1e-5,
+    resume: ResumeOption = False,
+    runtime: Annotated[
+        Runtime, typer.Option(help="local: nodes in this process; flower: a Flower server and one process a node.")
+    ] = Runtime.local,
+    port: PortOption = PORT,
 ) -> None:
     """Train one model over all nodes of a study, beside each node's local baseline, and write a bundle.
 
-    Nodes run in this process, each behind its own door; only sums leave them.
+    Nodes run on this machine, each behind its own door; only sums leave them.
     """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
@@ -86,11 +92,10 @@ def train(
     if interactions and model is Model.mlp:
         typer.secho("Error: --interactions needs --model additive or logistic; got --model mlp", fg="red", err=True)
         raise typer.Exit(1)
-    budget = choose_budget(model, epsilon, delta, interactions)
+    budget = choose_budget(epsilon, delta, interactions)
+    training = Training(model, seed, chosen, interactions, budget, runs, models, resume)
     with plain_errors():
-        bundle, written, folder = run_training(
-            study, data, outcome, model, seed, runs, models, chosen, interactions, budget
-        )
+        bundle, written, folder = run_training(study, data, outcome, training, runtime, port)
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
@@ -117,7 +122,7 @@ def choose_strategy(
     return replace(chosen, aggregate=AGGREGATIONS[aggregation or "mean"], norm_bound=bound)
 
 
-def choose_budget(model: Model, epsilon: float | None, delta: float, interactions: bool = False) -> "Budget | None":
+def choose_budget(epsilon: float | None, delta: float, interactions: bool = False) -> "Budget | None":
     """The privacy budget that was asked for, None without; what cannot be had with it ends in an error and exit."""
     if epsilon is None:
         return None
@@ -138,78 +143,30 @@ def run_training(
     study: str,
     data: Path,
     outcome: str | None,
-    model: Model,
-    seed: int,
-    runs: Path,
-    models: Path = Path("models"),
-    strategy: "Strategy | None" = None,
-    interactions: bool = False,
-    budget: "Budget | None" = None,
+    training: Training,
+    runtime: Runtime = Runtime.local,
+    port: int = PORT,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    """Train with every node in this process; give bundle (None for a network), report and the folder of the run.
+    """Train with every node on this machine; give bundle (None for a network), report and the folder of the run.
 
     Raises:
-        StudyError, DataError, PolicyRefusal: with a message for the user.
+        StudyError, DataError, PolicyRefusal, JournalError, FlowerError: with a message for the user.
     """
+    if runtime is Runtime.flower:
+        from fedhealth.cli.flower import train_with_flower
+
+        return train_with_flower(study, data, outcome, training, port)
     from fedhealth.cli.progress import training_progress
     from fedhealth.data.dataset import load_dataset
+    from fedhealth.privacy import policy_of
     from fedhealth.runtime.local import exchange_in_process
     from fedhealth.study import load_study
 
     loaded = load_study(study, outcome)
-    dataset = load_dataset(loaded, data, seed)
-    exchange = exchange_in_process(loaded, dataset.shards, runs / "audit", data)
-    with training_progress(loaded, dataset) as progress:
-        settings = (model, seed, dataset.synthetic, progress, runs, models, strategy, interactions, budget)
-        return train_and_write(loaded, exchange, dataset, *settings)
-
-
-def train_and_write(
-    study: "Study",
-    exchange: "Exchange",
-    dataset: "Dataset | None",
-    model: Model,
-    seed: int,
-    synthetic: bool,
-    progress: "TrainingProgress",
-    runs: Path,
-    models: Path,
-    strategy: "Strategy | None" = None,
-    interactions: bool = False,
-    budget: "Budget | None" = None,
-) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    """Train over ``exchange`` and write what the run leaves; ``models`` receives a network's global_model.pth."""
-    from fedhealth.cli.runs import write_network_run, write_run
-    from fedhealth.federation.strategies import FEDAVG
-    from fedhealth.runtime.experiment import run_experiment
-    from fedhealth.runtime.network import run_network
-
-    told = (progress.round, progress.stage)
-    runtime = "in-process" if dataset else "flower"
-    if budget:
-        from fedhealth.federation import NetworkFit
-        from fedhealth.runtime.experiment import Run
-        from fedhealth.runtime.network import NetworkRun
-        from fedhealth.runtime.private import run_private
-
-        private = run_private(study, exchange, budget, model.value, seed, synthetic, progress.stage)
-        private.report["runtime"] = runtime
-        if isinstance(private.fit, NetworkFit):
-            require_torch()
-            return None, *write_network_run(study, NetworkRun(private.fit, private.report), runs, models)
-        return write_run(study, Run(private.fit, private.report), runs)
-    if model is Model.mlp:
-        require_torch()
-        network = run_network(study, exchange, dataset, seed, synthetic, *told, strategy=strategy or FEDAVG)
-        network.report["runtime"] = runtime
-        return None, *write_network_run(study, network, runs, models)
-    run = run_experiment(study, exchange, dataset, model.value, seed, synthetic, *told, interactions=interactions)
-    run.report["runtime"] = runtime
-    return write_run(study, run, runs)
-
-
-def require_torch() -> None:
-    """Leave with a plain error where PyTorch is not installed."""
-    if find_spec("torch") is None:
-        typer.secho("Error: the mlp needs PyTorch; install it: pip install 'fedhealth[train]'", fg="red", err=True)
-        raise typer.Exit(1)
+    dataset = load_dataset(loaded, data, training.seed)
+    policies = {node.name: policy_of(loaded, node.name, data).hash for node in loaded.nodes}
+    with recorded(loaded, training, "in-process") as recording, training_progress(loaded, dataset) as progress:
+        run = recording.journal.run
+        exchange = exchange_in_process(loaded, dataset.shards, training.runs / "audit", data, run)
+        rest = (dataset.synthetic, training, progress, recording, policies)
+        return train_and_write(loaded, exchange, dataset, *rest)

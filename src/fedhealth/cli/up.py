@@ -2,30 +2,20 @@
 
 import socket
 from collections.abc import Mapping
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fedhealth.cli.data import generate
 from fedhealth.cli.services import Service, run_until_stopped
-from fedhealth.cli.train import Model, run_training
-
-if TYPE_CHECKING:
-    from fedhealth.registry import Bundle
+from fedhealth.cli.train import Runtime, run_training
+from fedhealth.cli.training import Training
 
 EXAMPLE = (
     '{"heart_rate": 88, "spo2": 97, "steps": 4500, "sleep_hours": 6, "age": 30, "smoker": 0, "chronic": 0, "aqi": 60}'
 )
-
-
-class Runtime(StrEnum):
-    """Where the nodes run."""
-
-    local = "local"
-    flower = "flower"
 
 
 def up(
@@ -88,20 +78,41 @@ def _refuse_taken(host: str, ports: Mapping[str, int]) -> None:
 def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime, flower_port: int) -> None:
     from fedhealth.cli.progress import show_results
     from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
-    from fedhealth.registry import champion, publish
+    from fedhealth.registry import BundleError, champion
 
     inputs = fingerprint(data, "health-risk", None, f"additive on {runtime}", 0)
     folder = finished_run(runs, inputs)
     if folder:
         typer.echo(f"Training: data and settings unchanged, using {folder}")
     else:
-        _, report, folder = _train(data, runs, runtime, flower_port)
+        training = Training(runs=runs, models=models)
+        _, report, folder = run_training("health-risk", data, None, training, runtime, flower_port)
         show_results(report)
         _write_network(data, models, runs)
         remember_inputs(folder, inputs)
-        publish(folder, models, reason="newly trained")
-    served = champion(models) or publish(folder, models, reason="nothing was published")
+        _publish(folder, models, "newly trained")
+    if champion(models) is None:
+        _publish(folder, models, "nothing was published")
+    served = champion(models)
+    if served is None:
+        raise BundleError(
+            f"{folder}: gates refuse it and {models} holds no other; see: fedhealth models promote --help"
+        )
     typer.echo(f"Published: bundle {served.version} in {models}")
+
+
+def _publish(folder: Path, models: Path, reason: str) -> None:
+    """Publish what the run in ``folder`` trained if it passes the gates; else it becomes the challenger."""
+    from fedhealth.cli.promote import examine, publish_judged, show_gates
+    from fedhealth.registry import challenge, load_bundle
+
+    lines = examine(load_bundle(folder), folder, models)
+    if any(line.passed is False for line in lines):
+        show_gates(lines)
+        typer.secho(f"Gates refuse the model in {folder}; it is the challenger", fg="yellow")
+        challenge(folder, models, f"{reason}, refused by the gates")
+    else:
+        publish_judged(folder, models, "publish", reason, lines)
 
 
 def _write_network(data: Path, models: Path, runs: Path) -> None:
@@ -143,11 +154,3 @@ def _say_where(services: list[Service], port: int, citizen_port: int, admin_port
     typer.echo("\nCity readings are synthetic and replayed by a feed. Ctrl-C stops everything.")
     typer.echo("Ask for a risk, from another terminal:")
     typer.echo(f"  curl -s http://127.0.0.1:{port}/predict -H 'Content-Type: application/json' -d '{EXAMPLE}'\n")
-
-
-def _train(data: Path, runs: Path, runtime: Runtime, port: int) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    if runtime is Runtime.flower:
-        from fedhealth.cli.flower import train_with_flower
-
-        return train_with_flower("health-risk", data, Model.additive, 0, runs, port)
-    return run_training("health-risk", data, None, Model.additive, 0, runs)

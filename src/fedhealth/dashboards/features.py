@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fedhealth.dashboards.texts import find, say
 from fedhealth.study import Feature, Study, load_study
 
 STUDY = "health-risk"
@@ -58,36 +57,6 @@ def _feature(raw: Mapping[str, Any]) -> Feature:
     if isinstance(given.get("example"), str):
         given["example"] = float(given["levels"].index(given["example"]))
     return Feature(**given)
-
-
-def title_of(feature: Feature) -> str:
-    """The catalogue's name of a feature, else the study's."""
-    return find(f"feature.{feature.name}.title") or feature.title
-
-
-def unit_of(feature: Feature) -> str:
-    """A feature's unit as people write it: the catalogue's word for the feature or for the UCUM code, else the code."""
-    own = find(f"feature.{feature.name}.unit")
-    shown = find(f"unit.{feature.unit}") if own is None else own
-    return feature.unit if shown is None else shown
-
-
-def options_of(feature: Feature) -> tuple[str, ...]:
-    """The words to choose from for a flag (0 first) or a category."""
-    if feature.kind == "category":
-        return feature.levels
-    words = (find(f"feature.{feature.name}.zero"), find(f"feature.{feature.name}.one"))
-    return (words[0] or say("form.no"), words[1] or say("form.yes"))
-
-
-def group_of(feature: Feature, value: float) -> str:
-    """What people of that value have, as in ``4,500 steps a day``, ``6 hours of sleep`` or ``no smoking``."""
-    if feature.kind != "number":
-        word = "one" if value else "zero"
-        return find(f"feature.{feature.name}.group_{word}") or f"{title_of(feature)}: {options_of(feature)[int(value)]}"
-    number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-    group = find(f"feature.{feature.name}.group")
-    return group.format(value=number) if group else f"{number} {unit_of(feature)}".strip()
 
 
 def step_of(feature: Feature) -> float:

@@ -13,8 +13,8 @@ import streamlit as st
 
 from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.guidance import Category
 from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.air import Category
 
 log = logging.getLogger(__name__)
 

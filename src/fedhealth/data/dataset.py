@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fedhealth.data import synthetic
-from fedhealth.data.files import DataError
+from fedhealth.data.files import DataError, sha256_of
 from fedhealth.data.nhanes import read_nhanes
 from fedhealth.data.shard import Shard
 from fedhealth.data.tables import read_shard, shard_from_table
-from fedhealth.study import Study
+from fedhealth.study import Node, Study
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Dataset:
         shards: what each node observes, in the study's node order.
         full: the same rows with every feature observed, where they can be known (synthetic world, NHANES).
         best: best reachable metrics of the synthetic world, by feature subset.
-        synthetic: whether the rows were generated.
+        synthetic: names of the nodes whose rows were generated.
     """
 
     shards: tuple[Shard, ...]
     full: tuple[Shard, ...] = ()
     best: dict[str, Any] | None = None
-    synthetic: bool = False
+    synthetic: tuple[str, ...] = ()
 
 
 def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
@@ -49,8 +49,26 @@ def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
         facts = {name: facts[name] for name in ("rows", "seed", "best")}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{world}: not what the generator writes ({error}); generate the data again") from None
-    full = _full_rows(study, shards, facts, seed)
-    return Dataset(shards, full, facts["best"] if full else None, synthetic=True)
+    generated = tuple(node.name for node in study.nodes if is_synthetic(node, folder))
+    full = _full_rows(study, shards, facts, seed) if len(generated) == len(shards) else ()
+    return Dataset(shards, full, facts["best"] if full else None, generated)
+
+
+def is_synthetic(node: Node, folder: Path) -> bool:
+    """Whether a node's rows were generated: a world was written to ``folder``, and no import put other rows in place.
+
+    A table that is neither the generator's nor an import's counts as generated too.
+    """
+    return (folder / "world.json").is_file() and not _is_imported(folder / node.file)
+
+
+def _is_imported(table: Path) -> bool:
+    """Whether the table is what the import beside it wrote."""
+    try:
+        report = json.loads(table.with_name(f"{table.stem}.import.json").read_text(encoding="utf-8"))
+        return bool(report["sha256"] == sha256_of(table))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read_own_shard(study: Study, node: str, data: Path, seed: int) -> Shard:

@@ -1,6 +1,7 @@
 """Read CSV and Parquet files as people's programs write them, and say which line is broken where one is."""
 
 import csv
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,12 @@ def csv_rows(path: Path) -> Iterator[tuple[list[str], int]]:
             raise DataError(f"{path}: near line {reader.line_num + 1}: not UTF-8 text; save it as UTF-8") from None
         except csv.Error as error:
             raise DataError(f"{path}: line {reader.line_num}: {error}") from None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checked_names(cells: Sequence[str], path: Path) -> list[str]:

@@ -2,7 +2,9 @@
 
 from fedhealth.federation.averaging import NetworkFit, fit_network
 from fedhealth.federation.contribution import TOGETHER, Contribution, State, total
+from fedhealth.federation.curves import curves
 from fedhealth.federation.evaluation import Difference, Metrics, difference, metrics, score_histogram, subgroup
+from fedhealth.federation.pairing import Paired, paired, question
 from fedhealth.federation.private import PLAN, Plan, fit_private, private_scores
 from fedhealth.federation.private_network import NETWORK_PLAN, fit_private_network
 from fedhealth.federation.steps import STEPS, exchange_within
@@ -21,9 +23,11 @@ __all__ = [
     "Fit",
     "Metrics",
     "NetworkFit",
+    "Paired",
     "Plan",
     "Round",
     "State",
+    "curves",
     "difference",
     "exchange_within",
     "fit",
@@ -33,7 +37,9 @@ __all__ = [
     "group_names",
     "mean_loss",
     "metrics",
+    "paired",
     "private_scores",
+    "question",
     "score_histogram",
     "subgroup",
     "total",

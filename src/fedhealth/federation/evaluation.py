@@ -28,10 +28,11 @@ class Metrics:
     """How well risks fit outcomes. ``auroc`` is exact to ``auroc_bound`` (pairs that share a bin count half).
 
     ``ece`` averages |mean risk - observed share| over groups of about equal size; ``calibration_slope`` and
-    ``calibration_intercept`` are those of a logistic regression on the logit (1 and 0 are perfect; Cox 1958);
-    ``accuracy`` is at a risk of 0.5; ``sensitivity`` and ``specificity`` are at the study's threshold. ``..._low`` and
-    ``..._high`` are the ends of a 95 % interval (:mod:`fedhealth.federation.intervals`): AUROC by DeLong's variance,
-    Brier score and log loss as means over rows, the calibration line by its Hessian. NaN where undefined.
+    ``calibration_intercept`` are those of a logistic regression on the logit (1 and 0 are perfect; Cox 1958); ``bias``
+    is the mean risk minus the observed share; ``accuracy`` is at a risk of 0.5; ``sensitivity`` and ``specificity`` are
+    at the study's threshold. ``..._low`` and ``..._high`` are the ends of a 95 % interval
+    (:mod:`fedhealth.federation.intervals`): AUROC by DeLong's variance, Brier score and log loss as means over rows,
+    the calibration line by its Hessian. NaN where undefined.
     """
 
     auroc: float
@@ -52,6 +53,7 @@ class Metrics:
     calibration_intercept: float
     calibration_intercept_low: float
     calibration_intercept_high: float
+    bias: float
     accuracy: float
     sensitivity: float
     specificity: float
@@ -67,8 +69,9 @@ class Metrics:
 class Difference:
     """Metrics of one model minus those of another on the same rows, with 95 % intervals; NaN where undefined.
 
-    Those of Brier score and log loss are paired (from each row's difference). That of AUROC is not, since a paired
-    variance is no sum over rows: it is wider than need be where the two models agree.
+    Those of Brier score and log loss are paired (from each row's difference). That of AUROC by :func:`difference` is
+    not, since a paired variance is no sum over rows before all are counted: it is wider than need be where the two
+    models agree. :mod:`fedhealth.federation.pairing` asks a second time and pairs it.
     """
 
     auroc: float
@@ -106,7 +109,7 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     model = model_from_arrays(study, state)
     risk = model.risk(rows.x, rows.observed & ~hidden, rows.site)
     found = _histograms(study, risk, rows.y, _told_apart(study, rows) & ~hidden.any())
-    loss = _losses(model.risk(training.x, training.observed, training.site), training.y)["log_loss"].sum()
+    loss = losses(model.risk(training.x, training.observed, training.site), training.y)["log_loss"].sum()
     return Contribution({**found.sums, **arrays(training_loss=loss, training_rows=len(training))}, found.rows)
 
 
@@ -119,7 +122,7 @@ def compare(study: Study, state: State, alone: RiskModel | NetworkModel, shard: 
     rows = shard.held_out
     belongs = _told_apart(study, rows)
     risks = [model.risk(rows.x, rows.observed, rows.site) for model in (model_from_arrays(study, state), alone)]
-    together, local = (_losses(risk, rows.y) for risk in risks)
+    together, local = (losses(risk, rows.y) for risk in risks)
     sums = {}
     for name in LOSSES:
         more = together[name] - local[name]
@@ -143,10 +146,11 @@ def _histograms(study: Study, risk: Floats, y: Floats, belongs: NDArray[np.bool_
     return Contribution({**whole.sums, **stacked}, whole.rows)
 
 
-def _losses(risk: Floats, y: Floats) -> dict[str, Floats]:
+def losses(risk: Floats, y: Floats) -> dict[str, Floats]:
+    """Each row's squared error and log loss, by the names in ``LOSSES``, shape ``(n,)``."""
     risk = np.clip(risk, 1e-9, 1 - 1e-9)
-    losses = (risk - y) ** 2, -(y * np.log(risk) + (1 - y) * np.log(1 - risk))
-    return dict(zip(LOSSES, losses, strict=True))
+    both = (risk - y) ** 2, -(y * np.log(risk) + (1 - y) * np.log(1 - risk))
+    return dict(zip(LOSSES, both, strict=True))
 
 
 def score_histogram(risk: Floats, y: Floats, threshold: float, edges: Floats = EDGES) -> Contribution:
@@ -155,7 +159,7 @@ def score_histogram(risk: Floats, y: Floats, threshold: float, edges: Floats = E
     ``risks`` sums each bin's scores, each taken as the middle of its narrow bin, so that a bin that holds one person
     does not tell that person's score.
     """
-    losses = _losses(risk, y)
+    lost = losses(risk, y)
     risk = np.clip(risk, 1e-9, 1 - 1e-9)
     logit = np.log(risk / (1 - risk))
     place, bins = np.searchsorted(edges, logit), len(edges) + 1
@@ -165,8 +169,8 @@ def score_histogram(risk: Floats, y: Floats, threshold: float, edges: Floats = E
             positives=np.bincount(place, weights=y, minlength=bins),
             negatives=np.bincount(place, weights=1 - y, minlength=bins),
             risks=np.bincount(place, weights=CENTRES[np.searchsorted(EDGES, logit)], minlength=bins),
-            **{name: each.sum() for name, each in losses.items()},
-            **{f"{name}_squares": (each**2).sum() for name, each in losses.items()},
+            **{name: each.sum() for name, each in lost.items()},
+            **{f"{name}_squares": (each**2).sum() for name, each in lost.items()},
             correct=((risk >= 0.5) == (y == 1)).sum(),
             true_positives=(high & (y == 1)).sum(),
             true_negatives=(~high & (y == 0)).sum(),
@@ -212,6 +216,7 @@ def metrics(total: Contribution) -> Metrics:
             calibration_intercept=float(line[0]),
             calibration_intercept_low=intercept[0],
             calibration_intercept_high=intercept[1],
+            bias=float((total["risks"].sum() - positive) / n) if n else np.nan,
             accuracy=float(total["correct"] / n) if n else np.nan,
             sensitivity=float(total["true_positives"] / positive),
             specificity=float(total["true_negatives"] / negative),
@@ -242,10 +247,15 @@ def _ece(positives: Floats, negatives: Floats, risks: Floats) -> float:
     n = count.sum()
     if n == 0:
         return float("nan")
-    middle = np.cumsum(count) - count / 2
-    group = np.minimum((middle / n * ECE_GROUPS).astype(int), ECE_GROUPS - 1)
+    group = size_groups(count, ECE_GROUPS)
     gap = np.bincount(group, weights=positives - risks, minlength=ECE_GROUPS)
     return float(np.abs(gap).sum() / n)
+
+
+def size_groups(count: Floats, groups: int) -> NDArray[np.intp]:
+    """The group, from 0, of each bin with ``count`` rows, so that ``groups`` groups hold about the same number."""
+    middle = np.cumsum(count) - count / 2
+    return np.asarray(np.minimum(middle / count.sum() * groups, groups - 1), dtype=np.intp)
 
 
 def _calibration_line(positives: Floats, negatives: Floats, risks: Floats) -> tuple[Floats, Floats]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fedhealth.data.shard import Shard
-from fedhealth.federation import averaging, calibration, evaluation, newton, private_sums, statistics
+from fedhealth.federation import averaging, calibration, evaluation, newton, pairing, private_sums, statistics
 from fedhealth.federation.contribution import Contribution, State
 from fedhealth.federation.training import Exchange, OneLabel, fit
 from fedhealth.model import NetworkModel, RiskModel, model_from_arrays
@@ -48,6 +48,7 @@ STEPS: Mapping[str, Contribute] = {
     "newton": newton.contribute,
     "calibrate": calibration.contribute,
     "evaluate": evaluation.contribute,
+    "compare": pairing.contribute,
     "local_baseline": contribute_local_baseline,
     "average": averaging.contribute,
     "calibrate_network": averaging.contribute_calibration,

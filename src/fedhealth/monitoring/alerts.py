@@ -1,33 +1,66 @@
-"""Alerts: a rule that a city meets is said once, lasts until the city is clearly below it, and can be acknowledged."""
+"""Alerts: a rule that is met for long enough fires once, lasts until it is clearly not met, and can be acknowledged.
+
+States: ``pending`` (met, but not for long enough yet), ``firing``, ``acknowledged``, ``no_data`` (it fired, and nothing
+came in since that could end it), ``error`` (the rule could not be checked), ``resolved``.
+"""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fedhealth.monitoring.cells import is_small
-from fedhealth.monitoring.cities import WINDOW, Group, groups, newest_air
+from fedhealth.monitoring.cities import WINDOW, groups, newest_air
 from fedhealth.monitoring.tables import Alert
 
-State = Literal["firing", "acknowledged", "resolved"]
+State = Literal["pending", "firing", "acknowledged", "no_data", "error", "resolved"]
 TIMES_PREVALENCE = 1.5
 AQI_ABOVE = 200.0
 CLEARED_BELOW = 0.95  # of the threshold, so that a value around it does not open and close alerts all day
 MOST = 500
-TITLES = {"mean-risk": "High mean risk", "aqi": "Very unhealthy air"}
+TITLES = {
+    "mean-risk": "High mean risk",
+    "aqi": "Very unhealthy air",
+    "drift": "Readings are not as in training",
+    "missing": "Other values are missing than before",
+    "score": "Risks have moved",
+    "performance": "Outcomes are not as predicted",
+    "settings": "The rules of alerts cannot be read",
+    "monitor": "Monitoring failed",
+}
 
 
 @dataclass(frozen=True)
 class Rules:
-    """From which values alerts open: mean risk of a city's last 24 hours (0..1), and its air quality index."""
+    """From which values alerts open: mean risk of a city's last 24 hours (0..1), and its air quality index.
+
+    A rule must be met for ``wait``, by the times of readings, before its alert fires.
+    """
 
     mean_risk: float
     aqi: float = AQI_ABOVE
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: ``met``, or at least not ``clear`` of its threshold; empty ``city`` where it is about all."""
+
+    rule: str
+    value: float
+    threshold: float
+    met: bool
+    clear: bool
+    city: str = ""
+    about: str | None = None
+    readings: int = 0
+    mean_risk: float | None = None
+    aqi: float | None = None
 
 
 class NoSuchAlert(LookupError):
@@ -39,13 +72,17 @@ class AlertOver(ValueError):
 
 
 def rules_for(prevalence: float | None) -> Rules:
-    """Rules from ``FEDHEALTH_ALERT_RISK`` and ``FEDHEALTH_ALERT_AQI``; else 1.5 times the training prevalence, and 200.
+    """Rules from the settings; else 1.5 times the training prevalence, an index of 200, and no waiting.
+
+    ``FEDHEALTH_ALERT_RISK``, ``FEDHEALTH_ALERT_AQI`` and ``FEDHEALTH_ALERT_FOR`` (minutes).
 
     Raises:
         ValueError: a setting is not a number above 0.
     """
     usual = TIMES_PREVALENCE * (prevalence or 0.2)
-    return Rules(_setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE))
+    wait = timedelta(minutes=_setting("FEDHEALTH_ALERT_FOR", 1.0)) if os.environ.get("FEDHEALTH_ALERT_FOR") else None
+    risk, aqi = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE)
+    return Rules(risk, aqi, wait or timedelta(0))
 
 
 def _setting(name: str, default: float) -> float:
@@ -59,11 +96,17 @@ def _setting(name: str, default: float) -> float:
     return value
 
 
-def state_of(alert: Alert) -> State:
-    """What an alert is now."""
+def state_of(alert: Alert, newest: datetime | None = None) -> State:
+    """What an alert is now; ``newest`` is the time of the newest reading of all."""
     if alert.ended is not None:
         return "resolved"
-    return "firing" if alert.acknowledged_at is None else "acknowledged"
+    if alert.error is not None:
+        return "error"
+    if alert.fired is None:
+        return "pending"
+    if alert.acknowledged_at is not None:
+        return "acknowledged"
+    return "no_data" if newest and newest - alert.last_seen > WINDOW else "firing"
 
 
 def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: datetime) -> None:
@@ -73,42 +116,66 @@ def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: d
     """
     found = groups(session, as_of)
     for city in sorted(cities):
-        group = found.get(city)
-        air = newest_air(session, city, as_of - WINDOW)
-        seen = _Seen(
-            city, group if group and not is_small(group.readings, group.people) else None, air.aqi if air else None
-        )
-        if seen.group:
-            _check(session, seen, "mean-risk", seen.group.mean_risk, rules.mean_risk, as_of)
-        if seen.aqi is not None:
-            _check(session, seen, "aqi", seen.aqi, rules.aqi, as_of)
+        group, air = found.get(city), newest_air(session, city, as_of - WINDOW)
+        if group and is_small(group.readings, group.people):
+            group = None
+        index = air.aqi if air else None
+        seen = {"city": city, "readings": group.readings if group else 0, "aqi": index}
+        seen |= {"mean_risk": group.mean_risk if group else None}
+        if group:
+            met = group.mean_risk >= rules.mean_risk
+            settle(session, _finding("mean-risk", group.mean_risk, rules.mean_risk, met, seen), as_of, rules.wait)
+        if index is not None:
+            settle(session, _finding("aqi", index, rules.aqi, index > rules.aqi, seen), as_of, rules.wait)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    city: str
-    group: Group | None
-    aqi: float | None
+def _finding(rule: str, value: float, threshold: float, met: bool, seen: dict[str, Any]) -> Finding:
+    return Finding(rule, value, threshold, met, value <= CLEARED_BELOW * threshold, **seen)
 
 
-def _check(session: Session, seen: _Seen, rule: str, value: float, threshold: float, as_of: datetime) -> None:
-    met = value >= threshold if rule == "mean-risk" else value > threshold
-    query = select(Alert).where(Alert.city == seen.city, Alert.rule == rule, Alert.ended.is_(None)).with_for_update()
-    alert = session.scalar(query)
+def settle(session: Session, found: Finding, as_of: datetime, wait: timedelta = timedelta(0)) -> None:
+    """Open, renew, fire or end the alert of a rule by what it found at ``as_of``."""
+    alert = _open_alert(session, found.rule, found.city)
     if alert is None:
-        if met:
-            _open(session, seen, rule, value, threshold, as_of)
+        if found.met:
+            _open(session, found, as_of, wait)
     elif as_of < alert.last_seen:
         return  # readings that arrive late do not undo what newer ones said
-    elif met or value > CLEARED_BELOW * alert.threshold:
-        _renew(alert, seen, value, as_of)
+    elif found.met or (alert.fired is not None and not found.clear):
+        _renew(alert, found, as_of)
+        if alert.fired is None and as_of - alert.since >= wait:
+            alert.fired = as_of
+    elif alert.fired is None:
+        session.delete(alert)
     else:
         alert.ended = as_of
 
 
-def _open(session: Session, seen: _Seen, rule: str, value: float, threshold: float, as_of: datetime) -> None:
-    alert = Alert(city=seen.city, rule=rule, threshold=threshold, since=as_of)
-    _renew(alert, seen, value, as_of)
+def fail(session: Session, rule: str, reason: str, now: datetime) -> None:
+    """Note that a rule could not be checked; :func:`settle` with a finding that is clear ends it."""
+    alert = _open_alert(session, rule, "")
+    if alert is None:
+        alert = Alert(city="", rule=rule, threshold=0.0, value=0.0, since=now, readings=0)
+        session.add(alert)
+    alert.error, alert.fired, alert.last_seen = reason, alert.fired or now, now
+
+
+def recovered(session: Session, rule: str, now: datetime) -> None:
+    """Note that a rule can be checked again."""
+    alert = _open_alert(session, rule, "")
+    if alert is not None and alert.error is not None:
+        alert.ended = now
+
+
+def _open_alert(session: Session, rule: str, city: str) -> Alert | None:
+    query = select(Alert).where(Alert.city == city, Alert.rule == rule, Alert.ended.is_(None)).with_for_update()
+    return session.scalar(query)
+
+
+def _open(session: Session, found: Finding, as_of: datetime, wait: timedelta) -> None:
+    fired = None if wait else as_of
+    alert = Alert(city=found.city, rule=found.rule, threshold=found.threshold, since=as_of, fired=fired)
+    _renew(alert, found, as_of)
     try:
         with session.begin_nested():
             session.add(alert)
@@ -116,20 +183,17 @@ def _open(session: Session, seen: _Seen, rule: str, value: float, threshold: flo
         pass  # opened by another process meanwhile
 
 
-def _renew(alert: Alert, seen: _Seen, value: float, as_of: datetime) -> None:
-    alert.value, alert.last_seen, alert.aqi = value, as_of, seen.aqi
-    alert.readings = seen.group.readings if seen.group else 0
-    alert.mean_risk = seen.group.mean_risk if seen.group else None
+def _renew(alert: Alert, found: Finding, as_of: datetime) -> None:
+    alert.value, alert.last_seen, alert.about, alert.error = found.value, as_of, found.about, None
+    alert.readings, alert.mean_risk, alert.aqi = found.readings, found.mean_risk, found.aqi
+    if not found.city:
+        alert.threshold = found.threshold
 
 
-def list_alerts(session: Session, state: State | None = None) -> list[Alert]:
-    """Alerts in ``state`` (default: in any), lasting ones first, then the newest."""
+def list_alerts(session: Session, state: State | None = None, newest: datetime | None = None) -> list[Alert]:
+    """Alerts in ``state`` (default: in any), lasting ones first, then the newest; ``newest`` as in :func:`state_of`."""
     query = select(Alert).order_by(Alert.ended.is_not(None), Alert.since.desc(), Alert.id.desc()).limit(MOST)
-    if state == "resolved":
-        query = query.where(Alert.ended.is_not(None))
-    elif state:
-        query = query.where(Alert.ended.is_(None), Alert.acknowledged_at.is_not(None) == (state == "acknowledged"))
-    return list(session.scalars(query))
+    return [alert for alert in session.scalars(query) if state is None or state_of(alert, newest) == state]
 
 
 def acknowledge(session: Session, number: int, by: str, note: str, now: datetime) -> Alert:

@@ -9,7 +9,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import category
-from fedhealth.monitoring.cells import is_small
+from fedhealth.monitoring.cells import hidden
 from fedhealth.monitoring.places import PLACES
 from fedhealth.monitoring.tables import Reading
 
@@ -83,10 +83,12 @@ def groups(session: Session, as_of: datetime) -> dict[str, Group]:
 def city_days(session: Session, cities: Sequence[str], as_of: datetime | None, now: datetime) -> list[CityDay]:
     """One entry for each of ``cities`` over the 24 hours up to ``as_of``, the newest time in the store."""
     found = groups(session, as_of) if as_of else {}
-    return [_city_day(session, city, found.get(city), as_of, now) for city in cities]
+    unsaid = hidden({city: (group.readings, group.people) for city, group in found.items()})
+    told = {city: _told(found.get(city), city in unsaid) for city in cities}
+    return [_city_day(session, city, told[city], as_of, now) for city in cities]
 
 
-def _city_day(session: Session, city: str, group: Group | None, as_of: datetime | None, now: datetime) -> CityDay:
+def _city_day(session: Session, city: str, told: dict[str, Any], as_of: datetime | None, now: datetime) -> CityDay:
     time = newest_time(session, city)
     air = newest_air(session, city, as_of - WINDOW) if as_of else None
     latitude, longitude = PLACES.get(city, (None, None))
@@ -95,7 +97,7 @@ def _city_day(session: Session, city: str, group: Group | None, as_of: datetime 
         latitude=latitude,
         longitude=longitude,
         time=time,
-        **_told(group),
+        **told,
         aqi=air.aqi if air else None,
         aqi_category=category(air.aqi) if air and air.aqi is not None else None,
         pm25=air.pm25 if air else None,
@@ -108,11 +110,11 @@ def is_stale(time: datetime | None, now: datetime) -> bool:
     return time is None or now - time > WINDOW
 
 
-def _told(group: Group | None) -> dict[str, Any]:
+def _told(group: Group | None, unsaid: bool) -> dict[str, Any]:
     hidden = {"people": None, "mean_risk": None, "high_risk_share": None}
     if group is None:
         return {"readings": 0, **hidden, "people": 0, "suppressed": False}
-    if is_small(group.readings, group.people):
+    if unsaid:
         return {"readings": None, **hidden, "suppressed": True}
     return {
         "readings": group.readings,

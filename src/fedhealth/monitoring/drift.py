@@ -8,14 +8,16 @@ The population stability index of a feature over its bins, with shares ``p`` now
 each city and month in training, mixed as the cities and months of the recent readings are mixed, so that no season and
 no city's weight counts as drift.
 
+Beside it stands the Jensen-Shannon distance of the two, 0 to 1.
+
 How large is PSI by chance? To second order it is the quadratic form ``sum_i (p_i - q_i)^2 / ((p_i + q_i) / 2)``. Were
 all readings independent, it would be ``(1/n + 1/m)`` times a chi-squared variable; but people in one city breathe the
-same air, neighbouring cities share their weather, and a day is like the day before. So the covariance ``V`` of the
-shares is estimated from the sums over whole days, with Bartlett's weights for the days around (Newey & West 1987), and
-the form is compared with a scaled chi-squared variable of the same mean ``tr(DV)`` and variance ``2 tr(DVDV)`` (Rao &
-Scott 1981; Satterthwaite 1946). Of the reference only counts are known: its rows are taken to vary as ours do, and its
-days to be one whole month for each city and month. A feature drifts if PSI is above 0.1 and above the 99 % point of
-that variable.
+same air, a day is like the day before, and a person sends more than one reading. So the covariance ``V`` of the shares
+is estimated from sums over days and over people (:mod:`fedhealth.monitoring.chance`), and the form is compared with a
+scaled chi-squared variable of the same mean ``tr(DV)`` and variance ``2 tr(DVDV)`` (Rao & Scott 1981). Of the reference
+only counts are known: its rows are taken to vary as ours do, and its days to be one whole month for each city and
+month. A feature drifts if PSI is above 0.1 and above the 99 % point of that variable: the nominal rate of alarms
+without drift is 1 %, for each feature and window.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.federation.statistics import drift_bins
+from fedhealth.monitoring.chance import level, spread
 from fedhealth.study import Feature, Study
 
 Floats = NDArray[np.float64]
@@ -35,24 +38,28 @@ Integers = NDArray[np.intp]
 Status = Literal["ok", "drift", "too few"]
 BINS = 10
 WORTH_A_LOOK = 0.1
-LEVEL_Z = 2.3263  # of a normal distribution, 99 % lie below
+NOMINAL_RATE = 0.01  # of alarms without drift
 DAYS_OF_MONTH = 30.0
 FEWEST_READINGS = 100
 FEWEST_DAYS, FEWEST_CITY_DAYS = 14, 60  # with fewer, weather alone makes one feature in ten look drifted
-LAG_SHARE = 1 / 3  # of the window's days, and at most ...
-LONGEST_LAG = 14
 
 
 @dataclass(frozen=True)
 class Window:
     """Recent readings as arrays: values ``x (n, d)`` with NaN where missing, ``stratum (n,)``, day number ``day (n,)``.
 
-    ``stratum`` is ``12 * city + month - 1`` with the city's position in the study.
+    ``stratum`` is ``12 * city + month - 1`` with the city's position in the study; ``person (n,)`` numbers people, -1
+    where nobody is named.
     """
 
     x: Floats
     stratum: Integers
     day: Integers
+    person: Integers
+
+    def part(self, chosen: NDArray[np.bool_]) -> "Window":
+        """Some of the readings."""
+        return Window(self.x[chosen], self.stratum[chosen], self.day[chosen], self.person[chosen])
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class FeatureDrift:
     title: str
     n: int
     psi: float | None
+    jensen_shannon: float | None
     threshold: float | None
     status: Status
     reference: list[float]
@@ -71,15 +79,17 @@ class FeatureDrift:
     missing_share: float
 
 
-def window_of(study: Study, rows: Sequence[tuple[str, date, Mapping[str, float]]]) -> Window:
-    """Readings given as city, day and values by feature name, as arrays; those of unknown cities are left out."""
+def window_of(study: Study, rows: Sequence[tuple[str, date, str | None, Mapping[str, float]]]) -> Window:
+    """Readings given as city, day, person and values by feature name, as arrays; unknown cities are left out."""
     places = {city: i for i, city in enumerate(study.cities)}
     known = [row for row in rows if row[0] in places]
     nothing = float("nan")
-    x = np.array([[values.get(name, nothing) for name in study.names] for _, _, values in known], dtype=np.float64)
-    stratum = np.array([12 * places[city] + day.month - 1 for city, day, _ in known], dtype=np.intp)
-    days = np.array([day.toordinal() for _, day, _ in known], dtype=np.intp)
-    return Window(x.reshape(len(known), len(study.names)), stratum, days)
+    x = np.array([[values.get(name, nothing) for name in study.names] for *_, values in known], dtype=np.float64)
+    stratum = np.array([12 * places[city] + day.month - 1 for city, day, *_ in known], dtype=np.intp)
+    days = np.array([day.toordinal() for _, day, *_ in known], dtype=np.intp)
+    numbers: dict[str, int] = {}
+    people = [-1 if who is None else numbers.setdefault(who, len(numbers)) for _, _, who, _ in known]
+    return Window(x.reshape(len(known), len(study.names)), stratum, days, np.array(people, dtype=np.intp))
 
 
 def drift(study: Study, reference: Mapping[str, Floats], window: Window) -> list[FeatureDrift]:
@@ -92,7 +102,8 @@ def drift(study: Study, reference: Mapping[str, Floats], window: Window) -> list
     compared = []
     for i, feature in enumerate(study.features):
         if counts[:, i].any():
-            rows = _Rows(bins[seen[:, i], i], window.stratum[seen[:, i]], window.day[seen[:, i]])
+            seen_here = window.part(seen[:, i])
+            rows = _Rows(bins[seen[:, i], i], seen_here.stratum, seen_here.day, seen_here.person)
             labels = _labels(feature, edges[i])
             compared.append(_compare(feature, labels, rows, counts[:, i], float(1 - seen[:, i].mean())))
     return compared
@@ -100,20 +111,27 @@ def drift(study: Study, reference: Mapping[str, Floats], window: Window) -> list
 
 @dataclass(frozen=True)
 class _Rows:
-    """The bin, stratum and day of each reading in which a feature was observed."""
+    """The bin, stratum, day and person of each reading in which a feature was observed."""
 
     bin: Integers
     stratum: Integers
     day: Integers
+    person: Integers
 
     def of(self, known: NDArray[np.bool_]) -> "_Rows":
+        """Those whose stratum is ``known``."""
         chosen = known[self.stratum]
-        return _Rows(self.bin[chosen], self.stratum[chosen], self.day[chosen])
+        return _Rows(self.bin[chosen], self.stratum[chosen], self.day[chosen], self.person[chosen])
 
     @property
     def city_days(self) -> int:
         """How many days of cities there are; two cities on one day count twice."""
         return len(np.unique(self.stratum.astype(np.int64) * 10**7 + self.day))
+
+    @property
+    def months_share(self) -> float:
+        """How much of a month of each city and month there is: the reference's own days vary as much, once whole."""
+        return min(self.city_days / len(np.unique(self.stratum)) / DAYS_OF_MONTH, 1.0)
 
     @property
     def enough(self) -> bool:
@@ -126,7 +144,7 @@ def _compare(feature: Feature, labels: list[str], rows: _Rows, counts: Floats, m
     rows = rows.of(counts.sum(axis=1) > 0)  # no word on cities and months that training did not see
     n = len(rows.bin)
     current, q = np.zeros(BINS), np.zeros(BINS)
-    psi = threshold = None
+    psi = distance = threshold = None
     status: Status = "too few"
     if n:
         weights = np.bincount(rows.stratum, minlength=len(counts)) / n
@@ -134,12 +152,12 @@ def _compare(feature: Feature, labels: list[str], rows: _Rows, counts: Floats, m
         current, q = np.bincount(rows.bin, minlength=BINS) / n, weights @ per_stratum
     if rows.enough:
         m = 1 / float((weights**2 / np.maximum(counts.sum(axis=1), 1.0)).sum())
-        psi = population_stability_index(current, q, n, m)
+        psi, distance = population_stability_index(current, q, n, m), jensen_shannon(current, q)
         threshold = max(WORTH_A_LOOK, _chance_level(rows, per_stratum, current, q, m))
         status = "drift" if psi > threshold else "ok"
     used = len(labels)
     shares = q[:used].tolist(), current[:used].tolist()
-    return FeatureDrift(feature.name, feature.title, n, psi, threshold, status, *shares, labels, missing)
+    return FeatureDrift(feature.name, feature.title, n, psi, distance, threshold, status, *shares, labels, missing)
 
 
 def population_stability_index(current: Floats, reference: Floats, n: float, m: float) -> float:
@@ -152,54 +170,23 @@ def population_stability_index(current: Floats, reference: Floats, n: float, m: 
     return float(((p - q) * np.log(p / q)).sum())
 
 
+def jensen_shannon(current: Floats, reference: Floats) -> float:
+    """The Jensen-Shannon distance of two sets of shares, base 2: 0 if equal, 1 where nothing is shared (Lin 1991)."""
+    middle = (current + reference) / 2
+    both = np.stack([current, reference])
+    logs = np.log2(np.divide(both, middle, out=np.ones_like(both), where=both > 0))
+    return float(np.sqrt(max((both * logs).sum() / 2, 0.0)))
+
+
 def _chance_level(rows: _Rows, per_stratum: Floats, current: Floats, q: Floats, m: float) -> float:
     """The 99 % point of PSI without drift; see the module's words."""
     n = len(rows.bin)
-    independent = (np.diag(current) - np.outer(current, current)) / n
-    by_day = _covariance_by_day(rows, per_stratum) / n**2
-    extra = _positive_part(by_day - independent)
-    days = rows.city_days / len(np.unique(rows.stratum))
-    covariance = (1 + n / m) * independent + (1 + min(days / DAYS_OF_MONTH, 1.0)) * extra
+    parts = spread(np.eye(BINS)[rows.bin] - per_stratum[rows.stratum], rows.day, rows.person)
+    covariance = (1 + n / m) * parts.independent + parts.people + (1 + rows.months_share) * parts.days
     middle = (current + q) / 2
     used = middle > 0
     form = covariance[np.ix_(used, used)] / np.sqrt(np.outer(middle[used], middle[used]))
-    mean, variance = float(np.trace(form)), 2 * float((form**2).sum())
-    if variance <= 0:
-        return 0.0
-    return variance / (2 * mean) * _chi_squared(2 * mean**2 / variance)
-
-
-def _chi_squared(degrees: float) -> float:
-    """The 99 % point of a chi-squared variable, to about 1 % (Wilson & Hilferty 1931); spares serving all of SciPy."""
-    part = 2 / (9 * degrees)
-    return float(degrees * (1 - part + LEVEL_Z * part**0.5) ** 3)
-
-
-def _covariance_by_day(rows: _Rows, per_stratum: Floats) -> Floats:
-    """Covariance of the counts by bin, ``(10, 10)``, from daily sums of deviations from their city and month.
-
-    The window's own mean deviation is taken out, so that drift does not hide itself; what this takes from the variance
-    is given back by the last factor.
-    """
-    first = int(rows.day.min())
-    length, strata = int(rows.day.max()) - first + 1, len(per_stratum)
-    day = rows.day - first
-    counts = np.bincount(day * BINS + rows.bin, minlength=length * BINS).reshape(length, BINS)
-    mix = np.bincount(day * strata + rows.stratum, minlength=length * strata).reshape(length, strata)
-    daily = counts - mix @ per_stratum
-    daily -= mix.sum(axis=1, keepdims=True) * daily.sum(axis=0) / len(day)
-    lag = int(min(LONGEST_LAG, LAG_SHARE * length))
-    total: Floats = daily.T @ daily
-    for k in range(1, lag + 1):
-        product = daily[k:].T @ daily[:-k]
-        total += (1 - k / (lag + 1)) * (product + product.T)
-    return total / (1 - min((lag + 1) / length, 0.5))
-
-
-def _positive_part(matrix: Floats) -> Floats:
-    """The nearest matrix that a covariance can be."""
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
+    return level(float(np.trace(form)), 2 * float((form**2).sum()))
 
 
 def _labels(feature: Feature, edges: Floats) -> list[str]:

@@ -1,49 +1,58 @@
 """Predictions are noted by a thread of their own, so that answering never waits for the store."""
 
 import logging
-import queue
 import threading
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import insert
+if TYPE_CHECKING:
+    from fedhealth.monitoring.store import Store
 
-from fedhealth.monitoring.store import Store, StoreError
-from fedhealth.monitoring.tables import Prediction
-
-ROOM = 10_000  # notes that wait at most
-BATCH = 500
+ROOM = 50_000  # notes that wait at most
+EVERY = 0.25  # seconds between two writings: no more is lost when the process is killed
+Note = tuple[str, float, int]
 logger = logging.getLogger(__name__)
 
 
 class PredictionLog:
-    """Notes predictions in ``store``. What the store cannot take is dropped, counted, and logged once per outage."""
+    """Notes predictions in the store, which is opened with the first.
 
-    def __init__(self, store: Store) -> None:
+    What there is no room for is shed and counted, and logged once per outage.
+    """
+
+    def __init__(self, store: "Callable[[], Store]") -> None:
         self.dropped = 0
         self._store = store
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(ROOM)
+        self._notes: deque[Note] = deque()
         self._down = False
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
         self._lock = threading.Lock()
 
     def note(self, model_version: str, risk: float, missing: int) -> None:
         """Note one prediction, soon; returns at once."""
-        row = {"time": datetime.now(UTC), "model_version": model_version, "risk": risk, "missing": missing}
-        try:
-            self._waiting.put_nowait(row)
-        except queue.Full:
+        if len(self._notes) >= ROOM:
             self._drop(1, "more predictions than the store takes")
+            return
+        self._notes.append((model_version, risk, missing))
         if self._thread is None:
             self._start()
+
+    @property
+    def waiting(self) -> int:
+        """How many notes wait to be written."""
+        return len(self._notes)
 
     def close(self) -> None:
         """Write what is waiting, then stop."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread:
-            self._waiting.put(None)
+            self._closing.set()
             thread.join()
+            self._closing.clear()
 
     def _start(self) -> None:
         with self._lock:
@@ -52,27 +61,24 @@ class PredictionLog:
                 self._thread.start()
 
     def _run(self) -> None:
-        open_ = True
-        while open_:
-            rows, open_ = self._take()
-            if rows:
-                self._write(rows)
+        while not self._closing.wait(EVERY):
+            self._write()
+        self._write()
 
-    def _take(self) -> tuple[list[dict[str, Any]], bool]:
-        """Wait for a note, then take those that wait with it; False when the log is closed."""
-        rows: list[dict[str, Any]] = []
-        found = self._waiting.get()
-        while found is not None:
-            rows.append(found)
-            if len(rows) == BATCH or self._waiting.empty():
-                return rows, True
-            found = self._waiting.get()
-        return rows, False
+    def _write(self) -> None:
+        notes = [self._notes.popleft() for _ in range(len(self._notes))]
+        if not notes:
+            return
+        from sqlalchemy import insert
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
+        from fedhealth.monitoring.store import StoreError
+        from fedhealth.monitoring.tables import Prediction
+
+        now = datetime.now(UTC)
+        rows = [{"time": now, "model_version": v, "risk": risk, "missing": missing} for v, risk, missing in notes]
         try:
-            with self._store.session() as session:
-                session.execute(insert(Prediction), rows)
+            with self._store().session() as session:
+                session.connection().execute(insert(Prediction), rows)
             self._down = False
         except StoreError as error:
             self._drop(len(rows), str(error))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
@@ -25,15 +25,16 @@ POLLUTANTS: tuple[tuple[str, Pollutant, float], ...] = (
 def recent_window(session: Session, study: Study, as_of: datetime, days: int) -> Window:
     """The readings of the ``days`` days up to ``as_of``, as arrays; of very many an even sample."""
     query = (
-        select(Reading.city, Reading.day, cast(Reading.features, Text))
+        select(Reading.city, Reading.day, Reading.person, cast(Reading.features, Text))
         .where(Reading.time > as_of - timedelta(days=days), Reading.time <= as_of)
         .order_by(Reading.time.desc())
         .limit(FETCHED)
     )
-    found: list[tuple[str, date, str]] = [(city, day, text) for city, day, text in session.execute(query)]
+    found = [row for row in session.execute(query).all() if row[3] != "{}"]
     found = found[:: len(found) // COMPARED + 1]
-    values = json.loads("[" + ",".join(text for _, _, text in found) + "]")  # one call: thrice as fast as one each
-    return window_of(study, [(city, day, one) for (city, day, _), one in zip(found, values, strict=True)])
+    values = json.loads("[" + ",".join(text for *_, text in found) + "]")  # one call: thrice as fast as one each
+    rows = [(city, day, person, one) for (city, day, person, _), one in zip(found, values, strict=True)]
+    return window_of(study, rows)
 
 
 def dominant_pollutant(features: Mapping[str, float]) -> str | None:

@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from fedhealth.monitoring.tables import Reading, Table
+from fedhealth.monitoring.migrations import TooNew, migrate
+from fedhealth.monitoring.tables import Reading
 
 DEFAULT_FILE = Path(".fedhealth/fedhealth.db")
 CREATE_LOCK = 7_391_204  # any number: PostgreSQL lets one process at a time create tables under it
@@ -52,13 +53,23 @@ class Store:
             self._prepare()
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, TooNew) as error:
             raise StoreError(f"the store at {self.name} cannot be used: {_cause(error)}") from error
 
     @property
     def name(self) -> str:
         """The store's address without its password."""
         return self.url.render_as_string(hide_password=True)
+
+    def forget(self) -> None:
+        """Let nothing that was deleted stay in SQLite's log; PostgreSQL vacuums by itself.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        if self.url.get_backend_name() == "sqlite":
+            with self.session() as session:
+                session.connection().exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close every connection."""
@@ -73,7 +84,9 @@ class Store:
             with self._engine.begin() as connection:
                 if self.url.get_backend_name() == "postgresql":
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({CREATE_LOCK})")
-                Table.metadata.create_all(connection)
+                else:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                migrate(connection)
             self._prepared = True
 
 
@@ -104,14 +117,15 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     engine = create_engine(url, connect_args={"timeout": 10})
-    event.listen(engine, "connect", _use_write_ahead_log)
+    event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 
-def _use_write_ahead_log(connection: Any, _: object) -> None:
-    """Readers then do not wait for the writer."""
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    """Readers do not wait for the writer; a commit is on disk; what is deleted is overwritten."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, Date, DateTime, Dialect, Index, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from fedhealth.monitoring.retention import Retention
+
 
 class UtcTime(TypeDecorator[datetime]):
     """A moment, kept in UTC in every database, also in those that know no time zones."""
@@ -36,7 +38,11 @@ class Reading(Table):
     """
 
     __tablename__ = "readings"
-    __table_args__ = (Index("readings_by_time", "time"), Index("readings_by_city_and_time", "city", "time"))
+    __table_args__ = (
+        Index("readings_by_time", "time"),
+        Index("readings_by_city_and_time", "city", "time"),
+        Index("readings_by_person", "person"),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     person: Mapped[str | None] = mapped_column(String(64))
@@ -52,6 +58,27 @@ class Reading(Table):
     source: Mapped[str] = mapped_column(String(64))
 
 
+class Outcome(Table):
+    """Whether what was predicted came to be, for one reading; ``told_by`` names the key that said so."""
+
+    __tablename__ = "outcomes"
+
+    reading: Mapped[str] = mapped_column(String(64), primary_key=True)
+    happened: Mapped[bool]
+    told: Mapped[datetime]
+    told_by: Mapped[str] = mapped_column(String(64))
+
+
+class Consent(Table):
+    """How much may be kept of a person's readings: ``full``, ``aggregate`` or ``off``."""
+
+    __tablename__ = "consents"
+
+    person: Mapped[str] = mapped_column(String(64), primary_key=True)
+    retention: Mapped[Retention] = mapped_column(String(16))
+    since: Mapped[datetime]
+
+
 class Prediction(Table):
     """That a risk was asked for: no value of the person is kept, only how many were missing."""
 
@@ -65,7 +92,12 @@ class Prediction(Table):
 
 
 class Alert(Table):
-    """A rule that a city met from ``since`` until ``ended`` (None while it lasts), with the evidence last seen."""
+    """A rule that was met from ``since`` until ``ended`` (None while it lasts), with the evidence last seen.
+
+    ``city`` is empty where the rule is about all. ``fired`` is None while the rule was not met for long enough;
+    ``about`` says more of what is meant, ``error`` why the rule could not be checked, ``told`` what the webhook heard
+    last.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (
@@ -93,3 +125,7 @@ class Alert(Table):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None] = mapped_column(String(100))
     note: Mapped[str | None] = mapped_column(Text)
+    about: Mapped[str | None] = mapped_column(Text)
+    fired: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    told: Mapped[str | None] = mapped_column(String(16))

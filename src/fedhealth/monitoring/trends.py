@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import CATEGORIES, category
-from fedhealth.monitoring.cells import is_small
+from fedhealth.monitoring.cells import hidden
 from fedhealth.monitoring.tables import Reading
 
 
@@ -50,15 +50,18 @@ def trend(session: Session, as_of: datetime, days: int, city: str | None = None)
         .group_by(Reading.city, Reading.day)
         .order_by(Reading.day, Reading.city)
     )
-    rows = session.execute(query if city is None else query.where(Reading.city == city))
-    return [_point(*row) for row in rows]
+    rows = list(session.execute(query))
+    by_day: dict[date, dict[str, tuple[int, int]]] = {}
+    for place, day, readings, people, *_ in rows:
+        by_day.setdefault(day, {})[place] = (readings, people)
+    unsaid = {day: hidden(cells) for day, cells in by_day.items()}
+    return [_point(row[0] in unsaid[row[1]], *row) for row in rows if city in (None, row[0])]
 
 
 def _point(
-    city: str, day: date, readings: int, people: int, risk: float, aqi: float | None, pm25: float | None
+    unsaid: bool, city: str, day: date, readings: int, _: int, risk: float, aqi: float | None, pm25: float | None
 ) -> TrendPoint:
-    small = is_small(readings, people)
-    return TrendPoint(city, day, None if small else risk, aqi, pm25, None if small else readings)
+    return TrendPoint(city, day, None if unsaid else risk, aqi, pm25, None if unsaid else readings)
 
 
 def category_days(session: Session, as_of: datetime, days: int) -> list[CategoryDays]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import inf, isfinite, isinf
 from pathlib import Path
 
-from fedhealth.federation import Contribution
+from fedhealth.federation import Contribution, packing
 from fedhealth.privacy import audit
 from fedhealth.privacy.cohorts import Cohort
 from fedhealth.privacy.exits import EXITS
@@ -25,13 +25,20 @@ class Door:
     cohort: Cohort | None = None
 
     def release(
-        self, study_hash: str, step: str, contribution: Contribution, spend: float = 0.0, summed_over: int = 1
+        self,
+        study_hash: str,
+        step: str,
+        contribution: Contribution,
+        spend: float = 0.0,
+        summed_over: int = 1,
+        question: bytes = b"",
     ) -> Contribution:
         """Check, add the noise of a noisy exit, write down, and hand over.
 
         ``spend`` is the mu that the server asks to spend on a noisy one; the noise follows from it and from the
         contribution's own sensitivity, and the ledger is charged the same mu before. ``summed_over`` is how many nodes'
-        answers are added under masks, this one among them, before anybody sees the total; 1: it leaves as it is.
+        answers are added under masks, this one among them, before anybody sees the total; 1: it leaves as it is. A
+        noisy answer to a ``question`` that was asked before, by the same run, is the same as then and costs no more.
 
         Raises:
             PolicyRefusal: no exit is declared for it, or the policy does not allow it; nothing left.
@@ -45,11 +52,22 @@ class Door:
             self._check_cohort(step)
             audit.append(self.audit_path, self.node, study_hash, step, contribution)
             return contribution
-        entry = self.ledger.reserve(study_hash, step, spend)
-        leaving = noised(contribution, spend, fresh_generator(), summed_over)
+        entry, leaving = self._paid(study_hash, step, contribution, spend, summed_over, question)
         audit.append(self.audit_path, self.node, study_hash, step, replace(leaving, rows=contribution.rows))
         self.ledger.settle(entry)
         return leaving
+
+    def _paid(
+        self, study_hash: str, step: str, contribution: Contribution, spend: float, summed_over: int, question: bytes
+    ) -> tuple[int, Contribution]:
+        """The entry in the ledger that pays for the answer, and the answer with its noise."""
+        if question and (kept := self.ledger.kept(question)):
+            return kept[0], packing.decode(kept[1], packing.Packed).contribution()
+        entry = self.ledger.reserve(study_hash, step, spend)
+        leaving = noised(contribution, spend, fresh_generator(), summed_over)
+        if question:
+            self.ledger.keep(entry, question, packing.encode(packing.Packed.of(leaving)))
+        return entry, leaving
 
     def _check_exit(self, step: str, contribution: Contribution) -> None:
         if step not in EXITS:

@@ -68,6 +68,10 @@ EXITS: Mapping[str, Exit] = {
         "how a model does on held-out rows: scores counted in bins, summed losses; and the summed loss on all others",
         (*_EVALUATION, "training_loss", "training_rows"),
     ),
+    "compare": Exit(
+        "how two models differ on the same held-out rows: summed differences of losses and of ranks among all rows",
+        ("positives", "negatives", "difference.*", "rank.*"),
+    ),
     "local_baseline": Exit("as evaluate, of a model that was trained on this node alone", _COMPARISON),
     "average": Exit(
         "how far a network's weights moved in training here (SCAFFOLD: and the gradient before), times rows; losses",

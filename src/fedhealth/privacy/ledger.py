@@ -2,7 +2,8 @@
 
 Costs are mu of Gaussian differential privacy and add up as squares (:mod:`fedhealth.privacy.accounting`). An answer's
 cost is reserved, on disk, before its noise is drawn, and settled once it is out. What was reserved and never settled
-(the process was killed) counts as spent: nobody can know that it did not leave.
+(the process was killed) counts as spent: nobody can know that it did not leave. The latest answers are kept as they
+left, noise and all, so that a run that was interrupted and asks the same again gets the same, and pays once.
 """
 
 import sqlite3
@@ -24,6 +25,8 @@ _TABLE = """CREATE TABLE IF NOT EXISTS answers (
     mu REAL NOT NULL CHECK (mu > 0),
     settled INTEGER NOT NULL DEFAULT 0
 )"""
+_KEPT = """CREATE TABLE IF NOT EXISTS kept (number INTEGER PRIMARY KEY, question BLOB NOT NULL, answer BLOB NOT NULL)"""
+_LATEST = 8  # answers that are kept
 _LEAST = 1e-9  # of epsilon: less is rounding
 
 
@@ -68,6 +71,18 @@ class Ledger:
             rows = "INSERT INTO answers (time, study, step, mu) VALUES (?, ?, ?, ?)"
             return int(store.execute(rows, (now, study_hash, step, mu)).lastrowid or 0)
 
+    def keep(self, number: int, question: bytes, answer: bytes) -> None:
+        """Keep the answer that ``number`` pays for, with its noise, for when ``question`` is asked again."""
+        with self._open("an answer") as store:
+            store.execute("INSERT INTO kept VALUES (?, ?, ?)", (number, question, answer))
+            store.execute("DELETE FROM kept WHERE number <= (SELECT max(number) FROM kept) - ?", (_LATEST,))
+
+    def kept(self, question: bytes) -> tuple[int, bytes] | None:
+        """The number and the answer of ``question``, if it was paid for lately."""
+        with self._open("a look") as store:
+            found = store.execute("SELECT number, answer FROM kept WHERE question = ?", (question,)).fetchone()
+            return (int(found[0]), bytes(found[1])) if found else None
+
     def settle(self, number: int) -> None:
         """Note that the answer is out."""
         with self._open("a settlement") as store:
@@ -99,6 +114,7 @@ class Ledger:
                 store.execute("PRAGMA synchronous = FULL")
                 store.execute("BEGIN IMMEDIATE")
                 store.execute(_TABLE)
+                store.execute(_KEPT)
                 yield store
                 store.execute("COMMIT")
             finally:

@@ -1,9 +1,11 @@
 """What a node's owner lets out: limits in a TOML file beside the node's table, or one of the named policies."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fedhealth.data.dataset import is_synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.federation import Contribution
 from fedhealth.privacy.accounting import DELTA
@@ -62,6 +65,11 @@ class Policy:
     studies: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over all limits, 64 hexadecimal digits: a policy that was changed has another."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def admit(self, node: str, study_hash: str, step: str) -> None:
         """Raise PolicyRefusal unless the owner of ``node`` answers this step of this study."""
@@ -189,7 +197,7 @@ def policy_of(study: Study, node: str, data: Path | None) -> Policy:
     named = replace(POLICIES[study.policy], secure_aggregation=is_summed_under_masks(study))
     if data is None:
         return named
-    if (data / "world.json").is_file():
+    if is_synthetic(study.node(node), data):
         named = replace(named, rows_per_parameter=0)
     named = replace(named, withheld=withheld_features(study, node, data))
     if not policy_file(data, node).is_file():

@@ -1,20 +1,40 @@
 """Bundles: trained, immutable, verifiable models; and which of them is served."""
 
 from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, without_form, write_bundle
+from fedhealth.registry.history import history, undisturbed
 from fedhealth.registry.model_card import model_card
-from fedhealth.registry.publish import Version, champion, find_version, history, publish, rollback, versions
+from fedhealth.registry.publish import (
+    Version,
+    challenge,
+    challenger,
+    champion,
+    find_version,
+    note_refusal,
+    publish,
+    rollback,
+    versions,
+)
+from fedhealth.registry.signing import load_signed, load_signing_key, sign_bundle, signer
 
 __all__ = [
     "Bundle",
     "BundleError",
     "Version",
+    "challenge",
+    "challenger",
     "champion",
     "find_version",
     "history",
     "load_bundle",
+    "load_signed",
+    "load_signing_key",
     "model_card",
+    "note_refusal",
     "publish",
     "rollback",
+    "sign_bundle",
+    "signer",
+    "undisturbed",
     "versions",
     "without_form",
     "write_bundle",

@@ -46,15 +46,20 @@ def _what(study: Study, facts: Mapping[str, Any]) -> str:
 
 
 def _data(facts: Mapping[str, Any]) -> str:
+    generated = facts.get("synthetic_nodes", ())
     kind = "**Synthetic data**: no real people or measurements." if facts["synthetic"] else "Real data."
+    if generated:
+        kind = f"**Synthetic in part**: the rows of {', '.join(f'`{name}`' for name in generated)} were generated."
     nodes = "\n".join(
-        f"- {n['title']} (`{n['name']}`): {_rows(n['rows'])}, {', '.join(n['features'])}" for n in facts["nodes"]
+        f"- {n['title']} (`{n['name']}`): {_rows(n['rows'], n['name'] in generated)}, {', '.join(n['features'])}"
+        for n in facts["nodes"]
     )
     return f"{kind} Trained federatedly (seed {facts['seed']}, policy `{facts['policy']}`); rows stayed at:\n\n{nodes}"
 
 
-def _rows(count: int | None) -> str:
-    return "rows that only their node has counted" if count is None else f"{count:,} rows"
+def _rows(count: int | None, synthetic: bool) -> str:
+    rows = "synthetic rows" if synthetic else "rows"
+    return f"{rows} that only their node has counted" if count is None else f"{count:,} {rows}"
 
 
 def _privacy(facts: Mapping[str, Any]) -> str:
@@ -137,7 +142,9 @@ def _limits(facts: Mapping[str, Any]) -> str:
         for group in facts["subgroups"]
         for node in group["better_alone"]
     ]
-    if facts["synthetic"]:
+    if facts.get("synthetic_nodes"):
+        limits.append("Trained in part on synthetic data, it says nothing sure about real people.")
+    elif facts["synthetic"]:
         limits.append("Trained on synthetic data, it says nothing about real people.")
     return "\n".join(f"- {limit}" for limit in limits)
 

@@ -1,149 +1,225 @@
-"""Which bundle is served, which were before, and an append-only history of every change.
+"""Which bundle is served, which may be next, and which were before.
 
-``models/`` itself holds the champion's three files; ``models/versions/VERSION/`` holds every bundle that was ever
-published, so that a rollback needs nothing else; ``models/history.jsonl`` has one line per change.
+``models/`` itself holds the champion's files; ``models/versions/VERSION/`` every bundle that ever was champion or
+challenger, so that a rollback needs nothing else. The challenger is who the history says.
 """
 
-import json
-import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fedhealth.registry.bundle import Bundle, BundleError, load_bundle
+from fedhealth.registry.bundle import FILES, Bundle, BundleError, load_bundle, replace_file
+from fedhealth.registry.history import append, changing, history
+from fedhealth.registry.signing import SIGNATURE, load_signed, sign_bundle
 
-FILES = ("model.safetensors", "MODEL_CARD.md", "bundle.json")  # bundle.json last: a reader never sees it early
-HISTORY = "history.jsonl"
+ALIASES = ("champion", "challenger")
+SERVED = ("publish", "promote", "rollback")  # actions that make a champion
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
 class Version:
-    """A bundle on disk and its standing: ``champion`` (served), ``former`` or ``challenger``."""
+    """A bundle on disk and its standing: ``champion`` (served), ``challenger``, ``former``, or ``trained`` by a run."""
 
     bundle: Bundle
     folder: Path
     standing: str
 
 
-def publish(source: Path, models: Path, action: str = "publish", reason: str = "") -> Bundle:
-    """Make the verified bundle in ``source`` the champion in ``models`` and write the change into the history.
+def publish(
+    source: Path,
+    models: Path,
+    action: str = "publish",
+    reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Sign the verified bundle in ``source``, make it the champion in ``models``, and write that into the history.
 
-    Nothing is written where that bundle is the champion already.
+    ``evidence`` (what the gates found, who overrode them) goes into the history too. Nothing is written where that
+    bundle is the champion already.
 
     Raises:
-        BundleError: the bundle in ``source`` is absent or damaged.
+        BundleError: the bundle in ``source`` is absent or damaged, or the history is.
     """
     bundle = load_bundle(source)
-    before = champion(models)
-    if before and before.hash == bundle.hash:
-        return bundle
-    if before:
-        _copy(models, models / "versions" / before.version)
-    _copy(source, models / "versions" / bundle.version)
-    _append(
-        models,
-        {
-            "action": action,
-            "version": bundle.version,
-            "hash": bundle.hash,
-            "reason": reason,
-            "before": before.version if before else None,
-            "study": bundle.study.name,
-        },
-    )
-    _copy(models / "versions" / bundle.version, models)
-    return load_bundle(models)
+    with changing(models) as log:
+        before = champion(models)
+        if before and before.hash == bundle.hash:
+            return before
+        if before:
+            _copy(models, models / "versions" / before.version)
+        kept = _keep(source, bundle, models)
+        if not _is_signed(kept):
+            sign_bundle(kept)
+        append(log, _entry(action, bundle, before, reason, kept, evidence))
+        _serve(kept, models)
+    return load_signed(models)
 
 
 def rollback(models: Path, reason: str) -> Bundle:
     """Make the champion's predecessor the champion again.
 
     Raises:
-        BundleError: there is no predecessor, or its bundle is damaged.
+        BundleError: there is no predecessor, or its bundle is damaged or not signed.
     """
     now = champion(models)
     if now is None:
         raise BundleError(f"{models}: no model is published, so there is nothing to roll back")
-    changes = [entry for entry in history(models) if entry["version"] == now.version and entry["action"] != "rollback"]
+    changes = [e for e in history(models) if e["version"] == now.version and e["action"] in ("publish", "promote")]
     past = [entry["before"] for entry in changes if entry["before"]]
     if not past:
         raise BundleError(f"{models}: version {now.version} has no predecessor to roll back to")
-    return publish(models / "versions" / past[-1], models, "rollback", reason)
+    folder = models / "versions" / past[-1]
+    load_signed(folder)
+    return publish(folder, models, "rollback", reason)
+
+
+def challenge(source: Path, models: Path, reason: str) -> Bundle:
+    """Make the verified bundle in ``source`` the challenger: kept in ``models``, not signed, not served.
+
+    Raises:
+        BundleError: the bundle is absent or damaged, or is the champion.
+    """
+    bundle, before = load_bundle(source), champion(models)
+    if before and before.hash == bundle.hash:
+        raise BundleError(f"version {bundle.version} is the champion; only another one can challenge it")
+    with changing(models) as log:
+        kept = _keep(source, bundle, models)
+        append(log, _entry("challenge", bundle, before, reason, kept))
+    return bundle
+
+
+def note_refusal(source: Path, models: Path, reason: str, evidence: Mapping[str, Any]) -> None:
+    """Write into the history that the bundle in ``source`` was to be promoted and the gates refused it."""
+    bundle, before = load_bundle(source), champion(models)
+    with changing(models) as log:
+        append(log, _entry("refuse", bundle, before, reason, source, evidence))
 
 
 def champion(models: Path) -> Bundle | None:
-    """The published bundle, or None where there is none that verifies."""
+    """The published bundle, or None where there is none that verifies and is signed by a trusted key."""
     try:
-        return load_bundle(models)
+        return load_signed(models)
     except BundleError:
         return None
 
 
-def history(models: Path) -> list[dict[str, Any]]:
-    """All changes of the champion, oldest first.
+def challenger(models: Path) -> str | None:
+    """The version that was last made challenger, until it is promoted; None where there is none.
 
     Raises:
-        BundleError: a line is broken; names it.
+        BundleError: the history is broken.
     """
-    path = models / HISTORY
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [_entry(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
-
-
-def _entry(line: str, place: str) -> dict[str, Any]:
-    try:
-        entry: dict[str, Any] = json.loads(line)
-    except ValueError:
-        raise BundleError(f"{place}: not valid JSON; repair or remove that line") from None
-    return entry
+    last = None
+    for entry in history(models):
+        if entry["action"] == "challenge":
+            last = str(entry["version"])
+        elif entry["action"] in SERVED and entry["version"] == last:
+            last = None
+    return last
 
 
 def versions(models: Path, runs: Path) -> list[Version]:
-    """Every version that verifies: the champion, former ones, and challengers among the runs' bundles."""
-    now = champion(models)
+    """Every version that verifies: the champion, the challenger, former ones, and those that runs trained.
+
+    Its folder is that of its run, if there still is one.
+    """
+    now, next_one = champion(models), challenger(models)
     found = {now.hash: Version(now, models, "champion")} if now else {}
     for folder, standing in _folders(models, runs):
         try:
             bundle = load_bundle(folder)
         except BundleError:
             continue
-        found.setdefault(bundle.hash, Version(bundle, folder, standing))
+        known = found.get(bundle.hash)
+        if known is None:
+            found[bundle.hash] = Version(bundle, folder, "challenger" if bundle.version == next_one else standing)
+        elif known.standing != "champion":
+            found[bundle.hash] = replace(known, folder=folder)  # the run's own report is the newest
     return list(found.values())
 
 
 def find_version(name: str, known: Sequence[Version]) -> Version:
-    """The version whose hash begins with ``name``, or whose folder is ``name``.
+    """The version whose hash begins with ``name``, that lies in the folder ``name``, or whose alias it is.
 
     Raises:
         BundleError: none or several match.
     """
-    matches = [v for v in known if v.bundle.hash.startswith(name) or str(v.folder) == name.rstrip("/")]
+    if name in ALIASES:
+        matches = [v for v in known if v.standing == name]
+    else:
+        there = _hash_in(Path(name))
+        matches = [v for v in known if v.bundle.hash.startswith(name) or v.bundle.hash == there]
     if len(matches) != 1:
         names = ", ".join(v.bundle.version for v in known) or "none"
         raise BundleError(f"{name!r} names {len(matches)} versions; expected one of: {names}")
     return matches[0]
 
 
+def _hash_in(folder: Path) -> str | None:
+    try:
+        return load_bundle(folder).hash
+    except BundleError:
+        return None
+
+
 def _folders(models: Path, runs: Path) -> list[tuple[Path, str]]:
-    former = [(path.parent, "former") for path in sorted(models.glob("versions/*/bundle.json"))]
-    return former + [(path.parent, "challenger") for path in sorted(runs.glob("*/bundle.json"))]
+    kept = [(path.parent, "former") for path in sorted(models.glob("versions/*/bundle.json"))]
+    return kept + [(path.parent, "trained") for path in sorted(runs.glob("*/bundle.json"))]
+
+
+def _entry(
+    action: str,
+    bundle: Bundle,
+    before: Bundle | None,
+    reason: str,
+    folder: Path,
+    evidence: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    report = folder / REPORT
+    return {
+        "action": action,
+        "version": bundle.version,
+        "hash": bundle.hash,
+        "reason": reason,
+        "before": before.version if before else None,
+        "study": bundle.study.name,
+        "report": sha256(report.read_bytes()).hexdigest() if report.is_file() else None,
+        **(evidence or {}),
+    }
+
+
+def _keep(source: Path, bundle: Bundle, models: Path) -> Path:
+    """The folder that keeps this bundle in ``models``, and the report of its run where there is one."""
+    kept = models / "versions" / bundle.version
+    if source.resolve() != kept.resolve():
+        _copy(source, kept)
+    return kept
+
+
+def _is_signed(folder: Path) -> bool:
+    try:
+        load_signed(folder)
+    except BundleError:
+        return False
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a bundle's files, each replaced in one step."""
+    """Copy a bundle's files and what stands beside it, each in one step."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        staged = target / f".{name}.new"
-        shutil.copyfile(source / name, staged)
-        staged.replace(target / name)
+    for name in (REPORT, SIGNATURE, *FILES):
+        if (source / name).is_file():
+            replace_file(target / name, (source / name).read_bytes())
 
 
-def _append(models: Path, entry: dict[str, Any]) -> None:
-    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **entry}
-    with (models / HISTORY).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
-        log.flush()
-        os.fsync(log.fileno())
+def _serve(kept: Path, models: Path) -> None:
+    """Put a bundle's files into ``models`` itself, each whole; staged elsewhere, since no other file may be there."""
+    staging = models / "versions" / ".next"
+    staging.mkdir(exist_ok=True)
+    for name in (SIGNATURE, *FILES):
+        shutil.copyfile(kept / name, staging / name)
+        (staging / name).replace(models / name)

@@ -15,6 +15,7 @@ from fedhealth.federation import (
     Fit,
     Metrics,
     Round,
+    curves,
     exchange_within,
     fit,
     mean_loss,
@@ -117,6 +118,7 @@ def describe_model(
         "nodes": node_reports(study, exchange("inventory", {}), replies, alone),
         "subgroups": subgroup_reports(study, replies, alone),
         "global": metrics(total(replies.values())).as_dict(),
+        "curves": curves(total(replies.values())),
         "site_average": _site_average(replies),
         "missing": {
             m: metrics(total(evaluate(study, exchange, model, m).values())).as_dict() for m in study.modalities

@@ -1,12 +1,14 @@
 """A node: its rows behind its own door. Every runtime asks it the same way."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fedhealth.data.shard import Shard
-from fedhealth.federation import STEPS, Contribution, State
+from fedhealth.federation import STEPS, Contribution, State, packing
+from fedhealth.federation.contribution import Floats
 from fedhealth.privacy import EXITS, Cohort, Door, Ledger, Policy, audit_file, cohort_folder, ledger_file
 from fedhealth.study import Study
 
@@ -41,14 +43,25 @@ class Node:
         """The node's name in the study."""
         return self.door.node
 
-    def answer(self, step: str, state: State, summed_over: int = 1) -> Contribution:
+    def answer(self, step: str, state: State, summed_over: int = 1, run: str = "") -> Contribution:
         """What leaves this node for one step; ``summed_over`` as in :meth:`~fedhealth.privacy.Door.release`.
+
+        When one ``run`` asks the same again, an answer with noise is the same as before.
 
         Raises:
             PolicyRefusal: the node's policy does not allow it.
         """
         rows = self.rows if step in EXITS and EXITS[step].noisy else self.shard
+        asked = packing.encode((run, self.study.hash, step, summed_over)) + packing.digest(state) if run else b""
+        state = _laid_out(state)
         if "norm_bound" in state:
-            state = {**state, "norm_bound": np.minimum(state["norm_bound"], self.door.policy.norm_bound)}
+            state["norm_bound"] = np.minimum(state["norm_bound"], self.door.policy.norm_bound)
         answer = STEPS[step](self.study, state, rows)
-        return self.door.release(self.study.hash, step, answer, float(state.get("spend", 0.0)), summed_over)
+        answer = replace(answer, sums=_laid_out(answer.sums))
+        spend = float(state.get("spend", 0.0))
+        return self.door.release(self.study.hash, step, answer, spend, summed_over, asked)
+
+
+def _laid_out(arrays: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Copies in one memory layout: where the last bit of a product depends on it, all runtimes agree."""
+    return {name: np.array(array, dtype=np.float64, order="C") for name, array in arrays.items()}

@@ -1,44 +1,48 @@
 """Sums of which the server sees only the total, over any way to reach the nodes.
 
-Every such sum is a round of ``privacy.secure_aggregation`` in five phases. Its context binds study, run, number, step
-and state, so that all nodes sum the same and nobody's values serve twice.
+Every such sum is a round of ``privacy.secure_aggregation`` in five phases. Its context binds study, run, sum, step and
+state, so that all nodes sum the same and nobody's values serve twice.
 """
 
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fedhealth.federation import TOGETHER, Contribution, Exchange, State
+from fedhealth.federation import TOGETHER, Contribution, Exchange, State, packing
 from fedhealth.privacy import EXITS
-from fedhealth.privacy.secure_aggregation import Member, NodeRound, SecureAggregationError, ServerRound
+from fedhealth.privacy.secure_aggregation import Member, NodeRound, SecureAggregationError, ServerRound, fewest
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares, Signed
+from fedhealth.privacy.secure_aggregation.node import threshold
 from fedhealth.runtime.node import Node
 
+TRIES = 5  # sums that are begun for one step
 PHASES = ("keys", "letters", "masked", "signed", "shares")
 
 
 @dataclass(frozen=True)
 class Call:
-    """What the server tells one node in one phase of a sum; ``digest`` is of the step's state."""
+    """What the server tells one node in one phase of a sum.
+
+    ``sum`` names it and is used once; ``digest`` is of the step's state.
+    """
 
     phase: str
     run: str
-    number: int
+    sum: str
     step: str
     digest: bytes
     body: bytes
 
     def context(self, study_hash: str) -> bytes:
         """What the round is about, as 32 bytes; the same at all nodes, or they do not understand each other."""
-        told = (study_hash, self.run, self.number, self.step, self.digest)
-        return hashlib.sha256(msgspec.msgpack.encode(told)).digest()
+        told = (study_hash, self.run, self.sum, self.step, self.digest)
+        return hashlib.sha256(packing.encode(told)).digest()
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,6 @@ class Values:
 
 Talk = Callable[[Mapping[str, Call], State], Mapping[str, bytes]]
 """Send each node its call, with a state; get the nodes' answers."""
-
-
-def digest_of(state: State) -> bytes:
-    """A hash over names, shapes and bits of all arrays."""
-    told = hashlib.sha256()
-    for name in sorted(state):
-        array = np.ascontiguousarray(state[name], dtype=np.float64)
-        told.update(f"{name} {np.shape(state[name])} ".encode() + array.tobytes())
-    return told.digest()
 
 
 class SummingNode:
@@ -107,14 +102,15 @@ class SummingNode:
             done = self._masked(self._round, call, state)
         elif call.phase == "signed":
             arrived = _decode(call.body, list[str])
-            if EXITS[call.step].noisy and len(arrived) < self._nodes:
-                raise self._refusal(f"{len(arrived)} of {self._nodes} shares of the noise arrived; expected all")
+            needed = fewest(self._nodes, EXITS[call.step].noisy)
+            if len(arrived) < needed:
+                raise self._refusal(f"values of {len(arrived)} of {self._nodes} nodes arrived; expected {needed}")
             done = self._round.signed(arrived)
         elif call.phase == "shares":
             done = self._round.shares(_decode(call.body, list[Signed]))
         else:
             raise self._refusal(f"phase {call.phase!r}; expected one of {', '.join(PHASES)}")
-        return msgspec.msgpack.encode(done)
+        return packing.encode(done)
 
     def _begin(self, context: bytes, roster: Mapping[str, bytes]) -> None:
         name = self.node.name
@@ -126,11 +122,11 @@ class SummingNode:
         self._context, self._round = context, NodeRound(self._member, context)
 
     def _masked(self, sums: NodeRound, call: Call, state: State) -> Values:
-        if digest_of(state) != call.digest:
+        if packing.digest(state) != call.digest:
             raise self._refusal("the state is not the one that the sum began with")
         if call.step not in EXITS or not EXITS[call.step].summed:
             raise self._refusal(f"step {call.step!r} is not summed")
-        answer = self.node.answer(call.step, state, self._nodes)
+        answer = self.node.answer(call.step, state, self._nodes, call.run)
         flat = np.concatenate([*(np.ravel(array) for array in answer.sums.values()), [float(answer.rows)]])
         hidden = sums.masked(_decode(call.body, list[Letter]), flat)
         shapes = [list(np.shape(array)) for array in answer.sums.values()]
@@ -144,46 +140,57 @@ class SummingNode:
 class SecureExchange:
     """An exchange in which what trains a model comes as a total, under ``TOGETHER``; all else as ``plain`` gives it.
 
-    ``roster`` has the nodes' public keys by name.
+    ``roster`` has the nodes' public keys by name; ``talk`` gives the answers of those that are still there, and begins
+    a sum (phase ``keys``) only with enough. ``run`` names the run to the nodes; a total over fewer than ``enough`` is
+    not asked for.
     """
 
     study_hash: str
     plain: Exchange
     talk: Talk
     roster: Mapping[str, bytes]
-    _run: str = field(default_factory=lambda: secrets.token_hex(8))
-    _number: int = 0
+    run: str = ""
+    enough: int = 0
 
     def __call__(self, step: str, state: State) -> Mapping[str, Contribution]:
-        """Ask all nodes.
+        """Ask all nodes; a sum that lost too many of them is begun anew.
 
         Raises:
-            SecureAggregationError: a node refused, or the nodes' answers do not belong together.
+            SecureAggregationError: a node refused, the nodes' answers do not belong together, or no sum was finished.
         """
         if not EXITS[step].summed:
             return self.plain(step, state)
-        self._number += 1
-        return {TOGETHER: self._total(step, state)}
+        for _ in range(TRIES):
+            if (total := self._total(step, state)) is not None:
+                return {TOGETHER: total}
+        raise SecureAggregationError(f"step {step!r}: nodes were lost in each of {TRIES} sums; see why they are lost")
 
-    def _total(self, step: str, state: State) -> Contribution:
-        first = Call("keys", self._run, self._number, step, digest_of(state), b"")
+    def _total(self, step: str, state: State) -> Contribution | None:
+        """The sum over all nodes that stay to its end; None if they are too few."""
+        first = Call("keys", self.run, secrets.token_hex(8), step, packing.digest(state), b"")
 
         def ask(phase: str, bodies: Mapping[str, Any], kind: Any, sent: State = MappingProxyType({})) -> dict[str, Any]:
-            calls = {
-                name: replace(first, phase=phase, body=msgspec.msgpack.encode(body)) for name, body in bodies.items()
-            }
+            calls = {name: replace(first, phase=phase, body=packing.encode(body)) for name, body in bodies.items()}
             return {name: _decode(answer, kind) for name, answer in self.talk(calls, sent).items()}
 
         keys = list(ask("keys", _same(self.roster, dict(self.roster)), Keys).values())
-        server = ServerRound(first.context(self.study_hash), keys)
-        letters = ask("letters", _same(self.roster, keys), list[Letter])
+        server, there = ServerRound(first.context(self.study_hash), keys), [one.node for one in keys]
+        letters = ask("letters", _same(there, keys), list[Letter])
+        if len(letters) < max(fewest(len(keys)), self.enough):
+            return None
         passed = server.pass_on([letter for each in letters.values() for letter in each])
         values: dict[str, Values] = ask("masked", passed, Values, state)
+        if len(values) < max(fewest(len(keys), EXITS[step].noisy), self.enough):
+            return None
         _check_alike(step, values)
         numbers = {name: np.frombuffer(each.values, dtype=np.uint64) for name, each in values.items()}
         arrived = server.arrived([Masked(name, each) for name, each in numbers.items()])
         signed = list(ask("signed", _same(arrived, list(arrived)), Signed).values())
-        shares = list(ask("shares", _same(arrived, signed), Shares).values())
+        if len(signed) < threshold(len(keys)):
+            return None
+        shares = list(ask("shares", _same([one.node for one in signed], signed), Shares).values())
+        if len(shares) < threshold(len(keys)):
+            return None
         return _contribution(server.total(shares), list(values.values()))
 
 
@@ -209,6 +216,6 @@ def _contribution(flat: Any, values: list[Values]) -> Contribution:
 
 def _decode(body: bytes, kind: Any) -> Any:
     try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise SecureAggregationError(f"got a message that cannot be read: {error}") from None
+        return packing.decode(body, kind)
+    except ValueError as error:
+        raise SecureAggregationError(f"got a message that {error}") from None

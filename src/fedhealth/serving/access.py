@@ -1,35 +1,196 @@
-"""Who may ask for what is stored: whoever has the key."""
+"""Who may ask for what: one table of roles, and the check of keys before anything else is looked at."""
 
-import hmac
+import json
 import logging
-from typing import Annotated
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import HTTPException, Security
+from fastapi import HTTPException, Request, Security
 from fastapi.security import APIKeyHeader
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fedhealth.keys import key_file, load_key
-from fedhealth.serving.errors import Unavailable
+from fedhealth.keys import KeyProblem, Role, hashed, issued_keys, issued_keys_file, key_file, load_key
+from fedhealth.serving.errors import Message
+from fedhealth.serving.rate import Rate
 
-HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="FEDHEALTH_API_KEY, or the key in its file")
+RANK = {None: 0, "citizen": 1, "viewer": 2, "analyst": 3, "admin": 4}
+# The least role that each route needs; None: anybody, without a key. docs/api.md shows this table.
+NEEDS: Mapping[tuple[str, str], Role | None] = {
+    ("POST", "/predict"): None,
+    ("POST", "/explain"): None,
+    ("POST", "/advice"): None,
+    ("GET", "/model"): None,
+    ("GET", "/air"): None,
+    ("GET", "/health"): None,
+    ("GET", "/ready"): None,
+    ("POST", "/readings"): "citizen",
+    ("GET", "/people/{person}"): "citizen",
+    ("PUT", "/people/{person}/consent"): "citizen",
+    ("DELETE", "/people/{person}"): "citizen",
+    ("GET", "/cities"): "viewer",
+    ("GET", "/trends"): "viewer",
+    ("GET", "/aqi"): "viewer",
+    ("GET", "/alerts"): "viewer",
+    ("GET", "/runs"): "viewer",
+    ("GET", "/runs/{name}"): "viewer",
+    ("GET", "/evaluation"): "viewer",
+    ("GET", "/drift"): "viewer",
+    ("GET", "/performance"): "viewer",
+    ("GET", "/nodes"): "viewer",
+    ("GET", "/privacy"): "viewer",
+    ("GET", "/promotion"): "viewer",
+    ("GET", "/metrics"): "viewer",
+    ("POST", "/predict/batch"): "analyst",
+    ("POST", "/outcomes"): "analyst",
+    ("POST", "/alerts/{number}/acknowledge"): "analyst",
+}
+KEYED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Message, "description": "No key, or a wrong one"},
+    403: {"model": Message, "description": "The key's role is not enough"},
+}
+INVALID: dict[int | str, dict[str, Any]] = {400: {"model": Message, "description": "The body cannot be read"}}
+LOOK_EVERY = 1.0  # seconds
+HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The installation's key, or one issued to you")
 logger = logging.getLogger(__name__)
 
 
-def prepare_key() -> None:
-    """Make the key where there is none, when the API starts."""
-    try:
-        load_key(create=True)
-    except OSError as error:
-        logger.warning("no key could be made (%s); set FEDHEALTH_API_KEY, or nothing stored can be asked for", error)
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a key's name and role; a citizen's key also tells whose data it is for."""
+
+    name: str
+    role: Role | None
+    person: str | None = None
+
+    def may(self, role: Role | None) -> bool:
+        """Whether the caller has at least this role."""
+        return RANK[self.role] >= RANK[role]
+
+    def owns(self, person: str | None) -> bool:
+        """Whether the caller may send, see and erase a person's data: their own, or as analyst or admin all."""
+        return self.may("analyst") or (self.role == "citizen" and person is not None and person == self.person)
 
 
-async def need_key(given: Annotated[str | None, Security(HEADER)] = None) -> None:
-    """Let nobody pass without the key."""
+class Keys:
+    """All keys in force, by hash; read again at most once a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_look = 0.0
+        self._known: dict[str, Caller] = {}
+        self._seen: int | None = None
+
+    def prepare(self) -> None:
+        """Make the installation's key where there is none, when the API starts."""
+        try:
+            load_key(create=True)
+        except OSError as error:
+            logger.warning(
+                "no key could be made (%s); set FEDHEALTH_API_KEY, or nothing stored can be asked for", error
+            )
+
+    def any(self) -> bool:
+        """Whether there is any key at all."""
+        self._look()
+        return bool(self._known)
+
+    def caller(self, key: str) -> Caller | None:
+        """Whose key this is; None if it is none in force. Keys are found by hash, which leaks nothing by timing."""
+        self._look()
+        name = hashed(key)
+        if name not in self._known and _changed() != self._seen:  # issued a moment ago
+            self._next_look = 0.0
+            self._look()
+        return self._known.get(name)
+
+    def _look(self) -> None:
+        now = self._clock()
+        if now < self._next_look:
+            return
+        self._next_look, self._seen = now + LOOK_EVERY, _changed()
+        try:
+            issued = issued_keys()
+        except (OSError, UnicodeDecodeError, KeyProblem) as error:
+            logger.warning("issued keys cannot be read, so none is accepted: %s", error)
+            issued = []
+        self._known = {key.hash: Caller(key.name, key.role, key.person) for key in issued if key.revoked is None}
+        own = _installation_key()
+        if own:
+            self._known[hashed(own)] = Caller("installation", "admin")
+
+
+def _changed() -> int | None:
+    """When the file of issued keys changed last; None where there is none."""
     try:
-        key = load_key()
+        return issued_keys_file().stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _installation_key() -> str | None:
+    try:
+        return load_key()
     except (OSError, UnicodeDecodeError):
-        key = None
-    if key is None:
-        raise Unavailable(f"there is no key: set FEDHEALTH_API_KEY, or start the API where it can write {key_file()}")
-    if not hmac.compare_digest((given or "").encode(), key.encode()):
-        detail = "the key is wrong" if given else "this needs the key"
-        raise HTTPException(401, f"{detail}; send it in the header X-API-Key", {"WWW-Authenticate": "APIKey"})
+        return None
+
+
+class Access:
+    """ASGI middleware: a wrong key goes no further, nor does who asks too often; who asks is in ``scope["caller"]``."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, rate: Rate) -> None:
+        self.app = app
+        self.keys = keys
+        self.rate = rate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on with the caller known, or refuse."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        given = next((value for name, value in scope["headers"] if name == b"x-api-key"), None)
+        caller = self.keys.caller(given.decode("latin-1")) if given is not None else None
+        wait = self.rate.wait(caller.name if caller else _address(scope))
+        if wait:
+            detail = f"too many requests; try again in {wait} s"
+            return await _refuse(send, 429, detail, (b"retry-after", b"%d" % wait))
+        if given is not None and caller is None:
+            return await self._refuse_key(send)
+        scope["caller"] = caller
+        await self.app(scope, receive, send)
+
+    async def _refuse_key(self, send: Send) -> None:
+        if not self.keys.any():
+            missing = f"there is no key: set FEDHEALTH_API_KEY, or start the API where it can write {key_file()}"
+            return await _refuse(send, 503, missing)
+        detail = "the key is wrong; send it in the header X-API-Key"
+        await _refuse(send, 401, detail, (b"www-authenticate", b"APIKey"))
+
+
+def _address(scope: Scope) -> str:
+    """Who asks without a key: the address; a colon keeps it from being a key's name."""
+    client = scope.get("client")
+    return f"address:{client[0]}" if client else "address:unknown"
+
+
+async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+    body = json.dumps({"detail": detail}).encode()
+    usual = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def allowed(request: Request, _: Annotated[str | None, Security(HEADER)] = None) -> Caller:
+    """The caller, if their role is enough for the route that is asked.
+
+    Raises:
+        HTTPException: no key was given (401), or one of a lesser role (403).
+    """
+    caller: Caller | None = request.scope["caller"]
+    route: Any = request.scope["route"]
+    role = NEEDS[request.method, route.path]
+    if caller is None:
+        raise HTTPException(401, "this needs a key; send it in the header X-API-Key", {"WWW-Authenticate": "APIKey"})
+    if not caller.may(role):
+        raise HTTPException(403, f"this needs the role {role}; the key of {caller.name} has {caller.role}")
+    return caller

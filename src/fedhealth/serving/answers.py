@@ -6,14 +6,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedhealth.monitoring.alerts import TITLES, State, state_of
-from fedhealth.monitoring.drift import Status
+from fedhealth.monitoring.drift import NOMINAL_RATE, Status
+from fedhealth.monitoring.performance import Standing
 from fedhealth.monitoring.tables import Alert
-
-
-class Message(BaseModel):
-    """Why there is no other answer."""
-
-    detail: str
+from fedhealth.monitoring.watch import Look
 
 
 class _Answer(BaseModel):
@@ -111,9 +107,11 @@ class AlertAnswer(BaseModel):
     """An alert."""
 
     id: int
-    city: str
+    city: str = Field(description="Empty where the alert is about all")
     rule: str
     title: str
+    about: str | None = Field(description="What of it, in words")
+    error: str | None = Field(description="Why the rule could not be checked")
     value: float
     threshold: float
     since: datetime
@@ -126,14 +124,26 @@ class AlertAnswer(BaseModel):
     evidence: Evidence
 
     @classmethod
-    def of(cls, alert: Alert) -> "AlertAnswer":
+    def of(cls, alert: Alert, newest: datetime | None = None) -> "AlertAnswer":
         """How clients see a stored alert."""
-        kept = ("id", "city", "rule", "value", "threshold", "since", "last_seen", "ended", "acknowledged_by")
+        kept = (
+            "id",
+            "city",
+            "rule",
+            "value",
+            "threshold",
+            "since",
+            "last_seen",
+            "ended",
+            "acknowledged_by",
+            "about",
+            "error",
+        )
         evidence = Evidence(readings=alert.readings or None, mean_risk=alert.mean_risk, aqi=alert.aqi)
         return cls(
             **{name: getattr(alert, name) for name in kept},
             title=TITLES[alert.rule],
-            state=state_of(alert),
+            state=state_of(alert, newest),
             acknowledged_at=alert.acknowledged_at,
             note=alert.note,
             evidence=evidence,
@@ -189,7 +199,8 @@ class DriftedFeature(_Answer):
     feature: str
     title: str
     n: int
-    psi: float | None
+    psi: float | None = Field(description="Population stability index")
+    jensen_shannon: float | None = Field(description="Distance, 0 to 1")
     threshold: float | None
     status: Status
     reference: list[float]
@@ -198,9 +209,66 @@ class DriftedFeature(_Answer):
     missing_share: float
 
 
+class MissingFeature(_Answer):
+    """A feature's share of missing values now, and before in the same cities."""
+
+    feature: str
+    title: str
+    n: int
+    now: float
+    before: float
+    threshold: float | None = Field(description="Of the difference, either way")
+    status: Status
+
+
+class Score(_Answer):
+    """By how much risks have moved on the log-odds, against what training lets expect."""
+
+    n: int
+    shift: float | None
+    threshold: float | None
+    status: Status
+
+
 class Drift(BaseModel):
-    """Every feature of which training left a reference by city and month."""
+    """Every feature of which training left a reference by city and month; missing values; the score."""
 
     as_of: datetime | None
     days: int
+    nominal_rate: float = Field(default=NOMINAL_RATE, description="Of alarms without drift, for each feature")
     features: list[DriftedFeature]
+    missing: list[MissingFeature]
+    score: Score | None
+
+    @classmethod
+    def of(cls, look: Look, days: int) -> "Drift":
+        """How clients see a look."""
+        features = [DriftedFeature.model_validate(one) for one in look.features]
+        missing = [MissingFeature.model_validate(one) for one in look.missing]
+        score = Score.model_validate(look.score)
+        return cls(as_of=look.as_of, days=days, features=features, missing=missing, score=score)
+
+    @classmethod
+    def nothing(cls, days: int) -> "Drift":
+        """What there is to say of an empty store."""
+        return cls(as_of=None, days=days, features=[], missing=[], score=None)
+
+
+class ExpectedAnswer(_Answer):
+    """What calibrated risks let expect; null with fewer than ten readings."""
+
+    n: int
+    outcomes: float | None
+    auroc: float | None
+    brier: float | None
+
+
+class PerformanceAnswer(_Answer):
+    """Expected without labels, and realised where enough outcomes are known."""
+
+    expected: ExpectedAnswer
+    known: int = Field(description="Readings whose outcome is known")
+    happened: int | None = Field(description="Of these, outcomes that happened; null if fewer than ten")
+    realised: dict[str, float | None] | None
+    status: Standing
+    reason: str

@@ -10,13 +10,15 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
+from fedhealth.serving.batch import MOST_ROWS
+from fedhealth.serving.later import Loading
 from fedhealth.serving.models import Models
 from fedhealth.serving.schema import PredictionBody
 
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 # Swagger UI draws its icons from data: URLs in its own style sheet.
 POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-ABOUT_ONE = ("/predict", "/explain")  # paths that take a person's features
+ABOUT_ONE = ("/predict", "/explain", "/advice")  # paths that take a person's features
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -43,7 +45,7 @@ START = """SwaggerUIBundle({
 """
 
 
-def add_docs(app: FastAPI, models: Models) -> None:
+def add_docs(app: FastAPI, models: Models, loading: Loading) -> None:
     """Add the pages, and make ``app.openapi()`` describe the study in force."""
 
     @lru_cache(maxsize=2)
@@ -63,7 +65,12 @@ def add_docs(app: FastAPI, models: Models) -> None:
         return RedirectResponse("docs")
 
     app.mount("/docs/files", StaticFiles(directory=SWAGGER_UI))
-    app.openapi = lambda: document(models.body())  # type: ignore[method-assign]
+
+    def openapi() -> dict[str, Any]:
+        loading.wait()
+        return document(models.body())
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _document(app: FastAPI, body: PredictionBody) -> dict[str, Any]:
@@ -72,6 +79,29 @@ def _document(app: FastAPI, body: PredictionBody) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Features"}}
     if body.example:
         content["example"] = body.example
+    document["paths"]["/predict/batch"]["post"]["requestBody"] = _batch(body)
     for path in ABOUT_ONE:
         document["paths"][path]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
     return document
+
+
+def _batch(body: PredictionBody) -> dict[str, Any]:
+    """One list per feature or one object per person; that columns are equally long, no schema can say."""
+    kinds = {name: {k: v for k, v in one.items() if k == "anyOf"} for name, one in _properties(body).items()}
+    length = {"minItems": 1, "maxItems": MOST_ROWS}
+    lists = {name: {"type": "array", **length, "items": kind} for name, kind in kinds.items()}
+    columns = {"type": "object", "properties": lists, "additionalProperties": False, "minProperties": 1}
+    rows = {"type": "array", **length, "items": {"$ref": "#/components/schemas/Features"}}
+    either = [_only("columns", columns), _only("rows", rows)]
+    example = {"columns": {name: [value, value] for name, value in body.example.items()}}
+    content = {"schema": {"oneOf": either}, **({"example": example} if body.example else {})}
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _only(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
+
+
+def _properties(body: PredictionBody) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = body.json_schema["properties"]
+    return found

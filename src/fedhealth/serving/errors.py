@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
@@ -31,8 +32,8 @@ class Refusal(BaseModel):
     detail: list[Problem] = Field(description=f"What is wrong; the first {MAX_PROBLEMS} if there is more")
 
 
-class NoModel(BaseModel):
-    """Why nothing can be predicted, and what to do."""
+class Message(BaseModel):
+    """Why there is no other answer, and what to do."""
 
     detail: str
 
@@ -80,10 +81,11 @@ def _problem_of(detail: Mapping[str, Any], raw: bytes, study: Study) -> Problem:
     field = str(detail["loc"][0])
     if field not in study.names:
         return problem(field, detail["input"], "unknown field", f"one of {names}")
-    return problem(field, detail["input"], got, _expected(study, field))
+    return problem(field, detail["input"], got, expected_of(study, field))
 
 
-def _expected(study: Study, field: str) -> str:
+def expected_of(study: Study, field: str) -> str:
+    """What a feature of the study may be, in words."""
     feature = study.features[study.index(field)]
     if feature.kind == "number":
         return f"a number from {feature.allowed}"
@@ -118,7 +120,23 @@ async def _unavailable(_: Request, reason: Exception) -> Response:
     return JSONResponse({"detail": str(reason)}, 503)
 
 
+async def _invalid(_: Request, error: Any) -> Response:
+    """What FastAPI's own validation found, in the same form, also where NaN came."""
+    problems = [
+        problem(".".join(map(str, one["loc"][1:])) or None, one["input"], one["msg"], "what /docs says of this request")
+        for one in error.errors()[:MAX_PROBLEMS]
+    ]
+    return JSONResponse(Refusal(detail=problems).model_dump(), 422)
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    """A fault of ours: the log has it, the answer has nothing of what is inside."""
+    return JSONResponse({"detail": "something went wrong here; the API's log says what"}, 500)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Make the app answer with the refusals of this module."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(Refused, _refuse)
     app.add_exception_handler(Unavailable, _unavailable)

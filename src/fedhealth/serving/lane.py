@@ -32,6 +32,7 @@ class FastLane:
         found = self._answer(answer, message)
         if found is None:
             return await self.app(scope, _again(message, receive), send)
+        scope["lane"] = scope["path"]
         headers = [(b"content-length", b"%d" % len(found)), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": found})

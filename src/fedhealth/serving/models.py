@@ -1,4 +1,4 @@
-"""The model in force: loaded from the bundle folder, and again whenever another bundle is published there."""
+"""The model in force: loaded from the bundle folder if a trusted key signed it, and again whenever that changes."""
 
 import logging
 import os
@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedhealth.registry import load_bundle
+from fedhealth.registry import load_signed, undisturbed
+from fedhealth.registry.bundle import FILES
+from fedhealth.registry.signing import SIGNATURE
 from fedhealth.serving.errors import Unavailable
 from fedhealth.serving.predictor import Predictor
 from fedhealth.serving.schema import PredictionBody
 from fedhealth.study import load_study
 
 LOOK_EVERY = 1.0  # seconds
+PARTS = (*FILES, SIGNATURE)
 BEFORE_ANY_BUNDLE = "health-risk"
 logger = logging.getLogger(__name__)
 
@@ -29,15 +32,16 @@ class State:
 class Models:
     """The bundle in ``folder``; asked before each answer, it looks at most once a second whether it changed.
 
-    A new bundle takes the place of the old one in one step. While the folder holds none that can be loaded, the old
-    one stays in force and ``state().problem`` says why.
+    A new bundle takes the place of the old one in one step. While the folder holds none that can be loaded (nobody who
+    is trusted signed it, or a file was changed, added or renamed), the old one stays in force and ``state().problem``
+    says why. While somebody is just publishing, it looks again later.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self._clock = clock
         self._next_look = 0.0
-        self._seen: tuple[int, ...] | None = None
+        self._seen: frozenset[object] = frozenset()
         self._state = State(None, "nothing was loaded yet")
         self._before = PredictionBody(load_study(BEFORE_ANY_BUNDLE))
         self.state()
@@ -67,17 +71,18 @@ class Models:
         return predictor.body if predictor else self._before
 
     def _look(self) -> None:
-        found = _signature(self.folder / "bundle.json")
-        if found == self._seen and self._state.problem is None:
-            return
-        self._seen = found
-        try:
-            loaded = Predictor.from_bundle(load_bundle(self.folder))
-        except Exception as error:  # whatever is wrong with a new bundle, the old one is still good
-            self._keep_old(error)
-        else:
-            self._state = State(loaded, None)
-            logger.info("serving model %s", loaded.bundle.version)
+        with undisturbed(self.folder) as quiet:
+            found = _seen_in(self.folder)
+            if not quiet or (found == self._seen and self._state.problem is None):
+                return
+            self._seen = found
+            try:
+                loaded = Predictor.from_bundle(load_signed(self.folder))
+            except Exception as error:  # whatever is wrong with a new bundle, the old one is still good
+                self._keep_old(error)
+            else:
+                self._state = State(loaded, None)
+                logger.info("serving model %s", loaded.bundle.version)
 
     def _keep_old(self, error: Exception) -> None:
         old, wrong = self._state.predictor, str(error) or type(error).__name__
@@ -98,9 +103,14 @@ def models_folder() -> Path:
     return Path(os.environ.get("FEDHEALTH_MODELS") or "models")
 
 
-def _signature(path: Path) -> tuple[int, ...] | None:
+def _seen_in(folder: Path) -> frozenset[object]:
+    """Changes whenever a file in ``folder`` is added, renamed, removed or (those of a bundle) changed."""
     try:
-        found = path.stat()
+        files = list(os.scandir(folder))
+        return frozenset((file.name, _stamp(file.stat()) if file.name in PARTS else ()) for file in files)
     except OSError:
-        return None
+        return frozenset()
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,24 +1,28 @@
 """The routes over the store and the runs: readings in; cities, trends, alerts, runs, evaluation and drift out."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
+from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import category
 from fedhealth.monitoring import alerts as rules
+from fedhealth.monitoring import watch
+from fedhealth.monitoring.alerts import State
 from fedhealth.monitoring.cities import city_days, is_stale, newest_air, newest_time
-from fedhealth.monitoring.drift import drift as compare
-from fedhealth.monitoring.prediction_log import PredictionLog
-from fedhealth.monitoring.recent import dominant_pollutant, recent_window
+from fedhealth.monitoring.people import fit_to_keep
+from fedhealth.monitoring.performance import performance as performance_of
+from fedhealth.monitoring.recent import dominant_pollutant
+from fedhealth.monitoring.retention import Retention
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
-from fedhealth.serving.access import need_key, prepare_key
+from fedhealth.monitoring.webhook import deliver, webhook
+from fedhealth.serving.access import INVALID, KEYED, Caller, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -29,17 +33,18 @@ from fedhealth.serving.answers import (
     City,
     DaysInCategory,
     Drift,
-    DriftedFeature,
     Evaluation,
-    Message,
+    PerformanceAnswer,
     Point,
     Runs,
     Stored,
     Trends,
 )
 from fedhealth.serving.bodies import read_body
-from fedhealth.serving.errors import Refusal, Unavailable
+from fedhealth.serving.errors import Message, Refusal, Unavailable
 from fedhealth.serving.models import Models
+from fedhealth.serving.network import add_network
+from fedhealth.serving.people import add_outcome_routes, add_people
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
 
@@ -50,7 +55,6 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Answers = dict[int | str, dict[str, Any]]
 UNAVAILABLE: Answers = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
 MISSING: Answers = {404: {"model": Message, "description": "There is no such thing"}}
-INVALID: Answers = {400: {"model": Message, "description": "The body cannot be read"}}
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -72,32 +76,24 @@ class _StoreRoute(APIRoute):
 
 
 def operations(
-    models: Models, store: Store, log: PredictionLog, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    models: Models, store: Store, retention: Retention, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> APIRouter:
-    """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock.
-
-    When the app starts, the key is made if there is none; when it stops, ``log`` and ``store`` are closed.
-    """
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        prepare_key()
-        yield
-        await run_in_threadpool(log.close)
-        store.close()
-
-    public = APIRouter(route_class=_StoreRoute, lifespan=lifespan)
+    """All routes, answering from ``models``, ``store`` and the runs folder; ``now`` is the clock."""
+    public = APIRouter(route_class=_StoreRoute)
     keyed = APIRouter(
         route_class=_StoreRoute,
-        dependencies=[Depends(need_key)],
-        responses={401: {"model": Message, "description": "No key, or a wrong one"}, **UNAVAILABLE},
+        dependencies=[Depends(allowed)],
+        responses={**KEYED, **UNAVAILABLE},
     )
     _add_air(public, models, store, now)
-    _add_readings(keyed, models, store)
+    _add_readings(keyed, models, store, retention)
+    add_people(keyed, store, retention, now)
+    add_outcome_routes(keyed, store, now)
     _add_cities(keyed, models, store, now)
     _add_alerts(keyed, store, now)
     _add_runs(keyed, models)
     _add_drift(keyed, models, store)
+    add_network(keyed, models)
     public.include_router(keyed)
     return public
 
@@ -130,25 +126,43 @@ def _add_air(router: APIRouter, models: Models, store: Store, now: Callable[[], 
         )
 
 
-def _add_readings(router: APIRouter, models: Models, store: Store) -> None:
+def _add_readings(router: APIRouter, models: Models, store: Store, retention: Retention) -> None:
     schema = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
     refusals: Answers = {413: {"model": Refusal}, 422: {"model": Refusal}}
 
-    def keep(raw: bytes) -> Stored:
+    def keep(raw: bytes, caller: Caller) -> Stored:
         predictor = models.predictor()
         rows = parse_readings(raw, predictor)
-        limits = rules.rules_for((predictor.bundle.facts.get("metrics") or {}).get("prevalence"))
+        if not all(caller.owns(row["person"]) for row in rows):
+            raise HTTPException(403, "a citizen's key sends readings of its own person alone")
+        prevalence = (predictor.bundle.facts.get("metrics") or {}).get("prevalence")
         with store.session() as session:
-            stored = add_readings(session, rows)
+            stored = add_readings(session, fit_to_keep(session, rows, retention))
             as_of = newest_time(session)
             if as_of:
-                rules.check_cities(session, {row["city"] for row in rows}, limits, as_of)
+                _check(session, {row["city"] for row in rows}, prevalence, as_of)
         return Stored(stored=stored, scored=len(rows))
 
     @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
-    async def readings(request: Request) -> Stored:
-        """Score readings with the model in force and store them; all or none."""
-        return await run_in_threadpool(keep, await read_body(request, MAX_BODY))
+    async def readings(request: Request, caller: Annotated[Caller, Depends(allowed)], after: BackgroundTasks) -> Stored:
+        """Score readings with the model in force and store what consent allows, before the answer; all or none."""
+        if not caller.may("analyst") and caller.person is None:
+            raise HTTPException(403, f"this needs the role analyst, or a citizen's key; {caller.name} is {caller.role}")
+        stored = await run_in_threadpool(keep, await read_body(request, MAX_BODY), caller)
+        if webhook():
+            after.add_task(deliver, store)
+        return stored
+
+
+def _check(session: Session, cities: set[str], prevalence: float | None, as_of: datetime) -> None:
+    """Bring alerts up to date; settings that cannot be read are an alert too, and cost no reading."""
+    try:
+        limits = rules.rules_for(prevalence)
+    except ValueError as error:
+        rules.fail(session, "settings", str(error), as_of)
+        return
+    rules.recovered(session, "settings", as_of)
+    rules.check_cities(session, cities, limits, as_of)
 
 
 def _schema() -> dict[str, Any]:
@@ -188,10 +202,12 @@ def _add_cities(router: APIRouter, models: Models, store: Store, now: Callable[[
 
 def _add_alerts(router: APIRouter, store: Store, now: Callable[[], datetime]) -> None:
     @router.get("/alerts")
-    def alerts(state: Literal["firing", "acknowledged", "resolved"] | None = None) -> Alerts:
+    def alerts(state: State | None = None) -> Alerts:
         """Alerts, lasting ones first, then the newest."""
         with store.session() as session:
-            return Alerts(alerts=[AlertAnswer.of(alert) for alert in rules.list_alerts(session, state)])
+            newest = newest_time(session)
+            found = rules.list_alerts(session, state, newest)
+            return Alerts(alerts=[AlertAnswer.of(alert, newest) for alert in found])
 
     conflicts: Answers = {409: {"model": Message, "description": "The alert is resolved"}, **MISSING, **INVALID}
 
@@ -241,10 +257,17 @@ def _add_runs(router: APIRouter, models: Models) -> None:
 def _add_drift(router: APIRouter, models: Models, store: Store) -> None:
     @router.get("/drift")
     def drift(days: Days = 30) -> Drift:
-        """Whether recent readings lie where training's lay, in the same cities and months."""
+        """Whether recent readings lie where training's lay, in the same cities and months; missing values; score."""
         bundle = models.predictor().bundle
         with store.session() as session:
             as_of = newest_time(session)
-            window = recent_window(session, bundle.study, as_of, days) if as_of else None
-        found = compare(bundle.study, bundle.reference, window) if window else []
-        return Drift(as_of=as_of, days=days, features=[DriftedFeature.model_validate(one) for one in found])
+            return Drift.of(watch.look(session, bundle, as_of, days), days) if as_of else Drift.nothing(days)
+
+    @router.get("/performance")
+    def performance(days: Days = 30) -> PerformanceAnswer:
+        """How well the served model does: as its risks let expect without labels, and as outcomes tell."""
+        bundle = models.predictor().bundle
+        with store.session() as session:
+            as_of = newest_time(session) or datetime.now(UTC)
+            found = performance_of(session, bundle.version, bundle.threshold, as_of, days)
+        return PerformanceAnswer.model_validate(found)

@@ -10,13 +10,14 @@ from fedhealth.serving.predictor import Predictor, Values
 Answer = Callable[[Predictor, Values], bytes]
 
 
-def answers(log: PredictionLog) -> dict[str, Answer]:
-    """The answer to each path that takes a person's features; ``log`` notes what was predicted."""
+def answers(log: PredictionLog | None) -> dict[str, Answer]:
+    """The answer to each path that takes a person's features; ``log`` notes predictions, if they may be kept."""
     encode = msgspec.json.Encoder().encode
 
     def predict(predictor: Predictor, values: Values) -> bytes:
         answer = predictor.predict(values)
-        log.note(answer["model_version"], answer["risk_score"], len(answer["missing"]))
+        if log:
+            log.note(answer["model_version"], answer["risk_score"], len(answer["missing"]))
         return encode(answer)
 
     def explain(predictor: Predictor, values: Values) -> bytes:

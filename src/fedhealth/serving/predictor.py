@@ -13,9 +13,12 @@ from fedhealth.model import Scorecard, sigmoid
 from fedhealth.model.design import Floats
 from fedhealth.model.missing import patterns
 from fedhealth.registry import Bundle
+from fedhealth.registry.golden import TOLERANCE
+from fedhealth.serving.batch import BatchBody
 from fedhealth.serving.schema import PredictionBody, example_of
 from fedhealth.study import Feature
 
+CHUNK = 2_000  # rows scored together: what fits the processor's cache
 REMEMBERED = 128  # scorecards, of up to 100 kB each
 Values = dict[str, float]
 
@@ -29,16 +32,18 @@ class Predictor:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> "Predictor":
-        """A predictor that has been tried once.
+        """A predictor that has been tried: it scores the bundle's golden rows as the bundle says.
 
         Raises:
-            ValueError: the model gives no finite risk, or cannot be described in JSON.
+            ValueError: the model gives no finite risk or another one for a golden row, or cannot be described in JSON.
             KeyError: the bundle lacks a fact.
         """
         predictor = cls(bundle, PredictionBody(bundle.study))
         trial = predictor.predict({f.name: (f.low + f.high) / 2 for f in bundle.study.features if f.kind == "number"})
         if not np.isfinite([trial["risk_score"], *trial["risk_interval"], trial["threshold"]]).all():
             raise ValueError(f"model {bundle.version} gives no finite risk; train it again")
+        if (apart := predictor.golden_difference()) > TOLERANCE:
+            raise ValueError(f"model {bundle.version} is scored differently here: golden rows are off by {apart:.1e}")
         json.dumps(predictor.description, allow_nan=False)
         return predictor
 
@@ -83,6 +88,34 @@ class Predictor:
             card = self._card(tuple(names[seen].tolist()))
             found[rows] = sigmoid(card.logits(x[np.ix_(rows, seen)]))
         return found
+
+    def predict_batch(self, names: tuple[str, ...], x: Floats) -> dict[str, Any]:
+        """The answer for the rows of ``x``, shape ``(n, s)``, of the features ``names`` alone, NaN where missing."""
+        risks = np.concatenate([self._risks_of(names, x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
+        return {
+            "model_version": self.bundle.version,
+            "threshold": self.bundle.threshold,
+            "risk_score": risks.tolist(),
+            "high_risk": (risks >= self.bundle.threshold).tolist(),
+        }
+
+    def _risks_of(self, names: tuple[str, ...], x: Floats) -> Floats:
+        if not np.isnan(x).any():
+            return np.asarray(sigmoid(self._card(names).logits(x)))
+        whole = np.full((len(x), len(self.bundle.study.names)), np.nan)
+        whole[:, [self.bundle.study.index(name) for name in names]] = x
+        return self.risks(whole)
+
+    @cached_property
+    def batch(self) -> BatchBody:
+        """The body that many people are asked for in."""
+        return BatchBody(self.body)
+
+    def golden_difference(self) -> float:
+        """The largest difference between the risks that the bundle knows of its golden rows and those found here."""
+        names, rows = self.bundle.study.names, self.bundle.golden.rows
+        known = [{n: v for n, v in zip(names, row, strict=True) if v == v} for row in rows.tolist()]
+        return self.bundle.golden.difference(np.array([self.predict(values)["risk_score"] for values in known]))
 
     @cached_property
     def _card(self) -> Callable[[tuple[str, ...]], Scorecard]:

@@ -22,15 +22,22 @@ def finished_runs(folder: Path) -> list[tuple[str, float]]:
     return sorted((run for run in found if not run[0].startswith(".")), key=lambda run: run[1], reverse=True)
 
 
-def run_summaries(folder: Path) -> list[dict[str, Any]]:
-    """What a list of runs shows of each; a report that cannot be read is left out, and logged."""
-    summaries = []
+def read_reports(folder: Path) -> list[tuple[str, float, dict[str, Any]]]:
+    """Name, time and report of every run, newest first; a report that cannot be read is left out, and logged."""
+    reports = []
     for name, time in finished_runs(folder):
         try:
-            summaries.append(_summary(name, time, report(folder, name, time)))
+            content = report(folder, name, time)
+            _summary(name, time, content)
+            reports.append((name, time, content))
         except (OSError, ValueError, LookupError, TypeError) as error:
             logger.warning("run %s is not listed, its report cannot be read: %r", name, error)
-    return summaries
+    return reports
+
+
+def run_summaries(folder: Path) -> list[dict[str, Any]]:
+    """What a list of runs shows of each."""
+    return [_summary(*one) for one in read_reports(folder)]
 
 
 @lru_cache(maxsize=256)

@@ -3,17 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
+from fedhealth.serving.access import KEYED, allowed
+from fedhealth.serving.advice import Advice, advice
+from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
-from fedhealth.serving.errors import NoModel, Refusal
+from fedhealth.serving.errors import Message, Refusal
 from fedhealth.serving.lane import MAX_BODY
+from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
+from fedhealth.study.advice.safety import load_safety
 
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": NoModel, "description": "No model is loaded"}}
+AT_ONCE = 256 * 1024  # bytes; larger bodies are worked on beside other requests
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
+    422: {"model": Refusal, "description": "The body is not what the study asks for"},
+}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Message, "description": "No model is loaded"}}
 
 
 class Prediction(BaseModel):
@@ -30,6 +42,15 @@ class Prediction(BaseModel):
     missing: list[str] = Field(description="The features that had no value")
     model_version: str = Field(description="First twelve digits of the model's content hash")
     threshold: float = Field(ge=0, le=1, examples=[0.2], description="The risk from which a person is called high-risk")
+
+
+class Predictions(BaseModel):
+    """The risks of many people, in the order in which they were given."""
+
+    model_version: str = Field(description="First twelve digits of the model's content hash")
+    threshold: float = Field(ge=0, le=1, examples=[0.2], description="The risk from which a person is called high-risk")
+    risk_score: list[float] = Field(description="Probabilities of the outcome")
+    high_risk: list[bool] = Field(description="Whether each risk reaches the threshold")
 
 
 class Part(BaseModel):
@@ -78,35 +99,69 @@ class Description(BaseModel):
     synthetic: bool | None = Field(description="Whether the model was trained on generated data")
 
 
-def routes(models: Models, answers: Mapping[str, Answer]) -> APIRouter:
+def routes(models: Models, answers: Mapping[str, Answer], figures: Figures) -> APIRouter:
     """All routes, answering from ``models``; ``answers`` are those about one person, by path."""
     router = APIRouter()
     _add_person(router, models, answers)
+    _add_advice(router, models)
+    _add_batch(router, models)
     _add_status(router, models)
+    _add_metrics(router, figures)
     return router
 
 
 def _add_person(router: APIRouter, models: Models, answers: Mapping[str, Answer]) -> None:
-    refusals: dict[int | str, dict[str, Any]] = {
-        413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
-        422: {"model": Refusal, "description": "The body is not what the study asks for"},
-    }
-
     async def answer(request: Request) -> Response:
         raw = await read_body(request, MAX_BODY)
         predictor = models.predictor()
         content = answers[request.url.path](predictor, predictor.body.parse(raw))
         return Response(content, media_type="application/json")
 
-    @router.post("/predict", response_model=Prediction, responses={**refusals, **UNAVAILABLE})
+    @router.post("/predict", response_model=Prediction, responses={**REFUSALS, **UNAVAILABLE})
     async def predict(request: Request) -> Response:
         """The risk of a person from whatever is known about them."""
         return await answer(request)
 
-    @router.post("/explain", response_model=Explanation, responses={**refusals, **UNAVAILABLE})
+    @router.post("/explain", response_model=Explanation, responses={**REFUSALS, **UNAVAILABLE})
     async def explain(request: Request) -> Response:
         """What each feature adds to a person's risk, on the log-odds. Not causes: it compares people."""
         return await answer(request)
+
+
+def _add_advice(router: APIRouter, models: Models) -> None:
+    @router.post("/advice", responses=REFUSALS)
+    async def give_advice(request: Request) -> Advice:
+        """Safety rules first, then guidance for the air, then other groups of people. Information, not a diagnosis."""
+        body = models.body()
+        values = body.parse(await read_body(request, MAX_BODY))
+        return advice(body.study, models.state().predictor, load_safety(), values)
+
+
+def _add_batch(router: APIRouter, models: Models) -> None:
+    def answer(raw: bytes) -> bytes:
+        predictor = models.predictor()
+        return msgspec.json.encode(predictor.predict_batch(*predictor.batch.parse(raw)))
+
+    large: dict[int | str, dict[str, Any]] = {
+        413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}
+    }
+    others = {**REFUSALS, **large, **UNAVAILABLE, **KEYED}
+
+    @router.post("/predict/batch", response_model=Predictions, dependencies=[Depends(allowed)], responses=others)
+    async def predict_batch(request: Request) -> Response:
+        """The risks of up to 100,000 people, given as rows or columns. /predict gives intervals too."""
+        raw = await read_body(request, BATCH_BODY)
+        content = answer(raw) if len(raw) <= AT_ONCE else await run_in_threadpool(answer, raw)
+        return Response(content, media_type="application/json")
+
+
+def _add_metrics(router: APIRouter, figures: Figures) -> None:
+    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}, **KEYED}
+
+    @router.get("/metrics", dependencies=[Depends(allowed)], response_class=PlainTextResponse, responses=plain)
+    def metrics() -> Response:
+        """Figures for Prometheus."""
+        return PlainTextResponse(figures.text(), media_type="text/plain; version=0.0.4")
 
 
 def _add_status(router: APIRouter, models: Models) -> None:

@@ -32,7 +32,9 @@ def serve(
     host = host or os.environ.get("FEDHEALTH_HOST") or HOST
     listener = _listen(host, _port() if port is None else port)
     address, number = listener.getsockname()[:2]
-    config = uvicorn.Config(create_app(models) if app is None else app, host=address, port=number, access_log=False)
+    config = uvicorn.Config(
+        create_app(models) if app is None else app, host=address, port=number, access_log=False, server_header=False
+    )
     print(f"FedHealth API: http://{_shown(address)}:{number}, described at /docs; Ctrl-C stops it", flush=True)
     with listener, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

@@ -45,7 +45,7 @@ class PredictionBody:
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Any]:
-        fields = [(f"field_{i}", _quickly_accepted(f) | None, None) for i, f in enumerate(self.study.features)]
+        fields = [(f"field_{i}", quickly_accepted(f) | None, None) for i, f in enumerate(self.study.features)]
         rename = {f"field_{i}": name for i, name in enumerate(self.study.names)}
         return msgspec.json.Decoder(
             msgspec.defstruct("Features", fields, rename=rename, forbid_unknown_fields=True, gc=False)
@@ -120,8 +120,8 @@ def _accepted(feature: Feature) -> Any:
     return Annotated[float, Field(ge=feature.low, le=feature.high)]
 
 
-def _quickly_accepted(feature: Feature) -> Any:
-    """A flag may still be a number that is neither 0 nor 1: it has no code."""
+def quickly_accepted(feature: Feature) -> Any:
+    """What the fast decoder takes; a flag may still be a number that is neither 0 nor 1: it has no code."""
     if feature.kind == "category":
         return Literal[feature.levels]
     if feature.kind == "flag":

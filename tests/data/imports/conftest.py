@@ -1,12 +1,15 @@
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from fedhealth.data.imports.asked import Asked
+from fedhealth.data.imports.concepts import CONCEPTS, Concept, fed_features, wanted
 from fedhealth.data.imports.run import import_files
+from fedhealth.data.imports.tally import Tally
 from fedhealth.study import Study, load_study
 
 NOW = dt.datetime(2026, 1, 1)
@@ -43,3 +46,11 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def dropped(report: dict[str, Any]) -> dict[str, int]:
     return {d["reason"]: d["readings"] for d in report["dropped"]}
+
+
+def asked_of(concepts: Iterable[str] = (), node: str = "node_1", **told: Any) -> Asked:
+    """What a reader is asked for: the concepts of a node, and others by name."""
+    study = load_study("health-risk")
+    features = fed_features(study, study.node(node))
+    more = {name: CONCEPTS.get(name, Concept(name, "1", "mean")) for name in concepts}
+    return Asked(study, study.node(node), features, wanted(study, features) | more, Tally(), **told)

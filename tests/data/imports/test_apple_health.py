@@ -234,7 +234,7 @@ GOOD = export(*(steps(f"{h:02}:00:00", f"{h:02}:10:00", h) for h in range(24)))
         ("a.xml", "<HealthData><Record value='&boom;'/></HealthData>", "not valid XML at byte .*undefined entity"),
         ("a.zip", zipped(export_xml=GOOD)[:-60], "a.zip: the zip is cut off or broken"),
         ("a.zip", zipped(notes_xml="<notes/>"), "a.zip: not an export that is known"),
-        ("a.xml", "<notes/>", "a.xml: not an export that is known; expected a CSV or Parquet table"),
+        ("a.xml", "<notes/>", "a.xml: not an export that is known; expected CSV or Parquet"),
     ],
 )
 def test_a_broken_export_is_refused_with_the_place(imported, write, name, content, message):

@@ -17,7 +17,7 @@ SHOWN = 5  # open alerts in sight; the others are folded away
 def show(view: View) -> None:
     """Open alerts as cards; acknowledged and past ones folded away."""
     found = [one for one in view.ask("/alerts")["alerts"] if view.city in (None, one["city"])]
-    is_open = [one for one in found if one["state"] == "firing"]
+    is_open = [one for one in found if one["state"] in ("firing", "no_data")]
     if not is_open:
         st.success(say("admin.alerts_none"), icon=":material/check_circle:")
     is_open.sort(key=_excess, reverse=True)

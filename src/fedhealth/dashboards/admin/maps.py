@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from fedhealth.dashboards.admin.charts import INK
 from fedhealth.dashboards.admin.view import of_100, whole
-from fedhealth.dashboards.guidance import category_named
 from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.air import category_named
 
 WEST, EAST, SOUTH, NORTH = 60.2, 78.2, 23.2, 37.4
 STRETCH = 1.155  # a degree of latitude against one of longitude at 30 degrees north

@@ -13,9 +13,9 @@ from fedhealth.dashboards.admin import maps
 from fedhealth.dashboards.admin.charts import draw
 from fedhealth.dashboards.admin.view import View, of_100, to_3, whole
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.guidance import CATEGORIES, category_named
 from fedhealth.dashboards.parts import card, legend, table, when
 from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.air import CATEGORIES, category_named
 
 Rows = Sequence[Mapping[str, Any]]
 

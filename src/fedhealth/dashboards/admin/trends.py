@@ -11,9 +11,9 @@ from fedhealth.dashboards import svg
 from fedhealth.dashboards.admin.charts import draw, styled
 from fedhealth.dashboards.admin.view import View, of_100
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.guidance import CATEGORIES
 from fedhealth.dashboards.parts import twin
 from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.air import CATEGORIES
 
 Panel = Callable[[View], None]
 Points = Sequence[Mapping[str, Any]]

@@ -4,9 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from fedhealth.dashboards.guidance import category_of
 from fedhealth.dashboards.parts import badge, when
 from fedhealth.dashboards.texts import find, say
+from fedhealth.study.advice.air import category_of
 
 
 def show(readings: dict[str, float]) -> None:
@@ -23,7 +23,7 @@ def show(readings: dict[str, float]) -> None:
     st.markdown(say("citizen.everyone", advice=category.everyone))
     if report:
         _source(report)
-    st.caption(say("citizen.guidance_source"))
+    st.caption(say("air.source"))
 
 
 def _report(index: float) -> dict[str, Any] | None:

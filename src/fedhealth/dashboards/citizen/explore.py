@@ -1,38 +1,25 @@
 """Other people's readings: what the model says of groups that differ in what a person can change."""
 
-import tomllib
-from functools import cache
-from importlib import resources
-
 import streamlit as st
 
 from fedhealth.dashboards.citizen.result import ask
-from fedhealth.dashboards.features import Subject, group_of, options_of, title_of, unit_of
-from fedhealth.dashboards.risk import Risk
-from fedhealth.dashboards.texts import listed, say
+from fedhealth.dashboards.features import Subject
+from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
-
-
-@cache
-def reach() -> dict[str, dict[str, float]]:
-    """Lowest, highest and step of each control, by feature name."""
-    text = (resources.files("fedhealth.dashboards") / "explore.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+from fedhealth.study.advice.compare import can_be_compared, people_with, reach
+from fedhealth.study.advice.features import options_of, title_of, unit_of
+from fedhealth.study.advice.risk import Risk
 
 
 def show(subject: Subject, readings: dict[str, float], own: Risk | None) -> None:
     """Controls for what can be changed and was given, and the group that they describe."""
-    possible = [feature for feature in subject.features if feature.changeable and _has_reach(feature)]
+    possible = [feature for feature in subject.features if can_be_compared(feature)]
     given = [feature for feature in possible if feature.name in readings]
     if own is None or not given:
         st.write(say("citizen.explore_none", names=", ".join(title_of(f).rstrip("?").lower() for f in possible)))
         return
     chosen = {feature.name: _control(feature, readings[feature.name]) for feature in given}
     _compare(subject, given, {**readings, **chosen}, own, chosen == {f.name: readings[f.name] for f in given})
-
-
-def _has_reach(feature: Feature) -> bool:
-    return feature.kind != "number" or feature.name in reach()
 
 
 def _control(feature: Feature, value: float) -> float:
@@ -54,11 +41,9 @@ def _control(feature: Feature, value: float) -> float:
 
 def _compare(subject: Subject, given: list[Feature], group: dict[str, float], own: Risk, same: bool) -> None:
     risk = own if same else ask(subject, group)
-    what = listed([group_of(feature, group[feature.name]) for feature in given])
-    low, high = risk.span
-    st.markdown(say("citizen.explore", what=what, about=risk.about, low=low, high=high))
+    st.markdown(people_with([(feature, group[feature.name]) for feature in given], risk))
     if same:
-        st.write(say("citizen.explore_same"))
+        st.write(say("compare.same"))
     elif risk.overlaps(own):
-        st.write(say("citizen.explore_overlap"))
-    st.caption(say("citizen.explore_caption"))
+        st.write(say("compare.overlap"))
+    st.caption(say("compare.caption"))

@@ -6,11 +6,12 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.features import Subject, built_in, options_of, step_of, title_of, unit_of
-from fedhealth.dashboards.guidance import category_of
+from fedhealth.dashboards.features import Subject, built_in, step_of
 from fedhealth.dashboards.parts import badge
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
+from fedhealth.study.advice.air import category_of
+from fedhealth.study.advice.features import options_of, title_of, unit_of
 
 FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
 
@@ -49,9 +50,16 @@ def _buttons(subject: Subject) -> None:
 def _fill(subject: Subject, example: bool) -> None:
     """Put the study's example person into the fields, or empty them."""
     st.session_state.pop("air", None)
+    st.session_state.pop("export_said", None)
     st.session_state["city"] = None
     for feature in subject.features:
         value = feature.example if example else None
+        st.session_state[_key(feature.name)] = _as_widget(feature, value)
+
+
+def put(feature: Feature, value: float) -> None:
+    """Put a reading into its field, before the form is drawn; one outside the allowed range is left out."""
+    if feature.kind != "number" or feature.low <= value <= feature.high:
         st.session_state[_key(feature.name)] = _as_widget(feature, value)
 
 

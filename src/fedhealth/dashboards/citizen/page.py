@@ -4,11 +4,11 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.citizen import advice, explore, form, result
+from fedhealth.dashboards.citizen import advice, explore, export, form, result
 from fedhealth.dashboards.features import Subject, of_model, without_model
 from fedhealth.dashboards.parts import come_back, frame, panel
-from fedhealth.dashboards.safety import Safety, load_safety
 from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.safety import load_safety
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     if problem is not None:
         st.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
         come_back("/model")
+    export.show(subject)
     readings = form.readings(subject)
     with banner:
         warned = _warn(readings)
@@ -43,7 +44,7 @@ def _subject() -> tuple[Subject, ApiProblem | None]:
 def _say_model(subject: Subject) -> None:
     published = say("citizen.published", date=subject.published[:10]) if subject.published else ""
     about = say("citizen.about_model", version=subject.version, published=published)
-    words = [about if subject.version else say("citizen.no_model"), say("citizen.estimate").split(".")[0]]
+    words = [about if subject.version else say("citizen.no_model"), say("risk.estimate").split(".")[0]]
     st.caption(" · ".join(words))
     if subject.synthetic:
         st.badge(say("page.synthetic"), icon=":material/science:", color="gray")
@@ -58,22 +59,10 @@ def _warn(readings: dict[str, float]) -> bool:
         return False
     raised = safety.raised(readings)
     for rule in raised:
-        st.error(_words(rule.name, readings[rule.feature], rule.limit, safety), icon=":material/emergency:")
+        st.error(safety.words(rule, readings[rule.feature]), icon=":material/emergency:")
     if raised:
-        st.caption(_approval(safety))
+        st.caption(safety.approval)
     return bool(raised)
-
-
-def _words(rule: str, value: float, limit: float, safety: Safety) -> str:
-    key = f"safety.{rule}" if rule in ("low_oxygen", "fast_heart", "slow_heart") else "safety.other"
-    return say(key, value=f"{value:g}", limit=f"{limit:g}", number=safety.emergency_number)
-
-
-def _approval(safety: Safety) -> str:
-    where = {"number": safety.emergency_number, "place": safety.emergency_place}
-    if safety.approved_by:
-        return say("safety.approved", who=safety.approved_by, **where)
-    return say("safety.unapproved", **where)
 
 
 def _columns(subject: Subject, readings: dict[str, float], warned: bool) -> None:

@@ -4,9 +4,10 @@ import streamlit as st
 
 from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.features import Subject, title_of
-from fedhealth.dashboards.risk import Risk
+from fedhealth.dashboards.features import Subject
 from fedhealth.dashboards.texts import listed, say
+from fedhealth.study.advice.features import title_of
+from fedhealth.study.advice.risk import Risk
 
 SAME = ("age", "sex")  # features of the group a person is compared with
 
@@ -28,13 +29,13 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
         return None
     risk = ask(subject, readings)
     low, high = risk.span
-    key = "citizen.of_100" if subject.window_days else "citizen.of_100_now"
+    key = "risk.of_100" if subject.window_days else "risk.of_100_now"
     words = {"about": risk.about, "outcome": subject.outcome, "days": subject.window_days, "low": low, "high": high}
     st.markdown(say(key, **words))
     _people(risk.of_100, svg.PRIMARY)
     if risk.is_wide:
         st.write(say("citizen.wide"))
-    st.markdown(f"**{say('citizen.estimate')}**")
+    st.markdown(f"**{say('risk.estimate')}**")
     _baseline(subject, readings)
     _rests_on(subject, risk)
     return risk

@@ -7,7 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fedhealth.data.aqi import Pollutant, overall_aqi
-from fedhealth.data.imports.daily import Readings, max_1h, max_8h, mean_24h
+from fedhealth.data.imports.concepts import CONCEPTS
+from fedhealth.data.imports.daily import DAILY, Readings, max_1h, max_8h, mean_24h
 
 Floats = NDArray[np.float64]
 PPB = 1000.0  # in a ppm
@@ -43,6 +44,20 @@ def daily_index(readings: Mapping[str, Readings]) -> pl.DataFrame:
     measured = {p: days[p].fill_null(np.nan).to_numpy() for p in AVERAGES if p in days.columns}
     index = pl.Series("value", overall_aqi(measured)).fill_nan(None)
     return days.select("who", "date", index).drop_nulls("value")
+
+
+def index_of_days(days: Mapping[str, Floats]) -> Floats:
+    """The index of days, from the pollutants' values of each day; NaN where none is known.
+
+    ``days`` maps concepts to what their own rule makes of a day (:data:`~fedhealth.data.imports.concepts.CONCEPTS`), in
+    their units.
+    """
+    measured = {
+        pollutant: days[concept] / units
+        for pollutant, (concept, average, units) in AVERAGES.items()
+        if concept in days and DAILY[CONCEPTS[concept].rule] is average
+    }
+    return np.asarray(overall_aqi(measured))
 
 
 def nowcast(hours: Floats) -> float:

@@ -5,9 +5,9 @@ whole file, and nothing in it is needed.
 """
 
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import IO
 from xml.parsers import expat
@@ -18,6 +18,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import BATCH, Asked, raw
 from fedhealth.data.imports.records import RAW
 from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
+from fedhealth.data.imports.zips import opened_zip
 
 ROOT = b"<HealthData"
 CHUNK = 1 << 20  # bytes
@@ -100,18 +101,12 @@ def _pairs(attributes: list[str]) -> dict[str, str]:
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """The XML of a file or zip, and how far the file has been read."""
     with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            if file.read(2) == b"PK":
-                raise DataError(f"{path}: the zip is cut off or broken (no directory at its end); export it again")
+        if file.read(2) != b"PK":
             file.seek(0)
             yield file, file.tell
             return
-        try:
-            with zipfile.ZipFile(file) as archive, archive.open(_member(path, archive)) as stream:
-                yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-            raise DataError(f"{path}: the zip cannot be read ({error}); export it again") from None
+    with opened_zip(path) as archive, archive.open(_member(path, archive)) as stream:
+        yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
 
 
 def _size(archive: zipfile.ZipFile) -> int:
@@ -163,8 +158,8 @@ def _without_prolog(path: Path, stream: IO[bytes]) -> tuple[int, bytes]:
 
 
 def _batch(found: list[tuple[str, list[str]]], person: str, asked: Asked) -> pl.DataFrame:
-    rows = [(concept, *map(_pairs(attributes).get, COLUMNS)) for concept, attributes in found]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(("concept", *COLUMNS), pl.String), orient="row")
+    columns = {"concept": [concept for concept, _ in found], **_cells([attributes for _, attributes in found])}
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
     asleep = pl.col("value").is_in(ASLEEP)
     resting = (pl.col("concept") == "sleep") & ~asleep.fill_null(False)
     asked.tally.drop("in bed or awake, not asleep", frame.filter(resting).height)
@@ -181,6 +176,18 @@ def _batch(found: list[tuple[str, list[str]]], person: str, asked: Asked) -> pl.
         id=pl.lit(None),
     )  # fmt: skip
     return named.rename({"startDate": "start", "endDate": "end", "sourceName": "source"}).select(RAW.names()).cast(RAW)
+
+
+def _cells(records: list[list[str]]) -> dict[str, Sequence[str | None]]:
+    """The columns that are read, from names and values by turns; records of one type name the same in one order."""
+    getters: dict[tuple[str, ...], Callable[[list[str | None]], tuple[str | None, ...]]] = {}
+    rows = []
+    for attributes in records:
+        names = tuple(attributes[::2])
+        if names not in getters:
+            getters[names] = itemgetter(*(2 * names.index(c) + 1 if c in names else -1 for c in COLUMNS))
+        rows.append(getters[names]([*attributes, None]))
+    return dict(zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True))
 
 
 def _person(me: dict[str, str], person: str, asked: Asked) -> pl.DataFrame:

@@ -63,6 +63,21 @@ class Asked:
         return name
 
 
+def node_of(study: Study, name: str) -> Node:
+    """The node of that name, if its rows are a table.
+
+    Raises:
+        DataError: there is none, or the study's rows come from a package.
+    """
+    if study.source.kind != "tables":
+        raise DataError(f"study {study.name!r} reads its rows from a package; expected one whose nodes have tables")
+    try:
+        return study.node(name)
+    except KeyError as error:
+        raise DataError(str(error.args[0])) from None
+
+
 def raw(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
     """Rows in the order of :data:`~fedhealth.data.imports.records.RAW` as a batch."""
-    return pl.DataFrame(rows, schema=RAW, orient="row")
+    columns = zip(*rows, strict=True) if rows else [()] * len(RAW)
+    return pl.DataFrame([pl.Series(name, cells, RAW[name]) for name, cells in zip(RAW, columns, strict=True)])

@@ -13,19 +13,23 @@ from fedhealth.data.imports.concepts import (
     FACTS,
     POLLUTANTS,
     Concept,
+    Rule,
     concepts_of,
     fed_features,
     outcome_concepts,
 )
-from fedhealth.data.imports.daily import DAILY
+from fedhealth.data.imports.daily import DAILY, EACH_DAY
 from fedhealth.data.imports.facts import KNOWN
 from fedhealth.data.imports.tally import Tally
+from fedhealth.data.imports.times import UNDATED
 from fedhealth.data.imports.units import conversion
 from fedhealth.study import Feature, Node, Study
 
-AT_ONCE = 1_000_000  # readings of people that are summed up together
+AT_ONCE = 500_000  # readings of people that are summed up together
+SLICE = 200_000  # readings of one concept that are, where days do not depend on each other
 NO_ROWS = pl.DataFrame(schema={"who": pl.String, "date": pl.Date, "city": pl.String})
 DAYS = pl.Schema({"who": pl.String, "date": pl.Date, "value": pl.Float64})
+SAME = ("who", "start", "end", "value", "source")  # readings that agree in these are one (by a hash of 64 bits)
 _DAY = ["who", "date"]
 _AGAIN = " again"
 Readings = Mapping[str, pl.DataFrame]
@@ -50,7 +54,7 @@ class Assembly:
         """
         if not any(self.folder.iterdir()):
             return NO_ROWS, {}
-        of_places = self._all_readings(pl.col("person").is_null(), "city")
+        of_places = self._all_readings(pl.col("person").is_null(), "city", by_day=True)
         places, now = self._places(of_places), index_now(of_places)
         if not self.node.person:
             return _labelled(places, self._outcomes(of_places)).with_columns(city=pl.col("who")), now
@@ -58,8 +62,10 @@ class Assembly:
         people = pl.concat([NO_ROWS, *map(self._people, self._batches())], how="diagonal")
         return _joined([people, air], on=["city", "date"], how="left"), now
 
-    def _all_readings(self, chosen: pl.Expr, who: str) -> dict[str, pl.DataFrame]:
-        found = {name: self._readings(name, chosen, who) for name in self.concepts}
+    def _all_readings(self, chosen: pl.Expr, who: str, by_day: bool = False) -> dict[str, pl.DataFrame]:
+        """Readings by concept; those that are summed up ``by_day`` only if asked for."""
+        names = (name for name, concept in self.concepts.items() if by_day or concept.rule not in DAILY)
+        found = {name: self._readings(name, chosen, who) for name in names if self.tally.kept[name]}
         return {name: readings for name, readings in found.items() if readings.height}
 
     def _places(self, readings: Readings) -> pl.DataFrame:
@@ -74,8 +80,7 @@ class Assembly:
         """The rows of some people."""
         chosen = pl.col("person").is_in(batch)
         readings = self._all_readings(chosen, "person")
-        daily = self._daily(readings)
-        values = self._values(daily)
+        values = self._values(self._daily_in_slices(chosen))
         days = self._days(values, readings)
         for f in self._features:
             known = [c for c in concepts_of(f) if c.name in readings and c.rule in FACTS]
@@ -89,6 +94,26 @@ class Assembly:
     @property
     def _features(self) -> tuple[Feature, ...]:
         return fed_features(self.study, self.node)
+
+    def _daily_in_slices(self, chosen: pl.Expr) -> dict[str, pl.DataFrame]:
+        """A value a day by concept, with few readings in memory at a time."""
+        rules = {name: c.rule for name, c in self.concepts.items() if c.rule in DAILY and self.tally.kept[name]}
+        found = {
+            name: pl.concat(
+                [DAILY[rule](self._readings(name, part, "person")) for part in self._slices(name, rule, chosen)]
+            )
+            for name, rule in rules.items()
+        }
+        return {name: days for name, days in found.items() if days.height}
+
+    def _slices(self, name: str, rule: Rule, chosen: pl.Expr) -> list[pl.Expr]:
+        """What selects the readings of a concept, all of them or by stretches of days."""
+        if rule not in EACH_DAY or self.tally.kept[name] <= SLICE:
+            return [chosen]
+        day = (pl.col("start") + pl.duration(minutes=pl.col("offset"))).dt.date()
+        counts = self._scan().filter(chosen, pl.col("feature") == name).group_by(day=day).len().collect().sort("day")
+        parts = counts.group_by(pl.col("len").cum_sum() // SLICE, maintain_order=True)
+        return [chosen & day.is_between(part["day"].min(), part["day"].max()) for _, part in parts]
 
     def _daily(self, readings: Readings) -> dict[str, pl.DataFrame]:
         """A value a day by concept."""
@@ -122,7 +147,8 @@ class Assembly:
         own = [f for f in self._features if f.name in self.node.features]
         read = [c.name for f in own for c in concepts_of(f) if c.name in readings and c.rule in ("last", "aged")]
         dated = [*(values[f.name] for f in own), *(readings[name] for name in read)]
-        return pl.concat([days.select(_DAY) for days in dated]).unique().sort(_DAY)
+        days = pl.concat([days.select(_DAY) for days in dated]).unique().sort(_DAY)
+        return days.filter(pl.col("date").dt.to_string() != UNDATED)
 
     def _outcomes(self, readings: Readings) -> pl.DataFrame:
         """Outcome columns by day; ``id`` tells rows of one day apart."""
@@ -138,12 +164,12 @@ class Assembly:
         found = (
             self._scan().filter(chosen, pl.col("feature") == name).select(pl.col(who).alias("who"), *columns).collect()
         )
-        once = found.filter(pl.col("id").is_null() | pl.col("id").is_last_distinct())
-        once = (
-            once.unique(["who", "start", "end", "value", "source"], maintain_order=True)
-            if not self._calls(name, who)
-            else once
-        )
+        once = found
+        if found["id"].null_count() < found.height:
+            once = found.filter(pl.col("id").is_null() | pl.col("id").is_last_distinct())
+        if not self._calls(name, who):
+            first = once.select(pl.struct(SAME).hash().is_first_distinct()).to_series()
+            once = once if first.all() else once.filter(first)
         self.tally.drop("duplicate", found.height - once.height, name)
         self.tally.kept[name] -= found.height - once.height
         east = pl.duration(minutes=pl.col("offset"))

@@ -178,3 +178,4 @@ DAILY: Mapping[Rule, Callable[[Readings], pl.DataFrame]] = {
     "max_1h": max_1h,
     "max_8h": max_8h,
 }
+EACH_DAY: tuple[Rule, ...] = ("mean", "lowest", "largest", "intervals")  # need the readings of the day alone

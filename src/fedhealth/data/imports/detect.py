@@ -1,16 +1,17 @@
 """What kind of export a file is, by what stands in it."""
 
 import csv
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
+from fedhealth.data.imports.fitbit import is_fitbit, is_in_archive, members
+from fedhealth.data.imports.zips import opened_zip
 
 HEAD = 65_536  # bytes that are looked at
-EXPECTED = "a CSV or Parquet table, a station's CSV, an Apple Health export"
+EXPECTED = "CSV or Parquet, an Apple Health export, FHIR R4 (JSON, NDJSON), Fitbit's CSV or archive, a station's CSV"
 
 
 def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
@@ -54,23 +55,27 @@ def kind_of(path: Path) -> str | None:
 
 def _kind_of_archive(path: Path) -> str | None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "apple-health" if health_data(archive) else None
-    except (zipfile.BadZipFile, RuntimeError):
+        with opened_zip(path) as archive:
+            return "apple-health" if health_data(archive) else "fitbit" if members(archive) else None
+    except DataError:
         return "apple-health"  # whose reader says what is wrong with it
 
 
 def _kind_of_text(path: Path, text: bytes) -> str | None:
     if text[:1] == b"<":
         return "apple-health" if ROOT in text else None
-    if text[:1] in (b"{", b"["):
-        return None
+    if text[:1] == b"{":
+        return "fhir" if b'"resourceType"' in text else None
+    if text[:1] == b"[":
+        return "fitbit" if is_in_archive(path.name) else None
     names = _first_row(text)
     if is_air_quality(names):
         return "air-quality"
+    if is_fitbit(path, names):
+        return "fitbit"
     return "csv" if path.suffix.lower() in (".csv", ".txt", ".tsv") or len(names) > 1 else None
 
 
 def _first_row(text: bytes) -> list[str]:
-    line = text.split(b"\n", 1)[0].decode("utf-8", errors="replace")
+    line = next(iter(text.splitlines()), b"").decode("utf-8", errors="replace")
     return [name.strip() for name in next(csv.reader([line]), [])]

@@ -33,9 +33,14 @@ def birth(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     born = readings.group_by("who").agg(born=pl.col("value").last().cast(pl.Int32).cast(pl.Date))
     joined = days.join(born, on="who")
     now, then = pl.col("date"), pl.col("born")
-    had_birthday = (now.dt.month() * 100 + now.dt.day()) >= (then.dt.month() * 100 + then.dt.day())
+    had_birthday = _day_of_year(now) >= _day_of_year(then)
     years = now.dt.year() - then.dt.year() - pl.when(had_birthday).then(0).otherwise(1)
     return joined.filter(now >= then).select("who", "date", value=years.cast(pl.Float64))
+
+
+def _day_of_year(date: pl.Expr) -> pl.Expr:
+    """Month and day as one number that rises through the year."""
+    return date.dt.month().cast(pl.Int32) * 100 + date.dt.day()
 
 
 def ever(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:

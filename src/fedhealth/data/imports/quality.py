@@ -14,7 +14,12 @@ BINS = 24
 
 
 def quality_report(
-    asked: Asked, rows: pl.DataFrame, table: Path, sha256: str, air_now: Mapping[str, tuple[str, float]]
+    asked: Asked,
+    rows: pl.DataFrame,
+    table: Path,
+    sha256: str,
+    air_now: Mapping[str, tuple[str, float]],
+    context: pl.DataFrame,
 ) -> dict[str, Any]:
     """All about an import (JSON-ready).
 
@@ -24,6 +29,7 @@ def quality_report(
         table: where they are written.
         sha256: of that file.
         air_now: by city, the latest hour and the air quality index of its NowCast.
+        context: city-days that were pulled, by ``city`` and ``date``.
     """
     tally = asked.tally
     first, last = rows["date"].min(), rows["date"].max()
@@ -46,6 +52,7 @@ def quality_report(
         "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
         "gaps": _gaps(rows),
         "air_now": {city: {"hour": hour, "aqi": index} for city, (hour, index) in air_now.items()},
+        "context": _context(rows, context) if context.height and asked.node.person else None,
         "features": {f.name: _feature(f, rows, tally.outside) for f in asked.features if f.name in _known(asked, rows)},
         "missing": [f.name for f in asked.features if f.name in asked.node.features and f.name not in rows.columns],
     }
@@ -53,6 +60,13 @@ def quality_report(
 
 def _known(asked: Asked, rows: pl.DataFrame) -> set[str]:
     return {f.name for f in asked.features if f.name in rows.columns and rows[f.name].is_not_null().any()}
+
+
+def _context(rows: pl.DataFrame, context: pl.DataFrame) -> dict[str, Any]:
+    """For how many rows the pulled context knows city and day, and which cities it does not know."""
+    joined = rows.join(context.select("city", "date"), on=["city", "date"], how="semi")
+    unknown = sorted(set(rows["city"].drop_nulls()) - set(context["city"]))
+    return {"rows": joined.height, "unknown_cities": unknown, "without_city": rows["city"].null_count()}
 
 
 def _gaps(rows: pl.DataFrame) -> dict[str, int]:

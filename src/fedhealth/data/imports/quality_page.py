@@ -28,6 +28,7 @@ def quality_page(report: Mapping[str, Any]) -> str:
         '<p class="note">This page stays with the node. It holds no names and no rows, but counts of few people.</p>',
         "<h2>Features</h2>",
         _missing(report["missing"]),
+        _context(report),
         f'<div class="features">{"".join(_feature(f) for f in report["features"].values())}</div>',
         "<h2>Read</h2>",
         _table([(file, what, count) for file, counts in report["files"].items() for what, count in counts.items()]),
@@ -54,6 +55,19 @@ def _gaps(report: Mapping[str, Any]) -> str:
     if not gaps["gaps"]:
         return "No day is missing in between."
     return f"{gaps['days_missing']:,} days are missing in between, at most {gaps['longest']:,} in a row."
+
+
+def _context(report: Mapping[str, Any]) -> str:
+    return f"<p>{escape(context_words(report))}</p>" if report["context"] else ""
+
+
+def context_words(report: Mapping[str, Any]) -> str:
+    """How far the environment context that was pulled reaches, in a sentence."""
+    found = report["context"]
+    words = f"Context of city and day: found for {found['rows']:,} of {report['rows']:,} rows"
+    if found["without_city"]:
+        words += f"; {found['without_city']:,} rows have no city"
+    return words + (f"; it does not know {', '.join(found['unknown_cities'])}." if found["unknown_cities"] else ".")
 
 
 def _missing(names: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ class Records:
             hidden = {name: self.pseudonym(name) for name in names}
             person = pl.col("person").replace_strict(hidden, default=None, return_dtype=pl.String)
             kept = kept.with_columns(person).select(CANONICAL.names()).cast(CANONICAL)
-            kept.write_parquet(self.folder / f"{len(list(self.folder.iterdir())):06}.parquet")
+            kept.write_parquet(self.folder / f"{len(list(self.folder.iterdir())):06}.parquet", compression="lz4")
             self.tally.kept.update({str(name): count for name, count in kept["feature"].value_counts().iter_rows()})
 
     def _timed(self, batch: pl.DataFrame) -> pl.DataFrame:

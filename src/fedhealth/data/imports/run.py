@@ -1,7 +1,6 @@
 """A whole import: read, check, sum up by day, and put everything in place at once."""
 
 import datetime as dt
-import hashlib
 import json
 import os
 import tempfile
@@ -12,14 +11,17 @@ from typing import Any
 
 import polars as pl
 
-from fedhealth.data.files import DataError
+from fedhealth.data.files import DataError, sha256_of
 from fedhealth.data.imports.air_quality import read_air_quality
 from fedhealth.data.imports.apple_health import read_apple_health
-from fedhealth.data.imports.asked import Asked
+from fedhealth.data.imports.asked import Asked, node_of
 from fedhealth.data.imports.assemble import Assembly
 from fedhealth.data.imports.columns import read_columns
 from fedhealth.data.imports.concepts import fed_features, outcome_concepts, wanted
+from fedhealth.data.imports.context import read_context
 from fedhealth.data.imports.detect import find_exports
+from fedhealth.data.imports.fhir import read_fhir
+from fedhealth.data.imports.fitbit import read_fitbit
 from fedhealth.data.imports.pseudonyms import Pseudonyms
 from fedhealth.data.imports.quality import quality_report
 from fedhealth.data.imports.quality_page import quality_page
@@ -27,13 +29,14 @@ from fedhealth.data.imports.records import Records
 from fedhealth.data.imports.tally import Tally
 from fedhealth.study import Feature, Node, Study
 
-NO_CONTEXT = pl.DataFrame(schema={"city": pl.String, "date": pl.Date})
 Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
 READERS: Mapping[str, Reader] = {
     "csv": read_columns,
     "parquet": read_columns,
     "air-quality": read_air_quality,
     "apple-health": read_apple_health,
+    "fhir": read_fhir,
+    "fitbit": read_fitbit,
 }
 
 
@@ -67,7 +70,7 @@ def import_files(
     Raises:
         DataError: a file cannot be used, or none holds a reading for the node.
     """
-    node = _node(study, node_name)
+    node = node_of(study, node_name)
     table = data / node.file
     table.parent.mkdir(parents=True, exist_ok=True)
     features = fed_features(study, node)
@@ -83,18 +86,10 @@ def import_files(
         return _finish(asked, parts, table)
 
 
-def _node(study: Study, name: str) -> Node:
-    if study.source.kind != "tables":
-        raise DataError(f"study {study.name!r} reads its rows from a package; expected one whose nodes have tables")
-    try:
-        return study.node(name)
-    except KeyError as error:
-        raise DataError(str(error.args[0])) from None
-
-
 def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
     assembly = Assembly(asked.study, asked.node, parts, asked.concepts, asked.tally)
-    rows, air_now = assembly.table(NO_CONTEXT)
+    context = read_context(asked.study, table)
+    rows, air_now = assembly.table(context)
     if not rows.height:
         raise DataError(_nothing(asked))
     written = _as_written(asked.study, asked.node, rows)
@@ -102,7 +97,7 @@ def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         pl.scan_parquet(parts / "*.parquet").filter(pl.col("feature") != "birth_date").sink_parquet(places[1])
-        report = quality_report(asked, rows, table, _sha256(places[0]), air_now)
+        report = quality_report(asked, rows, table, sha256_of(places[0]), air_now, context)
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report
@@ -170,8 +165,3 @@ def _replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -56,6 +56,12 @@ def _at_place(local: pl.Expr, zone: str) -> pl.Expr:
     return pl.coalesce(utc(local), utc(local + pl.duration(hours=1)))
 
 
+def on_clock(text: pl.Series, form: str, zone: str, minutes: int = 0) -> pl.Series:
+    """Texts of UTC times, written as ``form`` says, as texts of the clock in ``zone``; ``minutes`` later."""
+    there = text.str.to_datetime(form, strict=False, time_zone="UTC").dt.offset_by(f"{minutes}m")
+    return there.dt.convert_time_zone(zone).dt.to_string("%Y-%m-%dT%H:%M:%S%z")
+
+
 def days_since_epoch(text: str) -> float | None:
     """A date ``YYYY-MM-DD`` as days since 1970-01-01; of a month or year its middle; None where it is no date."""
     found = _PARTIAL.fullmatch(text)

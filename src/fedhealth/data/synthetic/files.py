@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from fedhealth.data.files import sha256_of
 from fedhealth.data.synthetic.world import HOTLINE, STUDY, draw, draw_chunks
 from fedhealth.study import Node, load_study
 
@@ -46,7 +47,7 @@ def write_world(
             "seed": seed,
             "rows": rows,
             "prevalence": {name: round(count / rows, 6) for name, count in positives.items()},
-            "sha256": {node.file: _sha256(parts[node.name]) for node in nodes},
+            "sha256": {node.file: sha256_of(parts[node.name]) for node in nodes},
             "best": best_reachable(),
         }
         summary.write_text(json.dumps(world, indent=2) + "\n", encoding="utf-8")
@@ -99,8 +100,3 @@ def _replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

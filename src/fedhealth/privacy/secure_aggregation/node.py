@@ -31,12 +31,23 @@ from fedhealth.privacy.secure_aggregation.messages import (
 from fedhealth.privacy.secure_aggregation.sharing import LENGTH, share
 
 FEWEST = 3  # nodes in a sum: of two, each could subtract its own values
+FREE_FROM = 5  # nodes: from here a sum goes on without one that was lost
 NONCE = bytes(12)  # a letter's key is used once
 
 
 def threshold(nodes: int) -> int:
     """How many nodes must take part to the end: more than half, so that there cannot be two answers."""
     return nodes // 2 + 1
+
+
+def fewest(nodes: int, noisy: bool = False) -> int:
+    """How many of the ``nodes`` that begin a sum must be in it: of fewer than five all, else more than half.
+
+    Of shares of noise one may be missing, for there is one more than needed.
+    """
+    if nodes < FREE_FROM:
+        return nodes
+    return nodes - 1 if noisy else threshold(nodes)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.data.files import DataError
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal, policy_of
@@ -106,13 +106,14 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     _check_study(question, study, config.node)
     summing = _summing(config, question.seed)
     if question.step == HELLO:
-        synthetic = (Path(config.data) / "world.json").is_file()
-        return pack_introduction(Introduction(config.node, synthetic, summing.public_key))
+        data = Path(config.data)
+        synthetic, policy = is_synthetic(study.node(config.node), data), policy_of(study, config.node, data).hash
+        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy))
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     if question.call:
         return pack_body(summing.hear(question.call, question.state))
-    return pack_contribution(summing.node.answer(question.step, question.state))
+    return pack_contribution(question, summing.node.answer(question.step, question.state, run=question.run))
 
 
 def _check_study(question: Question, study: Study, node: str) -> None:

@@ -3,19 +3,18 @@
 Flower sends every record and array of a message in requests of its own; a single piece costs the fewest.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
-import msgspec
-import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from fedhealth.federation import Contribution, State
-from fedhealth.federation.contribution import Floats
+from fedhealth.federation import Contribution, State, packing
+from fedhealth.federation.packing import Packed, Piece
 from fedhealth.runtime.secure import Call
 
 HELLO, GOODBYE = "hello", "goodbye"
+LARGEST = 256 * 2**20  # bytes of a message
 REFUSED = "the server refused: "  # how the text of a goodbye to a node begins that is not let in
 T = TypeVar("T")
 
@@ -32,34 +31,25 @@ class Question:
     study_hash: str
     seed: int
     state: State
+    run: str = ""
     text: str = ""
     call: Call | None = None
+
+    @property
+    def mark(self) -> bytes:
+        """What an answer repeats, so that it cannot be taken for the answer to another question."""
+        told = (self.run, self.study_hash, self.seed, self.step)
+        return hashlib.sha256(packing.encode(told) + packing.digest(self.state)).digest()
 
 
 @dataclass(frozen=True)
 class Introduction:
-    """A node's answer to ``hello``."""
+    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash."""
 
     node: str
     synthetic: bool
     public_key: bytes
-
-
-@dataclass(frozen=True)
-class Piece:
-    """An array of float64: its shape and its bytes in C order."""
-
-    shape: list[int]
-    values: bytes
-
-    @classmethod
-    def of(cls, array: Floats) -> "Piece":
-        """The piece that stands for ``array``."""
-        return cls(list(np.shape(array)), np.ascontiguousarray(array, dtype=np.float64).tobytes())
-
-    def array(self) -> Floats:
-        """The array; ValueError where shape and bytes do not fit."""
-        return np.frombuffer(self.values, dtype=np.float64).reshape(self.shape)
+    policy: str
 
 
 @dataclass(frozen=True)
@@ -71,32 +61,33 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Told:
-    rows: int
-    noise: float
-    sums: dict[str, Piece]
+    answers: bytes
+    contribution: Packed
 
 
 def pack_question(question: Question) -> RecordDict:
     """The question as Flower's records."""
-    settings = {"step": question.step, "study_hash": question.study_hash, "seed": question.seed, "text": question.text}
-    return _pack(_Asked(settings, question.call, _pieces(question.state)))
+    settings = {f.name: getattr(question, f.name) for f in fields(question) if f.name not in ("state", "call")}
+    return _pack(_Asked(settings, question.call, packing.pieces(question.state)))
 
 
 def unpack_question(message: Message) -> Question:
     """The question that a node received; ValueError where it cannot be read."""
     asked = _unpack(message, _Asked)
-    return Question(**asked.question, state=_arrays(asked.state), call=asked.call)
+    return Question(**asked.question, state=packing.arrays_of(asked.state), call=asked.call)
 
 
-def pack_contribution(contribution: Contribution) -> RecordDict:
-    """A contribution as Flower's records."""
-    return _pack(_Told(contribution.rows, contribution.noise, _pieces(contribution.sums)))
+def pack_contribution(question: Question, contribution: Contribution) -> RecordDict:
+    """The answer to ``question`` as Flower's records."""
+    return _pack(_Told(question.mark, Packed.of(contribution)))
 
 
-def unpack_contribution(message: Message) -> Contribution:
-    """The contribution that the server received; ValueError where it cannot be read."""
+def unpack_contribution(question: Question, message: Message) -> Contribution:
+    """The answer that the server received; ValueError where it cannot be read, or answers another question."""
     told = _unpack(message, _Told)
-    return Contribution(_arrays(told.sums), told.rows, noise=told.noise)
+    if told.answers != question.mark:
+        raise ValueError("answers another question")
+    return told.contribution.contribution()
 
 
 def pack_introduction(introduction: Introduction) -> RecordDict:
@@ -119,21 +110,21 @@ def unpack_body(message: Message) -> bytes:
     return _unpack(message, bytes)
 
 
-def _pieces(arrays: Mapping[str, Floats]) -> dict[str, Piece]:
-    return {name: Piece.of(array) for name, array in arrays.items()}
-
-
-def _arrays(pieces: Mapping[str, Piece]) -> dict[str, Floats]:
-    return {name: piece.array() for name, piece in pieces.items()}
+def size_of(message: Message) -> int:
+    """How many bytes a message carries."""
+    told = message.content.config_records["told"]["bytes"] if message.has_content() else b""
+    return len(told) if isinstance(told, bytes) else 0
 
 
 def _pack(told: object) -> RecordDict:
-    return RecordDict({"told": ConfigRecord({"bytes": msgspec.msgpack.encode(told)})})
+    return RecordDict({"told": ConfigRecord({"bytes": packing.encode(told)})})
 
 
 def _unpack(message: Message, kind: type[T]) -> T:
     try:
-        told = cast("bytes", message.content.config_records["told"]["bytes"])
-        return msgspec.msgpack.decode(told, type=kind)
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"a message that cannot be read as {kind.__name__}: {error}") from None
+        told = message.content.config_records["told"]["bytes"]
+    except (KeyError, TypeError):
+        raise ValueError("is of another form") from None
+    if not isinstance(told, bytes) or len(told) > LARGEST:
+        raise ValueError(f"is of another form, or has more than {LARGEST:,} bytes")
+    return packing.decode(told, kind)

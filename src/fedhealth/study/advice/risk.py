@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.texts import say
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fedhealth.study.advice.texts import find, say
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -47,6 +49,17 @@ class Safety:
         """The rules that a person's readings raise."""
         return [rule for rule in self.rules if rule.raised_by(readings.get(rule.feature))]
 
+    def words(self, rule: Rule, reading: float) -> str:
+        """What to do about a reading that raises a rule."""
+        key = f"safety.{rule.name}" if find(f"safety.{rule.name}") else "safety.other"
+        return say(key, value=f"{reading:g}", limit=f"{rule.limit:g}", number=self.emergency_number)
+
+    @property
+    def approval(self) -> str:
+        """Who answers for the limits, or that nobody does yet."""
+        key = "safety.approved" if self.approved_by else "safety.unapproved"
+        return say(key, who=self.approved_by, number=self.emergency_number, place=self.emergency_place)
+
 
 def load_safety() -> Safety:
     """The rules in the file that ``FEDHEALTH_SAFETY`` names, else those that come with FedHealth.
@@ -57,7 +70,7 @@ def load_safety() -> Safety:
         KeyError, TypeError: a key is missing or unknown; names it.
     """
     named = os.environ.get("FEDHEALTH_SAFETY")
-    own = resources.files("fedhealth.dashboards") / "safety.toml"
+    own = resources.files("fedhealth.study.advice") / "safety.toml"
     text = Path(named).read_text(encoding="utf-8") if named else own.read_text(encoding="utf-8")
     raw: dict[str, Any] = tomllib.loads(text)
     rules = tuple(_rule(one) for one in raw.pop("rule"))

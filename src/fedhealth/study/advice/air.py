@@ -6,7 +6,7 @@ with its ColorVision Assist colours. The advice in the catalogue puts EPA's Air 
 
 from dataclasses import dataclass
 
-from fedhealth.dashboards.texts import say
+from fedhealth.study.advice.texts import say
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,198 @@
+"""A training run as commands ask for it: what to train, written down as it goes, over whichever exchange."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fedhealth.cli.progress import TrainingProgress
+    from fedhealth.data.dataset import Dataset
+    from fedhealth.federation import Exchange
+    from fedhealth.federation.strategies import Strategy
+    from fedhealth.privacy import Budget
+    from fedhealth.registry import Bundle
+    from fedhealth.runtime.events import Log, Watch
+    from fedhealth.runtime.experiment import RoundReport
+    from fedhealth.runtime.journal import Journal
+    from fedhealth.study import Study
+
+
+class Model(StrEnum):
+    """Models that can be trained."""
+
+    additive = "additive"
+    logistic = "logistic"
+    mlp = "mlp"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, and where it is written.
+
+    Attributes:
+        model: the kind of model.
+        seed: of every node's split, and of a network's training.
+        strategy: of a network; None for plain averaging.
+        interactions: whether products of two features may join.
+        budget: of differential privacy; None for none.
+        runs: folder that keeps runs.
+        models: folder of the served model; a network's ``global_model.pth`` goes there.
+        resume: go on with the unfinished run of the same settings.
+    """
+
+    model: Model = Model.additive
+    seed: int = 0
+    strategy: "Strategy | None" = None
+    interactions: bool = False
+    budget: "Budget | None" = None
+    runs: Path = Path("runs")
+    models: Path = Path("models")
+    resume: bool = False
+
+    def settings(self, study: "Study", runtime: str) -> dict[str, Any]:
+        """What must be the same for a run to be resumed (JSON-ready)."""
+        from fedhealth.federation.aggregation import AGGREGATIONS
+
+        strategy = self.strategy
+        aggregate = next((n for n, f in AGGREGATIONS.items() if strategy and f is strategy.aggregate), None)
+        return {
+            "study": study.name,
+            "hash": study.hash,
+            "outcome": study.outcome.name,
+            "runtime": runtime,
+            "model": self.model.value,
+            "seed": self.seed,
+            "strategy": strategy and [strategy.name, aggregate, str(strategy.norm_bound)],
+            "interactions": self.interactions,
+            "privacy": self.budget and [self.budget.epsilon, self.budget.delta],
+        }
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a run is written down while it goes on, and who is told of what happens."""
+
+    journal: "Journal"
+    log: "Log"
+    watch: "Watch"
+
+
+@contextmanager
+def recorded(study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = ()) -> Iterator[Recording]:
+    """A run's journal and log; how the run ends is the last line of its log. ``others`` are told what the log is.
+
+    Raises:
+        JournalError: there is no run to resume.
+    """
+    from fedhealth.runtime.events import Log, Several
+    from fedhealth.runtime.journal import Journal
+
+    settings = training.settings(study, runtime)
+    journal = (Journal.resume if training.resume else Journal.begin)(training.runs, settings)
+    log = Log(journal.folder / "log.jsonl", journal.run)
+    log.write("resumed" if training.resume else "started", **settings)
+    try:
+        yield Recording(journal, log, Several((log, *others)))
+    except BaseException as error:
+        kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        log.write(kind, why=str(error) or type(error).__name__)
+        typer.echo(f"Run {journal.run} is unfinished; the same command with --resume goes on with it", err=True)
+        raise
+    journal.finish()
+
+
+def train_and_write(
+    study: "Study",
+    exchange: "Exchange",
+    dataset: "Dataset | None",
+    synthetic: tuple[str, ...],
+    training: Training,
+    progress: "TrainingProgress",
+    recording: Recording,
+    policies: Mapping[str, str],
+) -> "tuple[Bundle | None, dict[str, Any], Path]":
+    """Train over ``exchange`` and write what the run leaves: bundle (None for a network), report and folder.
+
+    The champion in ``training.models`` is evaluated on the same rows. ``policies`` are the hashes of the nodes'
+    policies, by name, and ``synthetic`` the names of the nodes whose rows were generated.
+    """
+    told = _Told(progress, recording.watch)
+    written = _train(study, recording.journal.exchange(exchange), dataset, synthetic, training, told, policies)
+    bundle, report, folder = written
+    recording.log.write(
+        "finished", folder=str(folder), version=bundle and bundle.version, auroc=report["global"]["auroc"]
+    )
+    return written
+
+
+def _train(
+    study: "Study",
+    exchange: "Exchange",
+    dataset: "Dataset | None",
+    synthetic: tuple[str, ...],
+    training: Training,
+    progress: "TrainingProgress",
+    policies: Mapping[str, str],
+) -> "tuple[Bundle | None, dict[str, Any], Path]":
+    from fedhealth.cli.runs import write_network_run, write_run
+    from fedhealth.federation import NetworkFit
+    from fedhealth.federation.strategies import FEDAVG
+    from fedhealth.registry import champion
+    from fedhealth.runtime.champion import beside_champion
+    from fedhealth.runtime.experiment import Run, run_experiment
+    from fedhealth.runtime.network import NetworkRun, run_network
+    from fedhealth.runtime.private import run_private
+
+    told, model, generated = (progress.round, progress.stage), training.model, bool(synthetic)
+    where = {"runtime": "in-process" if dataset else "flower", "synthetic_nodes": list(synthetic)}
+    if model is Model.mlp:
+        require_torch()
+    if training.budget:
+        private = run_private(study, exchange, training.budget, model.value, training.seed, generated, progress.stage)
+        private.report.update(where)
+        if isinstance(private.fit, NetworkFit):
+            network = NetworkRun(private.fit, private.report)
+            return None, *write_network_run(study, network, training.runs, training.models)
+        return write_run(study, Run(private.fit, private.report), training.runs, policies)
+    if model is Model.mlp:
+        strategy = training.strategy or FEDAVG
+        network = run_network(study, exchange, dataset, training.seed, generated, *told, strategy=strategy)
+        network.report.update(where)
+        return None, *write_network_run(study, network, training.runs, training.models)
+    options = (model.value, training.seed, generated)
+    run = run_experiment(study, exchange, dataset, *options, *told, interactions=training.interactions)
+    run.report.update(where)
+    served = champion(training.models)
+    if served and served.study.hash == study.hash:
+        progress.stage(f"comparing with the served model {served.version} on the same held-out rows")
+        beside = beside_champion(study, exchange, run.fit.model, served.model)
+        run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
+    return write_run(study, run, training.runs, policies)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Progress for people, and every round for whoever watches."""
+
+    progress: "TrainingProgress"
+    watch: "Watch"
+
+    def round(self, finished: "RoundReport") -> None:
+        self.progress.round(finished)
+        self.watch.round(finished.number, finished.train_loss, finished.held_out.auroc)
+
+    def stage(self, name: str) -> None:
+        self.progress.stage(name)
+
+
+def require_torch() -> None:
+    """Leave with a plain error where PyTorch is not installed."""
+    if find_spec("torch") is None:
+        typer.secho("Error: the mlp needs PyTorch; install it: pip install 'fedhealth[train]'", fg="red", err=True)
+        raise typer.Exit(1)

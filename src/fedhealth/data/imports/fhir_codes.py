@@ -1,0 +1,70 @@
+"""Which codes in a FHIR record mean what: LOINC for observations, SNOMED CT and ICD-10 for conditions and smoking."""
+
+from collections.abc import Mapping
+
+LOINC, SNOMED, UCUM = "http://loinc.org", "http://snomed.info/sct", "http://unitsofmeasure.org"
+# What an observation is; where it has several codes, the one further up counts.
+OBSERVATIONS: Mapping[str, str] = {
+    "40443-4": "resting_heart_rate",
+    "8867-4": "pulse",
+    "59408-5": "spo2",
+    "2708-6": "spo2",
+    "41950-7": "daily_steps",
+    "55423-8": "steps",
+    "93832-4": "sleep_duration",
+    "30525-0": "age",
+    "72166-2": "smoker",
+}
+# The value set of US Core's smoking status in SNOMED CT and in LOINC's answers; None: not known.
+SMOKING: Mapping[str, float | None] = {
+    "449868002": 1, "428041000124106": 1, "77176002": 1, "428071000124103": 1, "428061000124105": 1,
+    "230059006": 1, "65568007": 1, "LA18976-3": 1, "LA18977-1": 1, "LA18979-7": 1, "LA18981-3": 1, "LA18982-1": 1,
+    "8517006": 0, "266919005": 0, "8392000": 0, "LA15920-4": 0, "LA18978-9": 0,
+    "266927001": None, "LA18980-5": None,
+}  # fmt: skip
+# Lasting disease of heart or lungs; a cold, an acute bronchitis or high blood pressure alone is none.
+CHRONIC_SNOMED: Mapping[str, str] = {
+    "53741008": "coronary arteriosclerosis",
+    "414545008": "ischaemic heart disease",
+    "413838009": "chronic ischaemic heart disease",
+    "22298006": "myocardial infarction",
+    "399211009": "history of myocardial infarction",
+    "194828000": "angina",
+    "84114007": "heart failure",
+    "42343007": "congestive heart failure",
+    "88805009": "chronic congestive heart failure",
+    "48447003": "chronic heart failure",
+    "85898001": "cardiomyopathy",
+    "49436004": "atrial fibrillation",
+    "5370000": "atrial flutter",
+    "13213009": "congenital heart disease",
+    "368009": "heart valve disease",
+    "60573004": "aortic valve stenosis",
+    "60234000": "aortic valve regurgitation",
+    "48724000": "mitral valve regurgitation",
+    "79619009": "mitral valve stenosis",
+    "64715009": "hypertensive heart disease",
+    "70995007": "pulmonary hypertension",
+    "13645005": "chronic obstructive lung disease",
+    "185086009": "chronic obstructive bronchitis",
+    "63480004": "chronic bronchitis",
+    "87433001": "pulmonary emphysema",
+    "195967001": "asthma",
+    "233678006": "childhood asthma",
+    "12295008": "bronchiectasis",
+    "51615001": "fibrosis of lung",
+    "190905008": "cystic fibrosis",
+}
+# ICD-10 and its national forms, by the start of the code.
+CHRONIC_ICD10 = (
+    *("I05", "I06", "I07", "I08", "I09", "I11", "I13", "I20", "I25", "I27", "I34", "I35", "I36", "I37", "I42", "I43"),
+    *("I48", "I50", "I51", "J41", "J42", "J43", "J44", "J45", "J47", "J60", "J61", "J62", "J63", "J64"),
+    *("J84", "J96.1", "E84", "Q20", "Q21", "Q22", "Q23", "Q24"),
+)
+
+
+def is_chronic(system: str, code: str) -> bool:
+    """Whether a condition's code means a chronic disease of heart or lungs."""
+    if system == SNOMED:
+        return code in CHRONIC_SNOMED
+    return "icd-10" in system.lower() and code.startswith(CHRONIC_ICD10)

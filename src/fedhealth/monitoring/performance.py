@@ -1,0 +1,102 @@
+"""How well the served model does: as its own risks let expect, and as outcomes tell.
+
+Without labels: if risks ``p`` are calibrated, a person has the outcome with chance ``p``, so the expected AUROC is
+
+    sum_{i != j} p_i (1 - p_j) [p_i > p_j] / sum_{i != j} p_i (1 - p_j)
+
+(Guillory et al. 2021 for accuracy; pairs with equal risks count half), and the Brier score ``p (1 - p)`` on average. It
+says whether people have become harder to tell apart, not whether the model is still right: only outcomes do.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fedhealth.federation import metrics, score_histogram
+from fedhealth.monitoring.cells import SMALLEST_CELL
+from fedhealth.monitoring.chance import Floats
+from fedhealth.monitoring.tables import Outcome, Reading
+
+Standing = Literal["ok", "worse", "too few"]
+MOST = 200_000
+FEWEST_OF_EACH = 30  # outcomes that happened, and that did not: with fewer, no interval is worth having
+SLACK = 0.1  # of the calibration line's intercept and slope
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What calibrated risks let expect of ``n`` readings."""
+
+    n: int
+    outcomes: float | None
+    auroc: float | None
+    brier: float | None
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Expected and realised; ``realised`` are the metrics of ``federation.Metrics``, None with too few outcomes."""
+
+    expected: Expected
+    known: int
+    happened: int | None
+    realised: dict[str, Any] | None
+    status: Standing
+    reason: str
+
+
+def performance(session: Session, version: str, threshold: float, as_of: datetime, days: int) -> Performance:
+    """Of the readings that model ``version`` scored in the ``days`` days up to ``as_of``."""
+    query = (
+        select(Reading.risk, Outcome.happened)
+        .outerjoin(Outcome, Outcome.reading == Reading.id)
+        .where(Reading.model_version == version, Reading.time > as_of - timedelta(days=days), Reading.time <= as_of)
+        .order_by(Reading.time.desc())
+        .limit(MOST)
+    )
+    rows = session.execute(query).all()
+    risk = np.array([row[0] for row in rows], dtype=np.float64)
+    y = np.array([row[1] for row in rows], dtype=np.float64)  # None, of the outer join, becomes NaN
+    return judge(risk, y, threshold)
+
+
+def judge(risk: Floats, y: Floats, threshold: float) -> Performance:
+    """Performance from risks ``(n,)`` and outcomes ``(n,)``, NaN where not known (yet)."""
+    known = ~np.isnan(y)
+    happened = int(y[known].sum())
+    if min(happened, int(known.sum()) - happened) < FEWEST_OF_EACH:
+        told = happened if happened >= SMALLEST_CELL else None
+        return Performance(expected(risk), int(known.sum()), told, None, "too few", "")
+    found = metrics(score_histogram(risk[known], y[known], threshold)).as_dict()
+    reason = _reason(found, expected(risk[known]))
+    return Performance(expected(risk), int(known.sum()), happened, found, "worse" if reason else "ok", reason)
+
+
+def expected(risk: Floats) -> Expected:
+    """What risks ``(n,)`` let expect; None where there are too few to tell, or nothing to tell apart."""
+    n = len(risk)
+    if n < SMALLEST_CELL:
+        return Expected(n, None, None, None)
+    p, ties = np.unique(risk, return_counts=True)
+    cases, controls = p * ties, (1 - p) * ties
+    below = np.cumsum(controls) - controls
+    itself = float((risk * (1 - risk)).sum())  # nobody is compared with themselves
+    pairs = float(cases.sum() * controls.sum()) - itself
+    won = float((cases * (below + controls / 2)).sum()) - itself / 2
+    auroc = won / pairs if pairs > 1e-9 else None
+    return Expected(n, float(risk.sum()), auroc, float((risk * (1 - risk)).mean()))
+
+
+def _reason(found: dict[str, Any], before: Expected) -> str:
+    """Why the model does worse than its risks claim; empty if it does not, beyond chance and slack."""
+    if found["calibration_intercept_low"] > SLACK or found["calibration_intercept_high"] < -SLACK:
+        return f"calibration intercept {found['calibration_intercept']:.2f}, 0 is right"
+    if found["calibration_slope_low"] > 1 + SLACK or found["calibration_slope_high"] < 1 - SLACK:
+        return f"calibration slope {found['calibration_slope']:.2f}, 1 is right"
+    if before.auroc is not None and found["auroc_high"] < before.auroc:
+        return f"AUROC {found['auroc']:.3f} where the risks let expect {before.auroc:.3f}"
+    return ""

@@ -1,0 +1,31 @@
+"""The model that was just trained beside the one that is served, on the same held-out rows of every node."""
+
+from typing import Any
+
+from fedhealth.federation import Exchange, metrics, paired, question, total
+from fedhealth.model import RiskModel
+from fedhealth.runtime.experiment import evaluate
+from fedhealth.study import Study
+
+
+def beside_champion(study: Study, exchange: Exchange, model: RiskModel, champion: RiskModel) -> dict[str, Any]:
+    """For the report: both models' metrics and their paired difference (``model`` minus ``champion``), by node and all.
+
+    Three questions to every node: ``evaluate`` for each model, then ``compare``.
+
+    Raises:
+        PolicyRefusal: a node's policy does not allow it.
+    """
+    found, other = evaluate(study, exchange, model), evaluate(study, exchange, champion)
+    apart = paired(found, other, exchange("compare", question(model, champion, found, other)))
+    groups = {"all": (total(found.values()), total(other.values()), apart.all)}
+    groups |= {name: (found[name], other[name], apart.nodes[name]) for name in found}
+    described = {
+        name: {
+            "model": metrics(mine).as_dict(),
+            "champion": metrics(theirs).as_dict(),
+            "difference": difference.as_dict(),
+        }
+        for name, (mine, theirs, difference) in groups.items()
+    }
+    return {"all": described.pop("all"), "nodes": [{"name": name, **one} for name, one in described.items()]}

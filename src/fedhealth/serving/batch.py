@@ -1,0 +1,125 @@
+"""Many people at once: rows or columns of JSON in, risks out, without one Python object a person."""
+
+import re
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+
+import msgspec
+import numpy as np
+
+from fedhealth.model.design import Floats
+from fedhealth.serving.errors import Refused, expected_of, problem
+from fedhealth.serving.schema import PredictionBody, quickly_accepted
+from fedhealth.study import Feature
+
+MOST_ROWS = 100_000
+MAX_BODY = 64 * 1024 * 1024  # bytes
+PATH = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+SHAPE = 'a JSON object with "columns" (a list of values for each feature) or "rows" (a list of objects)'
+
+
+@dataclass(frozen=True, eq=False)
+class BatchBody:
+    """What a client may send of many people: one list per feature, or one object per person."""
+
+    body: PredictionBody
+
+    def parse(self, raw: bytes) -> tuple[tuple[str, ...], Floats]:
+        """Names of the ``s`` features that are given, in the study's order, and values ``(n, s)``, NaN where missing.
+
+        Raises:
+            Refused: the body is not JSON, of another form, too long, or a value is of another type or out of range.
+        """
+        try:
+            found = self._decoder.decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            _refuse(error, raw, self.body)
+        if (found.columns is None) == (found.rows is None):
+            raise Refused([problem(None, None, "got both or neither of columns and rows", SHAPE)])
+        columns = self._of_rows(found.rows) if found.columns is None else msgspec.structs.astuple(found.columns)
+        return self._table(columns, "columns" if found.rows is None else "rows")
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        features = self.body.study.features
+        rename = {f"field_{i}": feature.name for i, feature in enumerate(features)}
+        values = [(f"field_{i}", quickly_accepted(f) | None, None) for i, f in enumerate(features)]
+        lists = [
+            (f"field_{i}", list.__class_getitem__(quickly_accepted(f) | None) | None, None)
+            for i, f in enumerate(features)
+        ]
+        kept: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
+        row, columns = msgspec.defstruct("Row", values, **kept), msgspec.defstruct("Columns", lists, **kept)
+        body = [("columns", columns | None, None), ("rows", list[row] | None, None)]  # type: ignore[valid-type]
+        return msgspec.json.Decoder(msgspec.defstruct("Batch", body, forbid_unknown_fields=True))
+
+    def _of_rows(self, rows: Sequence[Any]) -> list[Sequence[Any] | None]:
+        astuple = msgspec.structs.astuple
+        columns = zip(*map(astuple, rows), strict=True) if rows else iter([()])
+        return [None if all(value is None for value in column) else column for column in columns]
+
+    def _table(self, columns: Sequence[Sequence[Any] | None], kind: str) -> tuple[tuple[str, ...], Floats]:
+        given = [
+            (f, column) for f, column in zip(self.body.study.features, columns, strict=False) if column is not None
+        ]
+        lengths = {len(column) for _, column in given}
+        if len(lengths) != 1 or not 1 <= (rows := lengths.pop()) <= MOST_ROWS:
+            got = ", ".join(f"{f.name}: {len(column)}" for f, column in given) or "no values"
+            raise Refused([problem(kind, got, f"got {got}", f"1 to {MOST_ROWS} rows, as many in every column")])
+        table = np.empty((rows, len(given)))
+        for i, (feature, column) in enumerate(given):
+            table[:, i] = self._numbers(feature, column, kind)
+        empty = np.flatnonzero(np.isnan(table).all(axis=1))
+        if len(empty):
+            raise Refused([problem(f"{kind}[{empty[0]}]", None, "no feature has a value", "at least one of them")])
+        return tuple(feature.name for feature, _ in given), table
+
+    def _numbers(self, feature: Feature, column: Sequence[Any], kind: str) -> Floats:
+        if feature.kind == "category":
+            codes = {level: float(i) for i, level in enumerate(feature.levels)}
+            return np.array([codes.get(value, float("nan")) for value in column])
+        values = _floats(column)
+        if feature.kind == "flag":
+            wrong = np.flatnonzero((values != 0) & (values != 1) & ~np.isnan(values))
+            if len(wrong):
+                place = _place(kind, feature.name, int(wrong[0]))
+                got = values[wrong[0]]
+                raise Refused([problem(place, float(got), f"got {got:g}", expected_of(self.body.study, feature.name))])
+        return values
+
+
+def _floats(column: Sequence[Any]) -> Floats:
+    """Numbers fast where all are there; None becomes NaN."""
+    try:
+        return np.frombuffer(array("d", column))
+    except TypeError:
+        return np.array(column, dtype=np.float64)
+
+
+def _place(kind: str, name: str, row: int) -> str:
+    return f"columns.{name}[{row}]" if kind == "columns" else f"rows[{row}].{name}"
+
+
+def _refuse(error: Exception, raw: bytes, body: PredictionBody) -> NoReturn:
+    """The decoder's complaint in the study's words: which value in which row, what came, what is expected."""
+    detail, _, path = str(error).partition(" - at `$")
+    if not isinstance(error, msgspec.ValidationError):
+        raise Refused([problem(None, None, f"the body is not valid JSON ({detail})", SHAPE)]) from None
+    steps = [name or int(place) for name, place in PATH.findall(path.rstrip("`"))]
+    field = path.rstrip("`").lstrip(".") or None
+    name = next((step for step in steps if step in body.study.names), None)
+    expected = expected_of(body.study, str(name)) if name else f"{SHAPE}; features: {', '.join(body.study.names)}"
+    raise Refused([problem(field, _at(raw, steps), detail[0].lower() + detail[1:], expected)]) from None
+
+
+def _at(raw: bytes, steps: Sequence[str | int]) -> Any:
+    try:
+        found: Any = msgspec.json.decode(raw)
+        for step in steps:
+            found = found[step]
+    except (KeyError, IndexError, TypeError, msgspec.DecodeError):  # the decoder stops at the first thing wrong
+        return None
+    return found

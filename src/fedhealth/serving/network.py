@@ -1,0 +1,148 @@
+"""The routes over the network of nodes: who takes part, what privacy was spent, which models were served."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from fedhealth.registry import BundleError, history
+from fedhealth.serving.errors import Unavailable
+from fedhealth.serving.models import Models
+from fedhealth.serving.reports import read_reports, runs_folder
+
+
+class NodeHealth(BaseModel):
+    """What runs tell of a node."""
+
+    name: str
+    title: str
+    last_run: str | None = Field(description="The newest run that it took part in")
+    last_seen: datetime | None = Field(description="When that run was finished")
+    rows: int | None
+    features: list[str]
+    taken_part: int = Field(description="Of all runs of this study that are kept here")
+    missed: int
+
+
+class Nodes(BaseModel):
+    """The nodes of the study in force."""
+
+    nodes: list[NodeHealth]
+
+
+class PrivateRun(BaseModel):
+    """What a run under differential privacy promised."""
+
+    run: str
+    finished: datetime
+    epsilon: float
+    delta: float
+    unit: str
+
+
+class NodePrivacy(BaseModel):
+    """What runs took of a node's privacy budget. Its own ledger decides, and refuses beyond its owner's limit."""
+
+    name: str
+    epsilon: float = Field(description="Sum over private runs: no less than what all of them tell together")
+    delta: float
+    exact_runs: int = Field(description="Runs that answered without noise")
+    private_runs: list[PrivateRun]
+
+
+class Privacy(BaseModel):
+    """The privacy budget, node by node."""
+
+    nodes: list[NodePrivacy]
+
+
+class Change(BaseModel):
+    """A change of the served model."""
+
+    time: datetime
+    action: str
+    version: str
+    before: str | None
+    reason: str
+
+
+class Promotion(BaseModel):
+    """Which model is served, and every change, newest first."""
+
+    champion: str
+    history: list[Change]
+
+
+def add_network(router: APIRouter, models: Models) -> None:
+    """Add the routes to ``router``."""
+
+    @router.get("/nodes")
+    def nodes() -> Nodes:
+        """Each node of the study: when it was last seen, with how many rows, how often it was missing."""
+        study = models.body().study
+        reports = [one for one in read_reports(runs_folder()) if one[2].get("study") == study.name]
+        return Nodes(nodes=[_health(node.name, node.title, reports) for node in study.nodes])
+
+    @router.get("/privacy")
+    def privacy() -> Privacy:
+        """What the runs that are kept here took of each node's privacy."""
+        study = models.body().study
+        reports = [one for one in read_reports(runs_folder()) if one[2].get("study") == study.name]
+        return Privacy(nodes=[_privacy(node.name, reports) for node in study.nodes])
+
+    @router.get("/promotion")
+    def promotion() -> Promotion:
+        """The model in force and how it came to be."""
+        served = models.predictor().bundle.version
+        try:
+            entries = history(models.folder)
+        except BundleError:
+            raise Unavailable("the history of models cannot be read; fedhealth models history names the line") from None
+        known = [{name: entry.get(name) for name in Change.model_fields} for entry in reversed(entries)]
+        return Promotion(champion=served, history=[Change.model_validate(one) for one in known])
+
+
+Report = tuple[str, float, dict[str, Any]]
+
+
+def _took_part(content: dict[str, Any]) -> list[str]:
+    return content.get("took_part") or [node["name"] for node in content.get("nodes", [])]
+
+
+def _health(name: str, title: str, reports: list[Report]) -> NodeHealth:
+    """``reports`` are newest first."""
+    own = [one for one in reports if name in _took_part(one[2])]
+    run, time, content = own[0] if own else (None, None, {})
+    told: dict[str, Any] = next((node for node in content.get("nodes", []) if node["name"] == name), {})
+    return NodeHealth(
+        name=name,
+        title=title,
+        last_run=run,
+        last_seen=None if time is None else _moment(time),
+        rows=told.get("rows"),
+        features=told.get("features") or [],
+        taken_part=len(own),
+        missed=len(reports) - len(own),
+    )
+
+
+def _privacy(name: str, reports: list[Report]) -> NodePrivacy:
+    own = [one for one in reports if name in _took_part(one[2])]
+    private = [_private_run(run, time, content["privacy"]) for run, time, content in own if content.get("privacy")]
+    return NodePrivacy(
+        name=name,
+        epsilon=sum(one.epsilon for one in private),
+        delta=sum(one.delta for one in private),
+        exact_runs=len(own) - len(private),
+        private_runs=private,
+    )
+
+
+def _private_run(run: str, time: float, promise: dict[str, Any]) -> PrivateRun:
+    kept = {name: promise[name] for name in ("epsilon", "delta", "unit")}
+    return PrivateRun(run=run, finished=_moment(time), **kept)
+
+
+def _moment(time: float) -> datetime:
+    return datetime.fromtimestamp(int(time), UTC)

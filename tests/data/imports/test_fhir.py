@@ -1,0 +1,293 @@
+"""FHIR R4: real and Synthea's records in full, the same with fhir.resources as oracle, and the traps of others."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import pytest
+from tests.data.imports.conftest import asked_of, dropped
+
+from fedhealth.data.files import DataError
+from fedhealth.data.imports.fhir import read_fhir
+from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS, SNOMED
+from fedhealth.study import Feature, load_study
+
+ICD = "http://hl7.org/fhir/sid/icd-10-cm"
+WHEN = "2024-05-01T08:00:00+05:00"
+
+
+def with_more(study, *more):
+    """The study whose first node also observes these."""
+    node = study.nodes[0]
+    first = dataclasses.replace(node, features=(*node.features, *(f.name for f in more)))
+    return dataclasses.replace(study, features=(*study.features, *more), nodes=(first, *study.nodes[1:]))
+
+
+CLINICAL = with_more(
+    load_study("health-risk"),
+    Feature("systolic", "Systolic", "clinic", "number", 40, 300, "mm[Hg]", loinc="8480-6", column="systolic"),
+    Feature("bmi", "Body mass index", "clinic", "number", 5, 100, "kg/m2", loinc="39156-5", column="bmi"),
+    Feature("fever", "Body temperature", "clinic", "number", 25, 45, "Cel", loinc="8310-5", column="fever"),
+)
+
+
+def observation(code, value=None, unit="", when=WHEN, person="Patient/ann", **more):
+    quantity = {"valueQuantity": {"value": value, "unit": unit, "code": unit, "system": "http://unitsofmeasure.org"}}
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": LOINC, "code": code}]},
+        "subject": {"reference": person},
+        "effectiveDateTime": when,
+        **({} if value is None else quantity),
+        **more,
+    }
+
+
+def smoking(code, when=WHEN, system=SNOMED):
+    return observation("72166-2", when=when, valueCodeableConcept={"coding": [{"system": system, "code": code}]})
+
+
+def condition(system, code, onset="2020-01-01", person="Patient/ann", **more):
+    return {
+        "resourceType": "Condition",
+        "code": {"coding": [{"system": system, "code": code}]},
+        "subject": {"reference": person},
+        "onsetDateTime": onset,
+        **more,
+    }
+
+
+def patient(**more):
+    return {"resourceType": "Patient", "id": "ann", **more}
+
+
+def lines(*resources):
+    return "\n".join(json.dumps(one) for one in resources) + "\n"
+
+
+def test_us_core_examples_in_full(imported, real_data):
+    report, table = imported(real_data / "fhir" / "us_core", study=CLINICAL)
+    assert sum(counts["Observation"] for counts in report["files"].values()) == 8
+    assert report["kept"] == {"8310-5": 1, "8480-6": 2, "pulse": 1, "smoker": 1, "spo2": 1}
+    assert dropped(report) == {}
+    first, second = table.iter_rows(named=True)
+    assert (first["heart_rate"], first["spo2"], first["systolic"], first["fever"]) == (44, 99, 109, 36.5556)
+    assert (second["date"], second["smoker"]) == ("2016-03-18", 1)
+
+
+def test_synthea_patients_in_full(imported, real_data):
+    report, table = imported(real_data / "fhir" / "synthea", study=CLINICAL)
+    found = [sum(counts.get(kind, 0) for counts in report["files"].values()) for kind in ("Observation", "Condition")]
+    assert found == [227, 10]
+    assert report["people"] == 6
+    assert report["kept"] == {"39156-5": 17, "8480-6": 21, "birth_date": 6, "chronic": 10, "sex": 6, "smoker": 21}
+    assert dropped(report) == {}
+    # born 1986-11-27, seen on 2012-10-04: not yet 26
+    row = next(r for r in table.iter_rows(named=True) if r["date"] == "2012-10-04")
+    assert (row["age"], row["sex"], row["smoker"], row["chronic"], row["city"]) == (25, 1, 0, 0, "Boston")
+
+
+def oracle(resources):
+    """Person, LOINC code, time, value and unit of every value with a unit, as ``fhir.resources`` reads them."""
+    from fhir.resources.R4B.observation import Observation
+
+    for raw in resources:
+        whole = Observation.model_validate(raw)
+        when = whole.effectiveDateTime or whole.effectivePeriod.start
+        at = (
+            when.astimezone(UTC).replace(tzinfo=None) if isinstance(when, datetime) else datetime(*when.timetuple()[:3])
+        )
+        for part in (whole, *(whole.component or ())):
+            if part.valueQuantity is not None:
+                code = part.code.coding[0].code
+                told = part.valueQuantity.code or part.valueQuantity.unit
+                yield (whole.subject.reference[-36:].split("/")[-1], code, at, float(part.valueQuantity.value), told)
+
+
+def test_every_value_is_what_fhir_resources_reads(real_data, tmp_path):
+    files = sorted((real_data / "fhir").rglob("*.json"))
+    documents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    resources = [entry["resource"] for one in documents for entry in one.get("entry", [{"resource": one}])]
+    observations = [r for r in resources if r["resourceType"] == "Observation"]
+    expected = {}
+    for person, code, at, value, unit in oracle(observations):
+        expected.setdefault((person, OBSERVATIONS.get(code, code), at), []).append((value, unit))
+    wanted = {name for _, name, _ in expected}
+    asked = asked_of(concepts=wanted)
+    seen = 0
+    for file in files:
+        for batch in read_fhir(file, asked):
+            for row in batch.filter(batch["concept"].is_in(wanted - {"smoker"})).iter_rows(named=True):
+                at = datetime.fromisoformat(row["start"])
+                at = at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+                assert (row["value"], row["unit"]) in expected[row["person"], row["concept"], at], row
+                seen += 1
+    assert seen == sum(map(len, expected.values())) > 150
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "unit", "feature", "expected"),
+    [
+        ("59408-5", 97, "%", "spo2", 97),
+        ("2708-6", 97, "%O2", "spo2", 97),
+        ("59408-5", 0.97, "1", "spo2", 97),
+        ("93832-4", 420, "min", "sleep_hours", 7),
+        ("93832-4", 7, "h", "sleep_hours", 7),
+        ("8867-4", 1.2, "Hz", "heart_rate", 72),
+        ("41950-7", 5000, "{steps}/(24.h)", "steps", 5000),
+        ("41950-7", 5000, "{steps}", "steps", 5000),
+        ("30525-0", 516, "mo", "age", 43),
+    ],
+)
+def test_values_come_in_the_studys_unit(imported, write, code, value, unit, feature, expected):
+    first = observation("40443-4", 60, "/min")
+    table = imported(write("a.ndjson", lines(first, observation(code, value, unit))))[1]
+    assert table[feature].to_list() == [pytest.approx(expected, abs=0.01)] or feature == "heart_rate"
+
+
+def test_the_code_says_the_unit_and_must_agree_with_what_people_read(imported, write):
+    def sleep(hour, unit, code):
+        quantity = {"value": 7, "unit": unit, "code": code, "system": "http://unitsofmeasure.org"}
+        return observation("93832-4", when=f"2024-05-0{hour}", valueQuantity=quantity)
+
+    report, table = imported(
+        write("a.ndjson", lines(sleep(1, "hours", "h"), sleep(2, "hours", "min"), sleep(3, "night", "h")))
+    )
+    assert table.select("date", "sleep_hours").rows() == [("2024-05-01", 7), ("2024-05-03", 7)]
+    assert dropped(report) == {"unit and its code differ": 1}
+
+
+def test_a_bundles_own_addresses_lead_to_the_patient(imported, write):
+    address = "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"
+    entries = [observation("40443-4", 60, "/min", person=address), patient(birthDate="1980-05-01", gender="female")]
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [{"resource": entries[0]}, {"fullUrl": address, "resource": entries[1]}],
+    }
+    table = imported(write("a.json", json.dumps(bundle, indent=2)))[1]
+    assert table.select("heart_rate", "age", "sex").rows() == [(60, 44, 0)]
+
+
+@pytest.mark.parametrize(("born", "age"), [("1980-05-01", 44), ("1980-05-02", 43), ("1980-05", 43), ("1980", 43)])
+def test_age_is_that_of_the_day_of_the_observation(imported, write, born, age):
+    file = write("a.ndjson", lines(patient(birthDate=born), observation("40443-4", 60, "/min")))
+    assert imported(file)[1]["age"].to_list() == [age]
+
+
+@pytest.mark.parametrize(
+    ("code", "system", "smoker"),
+    [("449868002", SNOMED, 1), ("428041000124106", SNOMED, 1), ("8517006", SNOMED, 0), ("LA18978-9", LOINC, 0)],
+)
+def test_smoking_status(imported, write, code, system, smoker):
+    assert imported(write("a.ndjson", lines(smoking(code, system=system))))[1]["smoker"].to_list() == [smoker]
+
+
+def test_a_smoking_status_that_says_nothing_is_not_taken_for_no(imported, write):
+    report, table = imported(
+        write("a.ndjson", lines(observation("40443-4", 60, "/min"), smoking("266927001"), smoking("12345")))
+    )
+    assert table["smoker"].to_list() == [None]
+    assert dropped(report) == {"not known": 1, "answer not understood": 1}
+
+
+@pytest.mark.parametrize(
+    ("found", "chronic"),
+    [
+        (condition(SNOMED, "84114007"), [0, 1]),
+        (condition(ICD, "J44.9"), [0, 1]),
+        (condition(ICD, "J20.9"), [0, 0]),
+        (condition(SNOMED, "84114007", onset="2020"), [0, 1]),
+        (condition(SNOMED, "195967001", onset="1990-01-01", abatementDateTime="2019-07-01"), [1, 0]),
+        (condition(SNOMED, "84114007", verificationStatus={"coding": [{"code": "refuted"}]}), [None, None]),
+        (condition(SNOMED, "84114007", clinicalStatus={"coding": [{"code": "resolved"}]}), [None, None]),
+    ],
+)
+def test_chronic_disease_holds_from_its_beginning_to_its_end(imported, write, found, chronic):
+    rates = (observation("40443-4", 60, "/min", when=day) for day in ("2019-01-01", "2024-01-01"))
+    assert imported(write("a.ndjson", lines(found, *rates)))[1]["chronic"].to_list() == chronic
+
+
+def test_what_cannot_be_used_is_dropped_and_counted(imported, write):
+    absent = observation("40443-4", dataAbsentReason={"text": "unknown"})
+    at_most = observation("59408-5", valueQuantity={"value": 60, "comparator": "<", "unit": "%"})
+    file = write(
+        "a.ndjson",
+        lines(
+            observation("40443-4", 60, "/min"),
+            observation("40443-4", 61, "/min", status="entered-in-error"),
+            observation("40443-4", 61, "/min", person="Group/7"),
+            observation("40443-4", 61, "/min", when="2024-05"),
+            observation("40443-4", 61, "/min", when="2099-01-01"),
+            observation("40443-4", 61, "kg"),
+            observation("59408-5", 0.97, "%"),
+            observation("40443-4", 6100, "/min"),
+            observation("40443-4", "many", "/min"),
+            absent,
+            at_most,
+        ),
+    )
+    report, table = imported(file)
+    assert table.select("heart_rate", "spo2").rows() == [(60, None)]
+    assert dropped(report) == {
+        "withdrawn, or not yet measured": 1,
+        "not about a patient": 1,
+        "time not readable": 1,
+        "in the future": 1,
+        "unit not understood": 1,
+        "impossible value": 2,
+        "not valid FHIR": 1,
+        "without a value": 1,
+        "not an exact value": 1,
+    }
+
+
+def test_a_record_with_the_same_id_counts_once_as_it_was_last(imported, write):
+    file = write(
+        "a.ndjson", lines(observation("40443-4", 60, "/min", id="1"), observation("40443-4", 70, "/min", id="1"))
+    )
+    report, table = imported(file)
+    assert table["heart_rate"].to_list() == [70]
+    assert dropped(report) == {"duplicate": 1}
+
+
+def test_each_reading_counts_on_the_day_of_its_own_clock(imported, write):
+    late, away = "2024-05-01T23:30:00+05:00", "2024-05-02T23:30:00-07:00"
+    file = write("a.ndjson", lines(observation("41950-7", 9, "/d", late), observation("41950-7", 8, "/d", away)))
+    report, table = imported(file)
+    assert table.select("date", "steps").rows() == [("2024-05-01", 9), ("2024-05-02", 8)]
+    assert report["clocks"]["offsets"] == {"+05:00": 1, "-07:00": 1}
+
+
+def test_a_folder_of_a_bulk_export_is_one(imported, write):
+    write("bulk/Patient.ndjson", lines(patient(birthDate="1980-05-01")))
+    write("bulk/Observation.ndjson", lines(*(observation("40443-4", 60 + i, "/min", id=str(i)) for i in range(3))))
+    write("bulk/notes.txt", "exported on Monday")
+    folder = write("bulk/Encounter.ndjson", lines({"resourceType": "Encounter", "class": {"code": "AMB"}})).parent
+    report, table = imported(folder)
+    assert table.select("heart_rate", "age").rows() == [(61, 44)]
+    assert report["files"]["Encounter.ndjson"] == {"Encounter": 1}
+
+
+GOOD = lines(*(observation("40443-4", 60, "/min", when=f"2024-05-0{day}") for day in range(1, 6)))
+BUNDLE = json.dumps({"resourceType": "Bundle", "entry": [{"resource": observation("40443-4", 60, "/min")}]}, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD[:-60], r"a.json: line 5, not valid JSON: Input data was truncated; the export may be cut off"),
+        (GOOD.replace('"status"', '"sta', 1), r"a.json: not valid JSON: .*\(byte \d+\)"),
+        (GOOD + "oops\n", r"a.json: line 6, not valid JSON: JSON is malformed: invalid character \(byte 0\)"),
+        (BUNDLE[:-20], r"a.json: not valid JSON: Input data was truncated"),
+        (BUNDLE.replace("}", "]", 1), r"a.json: not valid JSON: JSON is malformed: .*\(byte \d+\)"),
+        ('{"resourceType": 5}', r"not valid FHIR"),
+        ("{}", r"a.json: not an export that is known; .* FHIR R4 .JSON, NDJSON."),
+        ("[" * 100_000, r"not an export that is known"),
+        ('{"resourceType": "Bundle", "entry":' + "[" * 100_000, r"not valid JSON"),
+    ],
+)
+def test_broken_json_is_refused_with_the_place(imported, write, content, message):
+    with pytest.raises(DataError, match=message):
+        imported(write("a.json", content))

@@ -1,0 +1,173 @@
+"""Missing values, score, performance, pending alerts and the webhook."""
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+
+from fedhealth.data import synthetic
+from fedhealth.data.tables import shard_from_table
+from fedhealth.federation import exchange_within, fit
+from fedhealth.federation.training import Fit
+from fedhealth.monitoring.alerts import Finding, fail, list_alerts, recovered, settle, state_of
+from fedhealth.monitoring.missing import missing_drift
+from fedhealth.monitoring.performance import expected, judge
+from fedhealth.monitoring.score_drift import score_drift
+from fedhealth.monitoring.store import Store
+from fedhealth.monitoring.webhook import deliver
+from fedhealth.study import load_study
+
+from .test_drift import AQI, STUDY, window
+
+NOON = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fit:
+    study = load_study("health-risk")
+    shards = [shard_from_table(study, n, synthetic.draw(n.name, 8_000, seed=7), 0, n.name) for n in study.nodes]
+    return fit(study, exchange_within(shards, study), penalty=(30.0, 3.0))
+
+
+def test_a_fifth_more_missing_is_drift_and_the_same_as_before_is_not():
+    before, now = window(100, 30), window(101, 30)
+    assert {one.status for one in missing_drift(STUDY, before, now)} == {"ok"}
+    x = now.x.copy()
+    x[np.random.default_rng(0).random(len(x)) < 0.2, AQI] = np.nan
+    found = missing_drift(STUDY, before, replace(now, x=x))
+    assert [one.feature for one in found if one.status == "drift"] == ["aqi"]
+    (aqi,) = [one for one in found if one.feature == "aqi"]
+    assert (aqi.before, aqi.now, aqi.n) == (0, pytest.approx(0.2, abs=0.02), len(x))
+
+
+def test_with_nothing_before_there_is_nothing_to_compare():
+    now = window(100, 30)
+    none = now.part(np.zeros(len(now.x), dtype=bool))
+    assert {one.status for one in missing_drift(STUDY, none, now)} == {"too few"}
+
+
+def test_the_score_moves_with_heart_rates_and_not_without(fitted: Fit):
+    now = window(100, 55)
+    quiet = score_drift(STUDY, fitted.model, fitted.reference, now)
+    assert quiet.status == "ok"
+    x = now.x.copy()
+    x[:, STUDY.index("heart_rate")] += 20
+    x[:, STUDY.index("spo2")] -= 3
+    loud = score_drift(STUDY, fitted.model, fitted.reference, replace(now, x=x))
+    assert loud.status == "drift"
+    assert loud.shift is not None
+    assert loud.shift > 0.2
+    assert score_drift(STUDY, fitted.model, {}, now).status == "too few"
+
+
+def test_expected_auroc_by_hand():
+    # Pairs (case, control): (.8, .2) weighs .8 * .8 = .64 and is won; (.2, .8) weighs .2 * .2 = .04 and is lost.
+    risk = np.array([0.2, 0.8])
+    assert expected(np.repeat(risk, 5_000)).auroc == pytest.approx(0.5 + 0.5 * (0.64 - 0.04) / 1.0, abs=1e-3)
+    assert expected(np.full(100, 0.3)).auroc == pytest.approx(0.5)
+    assert expected(risk).auroc is None
+    assert expected(np.full(100, 0.3)).brier == pytest.approx(0.21)
+
+
+def test_what_is_expected_is_realised_while_risks_are_right_and_flipped_labels_show():
+    rng = np.random.default_rng(1)
+    risk = 1 / (1 + np.exp(-rng.normal(-2, 1.2, 20_000)))
+    y = (rng.random(20_000) < risk).astype(float)
+    y[:15_000] = np.nan
+    right = judge(risk, y, 0.2)
+    assert (right.status, right.known) == ("ok", 5_000)
+    assert right.realised is not None
+    assert right.expected.auroc == pytest.approx(right.realised["auroc"], abs=0.03)
+    y[15_000:] = np.where(rng.random(5_000) < 0.15, 1 - y[15_000:], y[15_000:])
+    wrong = judge(risk, y, 0.2)
+    assert (wrong.status, "calibration" in wrong.reason) == ("worse", True)
+    assert judge(risk[:15_010], y[:15_010], 0.2).status == "too few"
+
+
+def found(met: bool, clear: bool = False) -> Finding:
+    return Finding("drift", 0.3 if met else 0.1, 0.2, met, clear, about="aqi")
+
+
+def states(store: Store, newest: dt.datetime | None = None) -> list[str]:
+    with store.session() as session:
+        return [state_of(alert, newest) for alert in list_alerts(session)]
+
+
+def test_an_alert_pends_for_its_time_fires_lasts_and_is_over(store: Store):
+    for hours, finding, expected_states in (
+        (0, found(True), ["pending"]),
+        (1, found(False), []),
+        (2, found(True), ["pending"]),
+        (4, found(True), ["firing"]),
+        (5, found(False), ["firing"]),
+        (6, found(False, clear=True), ["resolved"]),
+    ):
+        with store.session() as session:
+            settle(session, finding, NOON + hours * HOUR, 2 * HOUR)
+        assert states(store) == expected_states
+
+
+def test_no_data_and_errors_are_states_of_their_own(store: Store):
+    with store.session() as session:
+        settle(session, found(True), NOON)
+    assert states(store, NOON + 24 * HOUR) == ["firing"]
+    assert states(store, NOON + 25 * HOUR) == ["no_data"]
+    with store.session() as session:
+        fail(session, "monitor", "no bundle", NOON)
+        fail(session, "monitor", "no bundle", NOON + HOUR)
+    assert sorted(states(store)) == ["error", "firing"]
+    with store.session() as session:
+        recovered(session, "monitor", NOON + 2 * HOUR)
+    assert sorted(states(store)) == ["firing", "resolved"]
+
+
+class Hook(HTTPServer):
+    heard: list[dict[str, object]]
+    status = 500
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            server.heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(server.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = Hook(("127.0.0.1", 0), Handler)
+    server.heard = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("FEDHEALTH_WEBHOOK", f"http://127.0.0.1:{server.server_port}/alerts")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_webhook_is_told_once_of_firing_and_of_the_end(store: Store, hook: Hook):
+    with store.session() as session:
+        settle(session, found(True), NOON)
+    assert deliver(store) == 0  # it answers 500: to be told again
+    hook.status = 204
+    assert [deliver(store), deliver(store)] == [1, 0]
+    with store.session() as session:
+        settle(session, found(False, clear=True), NOON + HOUR)
+    assert [deliver(store), deliver(store)] == [1, 0]
+    assert [one["state"] for one in hook.heard] == ["firing", "firing", "resolved"]
+    assert (hook.heard[0]["rule"], hook.heard[0]["about"], hook.heard[0]["city"]) == ("drift", "aqi", None)
+
+
+def test_without_a_webhook_nobody_is_told(store: Store):
+    with store.session() as session:
+        settle(session, found(True), NOON)
+    assert deliver(store) == 0

@@ -1,0 +1,137 @@
+"""A run that was killed goes on where it was: same parameters, nothing paid for twice."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+from tests.federation.worlds import STUDY, draw_rows, split
+from typer.testing import CliRunner
+
+from fedhealth.cli import app
+from fedhealth.data.synthetic import write_world
+from fedhealth.federation import fit
+from fedhealth.registry import load_bundle
+from fedhealth.runtime.journal import Journal, JournalError
+from fedhealth.runtime.local import exchange_in_process
+from fedhealth.runtime.secure import SummingNode
+
+SHARDS = split(draw_rows(900, seed=5), np.arange(900) % 4)
+SETTINGS = {"study": "tiny", "seed": 0}
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing is tidied up after it."""
+
+
+def dies_after(steps, exchange):
+    left = iter(range(steps))
+
+    def dying(step, state):
+        if next(left, None) is None:
+            raise Killed
+        return exchange(step, state)
+
+    return dying
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 9])
+def test_a_run_that_was_killed_goes_on_and_gives_the_same_parameters(tmp_path, steps):
+    whole = exchange_in_process(STUDY, SHARDS, tmp_path / "whole")
+    expected, asked = fit(STUDY, whole).model.arrays(), []
+    nodes = exchange_in_process(STUDY, SHARDS, tmp_path / "audit")
+    first = Journal.begin(tmp_path, SETTINGS)
+    with pytest.raises(Killed):
+        fit(STUDY, first.exchange(dies_after(steps, nodes)))
+    again = Journal.resume(tmp_path, SETTINGS)
+    assert again.run == first.run
+    found = fit(STUDY, again.exchange(lambda step, state: asked.append(step) or nodes(step, state))).model.arrays()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert again.replayed == steps
+    assert asked[0] == ["moments", "counts", "columns", "newton"][min(steps, 3)]
+
+
+def test_what_differs_is_said(tmp_path):
+    with pytest.raises(JournalError, match="--resume: no unfinished run with these settings"):
+        Journal.resume(tmp_path, SETTINGS)
+    started = Journal.begin(tmp_path, {**SETTINGS, "seed": 4})
+    fit(STUDY, started.exchange(exchange_in_process(STUDY, SHARDS, tmp_path / "audit")))
+    with pytest.raises(JournalError, match=r"other settings: .*-tiny-\w{4} \(seed 4 instead of 0\)"):
+        Journal.resume(tmp_path, SETTINGS)
+    started.finish()
+    with pytest.raises(JournalError, match=r"in .*started$"):
+        Journal.resume(tmp_path, {**SETTINGS, "seed": 4})
+
+
+def test_a_program_that_asks_something_else_is_refused(tmp_path):
+    nodes = exchange_in_process(STUDY, SHARDS, tmp_path / "audit")
+    Journal.begin(tmp_path, SETTINGS).exchange(nodes)("moments", {})
+    with pytest.raises(JournalError, match="step 1 was 'moments', and is 'inventory' now"):
+        Journal.resume(tmp_path, SETTINGS).exchange(nodes)("inventory", {})
+
+
+def test_a_journal_that_cannot_be_written_stops_the_run_with_a_message(tmp_path):
+    journal = Journal.begin(tmp_path, SETTINGS)
+    (journal.folder / "journal.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(JournalError, match=r"journal.sqlite cannot be written \(.*\); make room"):
+        journal.exchange(exchange_in_process(STUDY, SHARDS, tmp_path / "audit"))("moments", {})
+
+
+def answers_paid(data):
+    with sqlite3.connect(data / "node_1.ledger.sqlite") as store:
+        return store.execute("SELECT count(*), sum(mu * mu) FROM answers").fetchone()
+
+
+def test_a_private_run_that_was_killed_is_resumed_and_pays_once(tmp_path, monkeypatch):
+    data, runs = tmp_path / "data", tmp_path / "runs"
+    write_world(data, rows=1500, seed=7)
+    settings = ["--model", "logistic", "--epsilon", "3", "--data", str(data), "--runs", str(runs)]
+    hear, heard = SummingNode.hear, []
+
+    def dies_before_it_is_told(self, call, state):
+        """The nodes have paid for a gradient and masked it; the server dies before it has the sum."""
+        heard.append((call.step, call.phase))
+        if heard.count(("private_gradient", "signed")) == 7:
+            raise KeyboardInterrupt
+        return hear(self, call, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SummingNode, "hear", dies_before_it_is_told)
+        run = CliRunner().invoke(app, ["train", *settings])
+    assert run.exit_code != 0
+    assert "the same command with --resume goes on with it" in run.output
+    paid, spent = answers_paid(data)
+    run = CliRunner().invoke(app, ["train", *settings, "--resume"])
+    assert run.exit_code == 0, run.output
+    whole, budget = answers_paid(data)
+    assert (paid, whole) == (1 + 1 + 3, 1 + 1 + 16 + 1)
+    assert budget > spent
+    from fedhealth.privacy import Budget
+
+    assert np.sqrt(budget) == pytest.approx(Budget(3.0).mu)
+
+
+def test_runs_are_listed_shown_and_their_logs_printed(tmp_path):
+    data, runs = tmp_path / "data", tmp_path / "runs"
+    write_world(data, rows=1000, seed=7)
+    invoke = CliRunner().invoke
+    trained = invoke(app, ["train", "--model", "logistic", "--data", str(data), "--runs", str(runs)])
+    assert trained.exit_code == 0, trained.output
+    version = load_bundle(next(runs.glob("health-risk-*"))).version
+    failed = invoke(app, ["train", "--epsilon", "1e-9", "--data", str(data), "--runs", str(runs)])
+    assert failed.exit_code in (0, 1)
+    listed = invoke(app, ["runs", "list", "--runs", str(runs)], terminal_width=200, env={"COLUMNS": "200"}).output
+    assert version in listed
+    assert "in-process" in listed
+    name = sorted((runs / "started").iterdir())[0].name
+    shown = invoke(app, ["runs", "show", name, "--runs", str(runs)]).output
+    assert "global model, held-out rows of all nodes" in shown
+    lines = invoke(app, ["runs", "logs", name, "--json", "--follow", "--runs", str(runs)]).output.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert (events[0]["event"], events[-1]["event"]) == ("started", "finished")
+    assert [e["round"] for e in events if e["event"] == "round"] == list(range(len(events) - 2))
+    assert all(e["run"] == name for e in events)
+    missing = invoke(app, ["runs", "show", "1999", "--runs", str(runs)])
+    assert missing.exit_code == 1
+    assert "no run '1999'" in missing.output

@@ -1,0 +1,32 @@
+"""A server's figures, as Prometheus reads them."""
+
+import urllib.request
+
+import pytest
+from tests.runtime.terminals import free_port
+
+from fedhealth.runtime.metrics import Figures
+
+
+def test_prometheus_reads_nodes_rounds_seconds_bytes_and_refusals():
+    port = free_port()
+    figures = Figures(port)
+    for node in ("node_1", "node_2"):
+        figures.joined(node)
+    figures.lost("node_2", "it is no longer connected")
+    figures.refused("node_1", "its policy")
+    figures.step("newton", ["node_1"], 0.25, 4000)
+    figures.round(0, 0.3, 0.7)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        told = answer.read().decode().splitlines()
+    for line in (
+        "fedhealth_nodes 1.0",
+        "fedhealth_rounds_total 1.0",
+        'fedhealth_nodes_lost_total{node="node_2"} 1.0',
+        'fedhealth_refusals_total{node="node_1"} 1.0',
+        'fedhealth_received_bytes_total{step="newton"} 4000.0',
+        'fedhealth_step_seconds_sum{step="newton"} 0.25',
+    ):
+        assert line in told
+    with pytest.raises(OSError, match="in use"):
+        Figures(port)
