@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.data.files import DataError
 from fedhealth.privacy import (
     Ledger,
@@ -186,7 +186,7 @@ def _policy(study: Study, node: str, data: Path) -> str:
 def _approval(study: Study, node: str, data: Path) -> str:
     if is_approved(study, node, data):
         return f"study {study.name} {study.hash[:12]} is approved"
-    if (data / "world.json").is_file():
+    if is_synthetic(study.node(node), data):
         return "synthetic rows need none"
     raise _Ill(f"study {study.name} is not approved", f"run: fedhealth node approve {node} {study.hash[:12]}")
 
