@@ -2,7 +2,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.runtime.enrolling import Door
 from tests.runtime.terminals import Terminals, free_port
+
+from fedhealth.data.synthetic import write_world
+from fedhealth.runtime.flower.certificates import ServerFolder, prepare
 
 
 @pytest.fixture
@@ -17,3 +21,23 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
     for child in opened.children.values():
         child.kill()
         child.wait()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ServerFolder:
+    made = ServerFolder(tmp_path / "server")
+    prepare(made, ["server.example"])
+    return made
+
+
+@pytest.fixture
+def door(folder: ServerFolder) -> Iterator[Door]:
+    with Door(folder).open() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_world(folder, 1500, 7)
+    return folder
