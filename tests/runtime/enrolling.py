@@ -19,12 +19,9 @@ from typer.testing import CliRunner
 from fedhealth.cli import app
 from fedhealth.runtime.flower.book import Book
 from fedhealth.runtime.flower.certificates import ServerFolder, prepare
-from fedhealth.runtime.flower.enrolment import (
-    Enrolment,
-    read_enrolment,
-    tls_context,
-)
+from fedhealth.runtime.flower.enrolment import Enrolment, read_enrolment
 from fedhealth.runtime.flower.listening import listening
+from fedhealth.runtime.flower.pinned import tls_context
 from fedhealth.runtime.flower.proxy import FleetProxy
 
 HOST = "127.0.0.1"

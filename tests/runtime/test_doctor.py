@@ -14,9 +14,7 @@ from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.runtime.flower.certificates import ServerFolder, prepare
-from fedhealth.runtime.flower.enrolment import (
-    join,
-)
+from fedhealth.runtime.flower.enrolment import join
 
 
 def findings(*words: str, code: int) -> dict[str, str]:

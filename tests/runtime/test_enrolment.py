@@ -13,18 +13,10 @@ from tests.runtime.terminals import (
 from typer.testing import CliRunner
 
 from fedhealth.runtime.flower.certificates import ServerFolder, check_in_force, hosts_of, load, prepare
-from fedhealth.runtime.flower.enrolment import (
-    ServerAway,
-    check_plain,
-    enrolment_file,
-    enrolment_of,
-    join,
-    make_known,
-    node_keys,
-    public_pem,
-)
+from fedhealth.runtime.flower.enrolment import enrolment_file, enrolment_of, join, make_known, node_keys, public_pem
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.listening import listening
+from fedhealth.runtime.flower.pinned import ServerAway, check_plain
 
 
 def test_an_authority_is_kept_and_only_its_certificate_is_open(folder: ServerFolder) -> None:

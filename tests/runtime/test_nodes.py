@@ -26,11 +26,7 @@ from tests.runtime.terminals import (
 from fedhealth.registry import load_bundle
 from fedhealth.runtime.flower.book import Book
 from fedhealth.runtime.flower.certificates import ServerFolder, prepare
-from fedhealth.runtime.flower.enrolment import (
-    Enrolment,
-    enrolment_file,
-    join,
-)
+from fedhealth.runtime.flower.enrolment import Enrolment, enrolment_file, join
 from fedhealth.runtime.flower.environment import private_environment
 from fedhealth.runtime.flower.opening import Register, opened
 

@@ -13,11 +13,7 @@ from tests.runtime.terminals import (
 )
 
 from fedhealth.runtime.flower.certificates import ServerFolder
-from fedhealth.runtime.flower.enrolment import (
-    join,
-    node_keys,
-    public_pem,
-)
+from fedhealth.runtime.flower.enrolment import join, node_keys, public_pem
 from fedhealth.runtime.flower.listening import listening
 from fedhealth.runtime.flower.proxy import PASSED
 

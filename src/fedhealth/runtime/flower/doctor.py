@@ -26,8 +26,9 @@ from fedhealth.privacy import (
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, identity
 from fedhealth.runtime.flower.book import Book
 from fedhealth.runtime.flower.certificates import RENEWED_BEFORE, ServerFolder, check_in_force, load
-from fedhealth.runtime.flower.enrolment import Enrolment, Welcome, enrolment_of, knock, make_known, node_keys
+from fedhealth.runtime.flower.enrolment import Enrolment, Welcome, enrolment_of, make_known, node_keys
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.pinned import knock
 from fedhealth.study import Study, StudyError
 
 FLWR = "1.41."  # what the code was tested with; its internals change

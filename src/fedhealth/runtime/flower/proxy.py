@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 
 from fedhealth.runtime.flower.book import Book, Listed, Refused
-from fedhealth.runtime.flower.enrolment import ENROL, public_pem, tls_context
+from fedhealth.runtime.flower.enrolment import public_pem
+from fedhealth.runtime.flower.pinned import ENROL, tls_context
 
 # No registering (the book does that), and no fetching of code: nodes run the package that they installed.
 PASSED = frozenset(

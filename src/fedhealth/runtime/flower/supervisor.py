@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fedhealth.runtime.flower.enrolment import check_plain, enrolment_of, make_known
+from fedhealth.runtime.flower.enrolment import enrolment_of, make_known
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.pinned import check_plain
 
 SHORTEST, LONGEST = 2.0, 30.0  # seconds between tries; they double while the reason is the same
 
