@@ -19,7 +19,7 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
     opened = Terminals(tmp_path)
     yield opened
     for child in opened.children.values():
-        child.kill()
+        child.kill()  # a server's SuperLink ends with it
         child.wait()
 
 
