@@ -42,7 +42,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_enrolled_nodes_over_tls_give_the_same_bundle_and_nothing_is_readable_on_the_way(
     tmp_path: Path, terminals: Terminals
 ) -> None:
@@ -56,7 +56,7 @@ def test_enrolled_nodes_over_tls_give_the_same_bundle_and_nothing_is_readable_on
     here.open()
     for name in NODES:
         here.node(name, data)
-    code, screen = here.end("server", 540)
+    code, screen = here.end("server", 700)
     tap.close()
     assert code == 0, screen
     for name in NODES:
