@@ -7,10 +7,10 @@ import pytest
 from tests.registry.trained import SHARDS, Registry, flipped
 from typer.testing import CliRunner
 
-from fedhealth.cli import app, promote
+from fedhealth.cli import app, monitor, promote, train
 from fedhealth.cli import runs as run_folders
 from fedhealth.data.shard import HELD_OUT
-from fedhealth.registry import history, load_bundle, load_signed
+from fedhealth.registry import challenger, history, load_bundle, load_signed
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,6 +186,18 @@ def test_a_challenger_can_be_named_and_promoted_by_its_alias(published, runs):
     assert f"Version {versions[1]} (challenger)" in invoke("show", "challenger", "--runs", folder, models=models).output
     result = invoke("promote", "challenger", *options, models=models)
     assert result.exit_code == 0, result.output
+    assert load_signed(models).version == versions[1]
+
+
+def test_what_is_trained_after_an_alarm_is_the_challenger(published, runs, monkeypatch, capsys):
+    models, versions, folder = published
+    for one in (runs[1][1], runs[1][2]):
+        monkeypatch.setattr(train, "run_training", lambda *_, one=one: (load_bundle(one), {}, one))
+        monitor._retrain(load_signed(models), Path("data"), models, folder)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("Trained again, it is the model that is served")
+    assert said[1].startswith(f"Challenger {challenger(models)} in ")
+    assert challenger(models) == load_bundle(runs[1][2]).version
     assert load_signed(models).version == versions[1]
 
 

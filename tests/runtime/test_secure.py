@@ -19,7 +19,7 @@ from fedhealth.runtime.experiment import run_experiment
 from fedhealth.runtime.local import exchange_in_process
 from fedhealth.runtime.node import Node
 from fedhealth.runtime.private import run_private
-from fedhealth.runtime.secure import SecureExchange, SummingNode
+from fedhealth.runtime.secure import Call, SecureExchange, SummingNode
 
 DEFAULT = dataclasses.replace(STUDY, policy="default")
 ROWS = draw_rows(2400, seed=31, missing=0.1)
@@ -154,7 +154,8 @@ def to_east(phase, **changes):
     ("change", "said"),
     [
         (to_east(phase="letters", sum="another"), "east refused: phase 'letters' of a sum that did not begin here"),
-        (to_east(phase="masked", step="counts"), "east refused: phase 'masked' of a sum that did not begin here"),
+        (to_east(phase="masked", step="inventory"), "east refused: step 'inventory' is not summed"),
+        (to_east(phase="signed", sum="another"), "east refused: phase 'signed' of a sum that did not begin here"),
         (to_east(phase="masked", body=b"?"), "got a message that cannot be read"),
         (to_east(phase=None, run="another"), "the signature of .* under its keys is wrong"),
     ],
@@ -168,19 +169,21 @@ def test_another_state_than_the_sum_began_with_is_refused(nodes):
     def other(name, call, state):
         return call, arrays(low=[9.0]) if call.phase == "masked" else state
 
-    with pytest.raises(SecureAggregationError, match="east refused: the state is not the one that the sum began with"):
+    with pytest.raises(SecureAggregationError, match="east refused: the state is not the one that the sum is about"):
         exchange_over(nodes, other)("moments", {})
 
 
 def test_a_step_that_is_not_summed_gets_no_masks(nodes):
     exchange = exchange_over(nodes)
+    about = Call("", "", "", "inventory", packing.digest({}), b"")
+    begun = exchange._begin(about)
     with pytest.raises(SecureAggregationError, match="east refused: step 'inventory' is not summed"):
-        exchange._total("inventory", {})
+        exchange._total(begun, about, {})
 
 
 def test_a_sum_of_two_nodes_is_refused(nodes):
     few = {name: nodes[name] for name in NAMES[:2]}
-    with pytest.raises(SecureAggregationError, match="2 nodes sent keys; expected at least 3"):
+    with pytest.raises(SecureAggregationError, match="east refused: got keys of 2 nodes; expected at least 3"):
         exchange_over(few)("moments", {})
 
 
@@ -221,3 +224,19 @@ def test_keys_stay_and_another_key_under_a_known_name_is_refused(tmp_path):
     path.write_bytes(b"short")
     with pytest.raises(SecureAggregationError, match=r"east.key: expected a signing key of 32 bytes"):
         own_key(path)
+
+
+def test_keys_and_letters_of_the_next_sum_travel_with_this_one(nodes):
+    phases = []
+    exchange = exchange_over(nodes, answer=lambda name, call, reply: phases.append(call.phase) or reply)
+    for _ in range(3):
+        exchange("moments", {})
+    assert phases[::4] == ["keys", "letters", *["masked", "signed", "shares"] * 3]
+
+
+def test_a_node_that_was_started_anew_has_no_part_in_a_sum_that_was_begun_with_it(nodes):
+    exchange = exchange_over(nodes)
+    first = exchange("moments", {})[TOGETHER]
+    nodes["east"] = SummingNode(nodes["east"].node, nodes["east"]._key)
+    again = exchange("moments", {})[TOGETHER]
+    np.testing.assert_array_equal(first["squares"], again["squares"])

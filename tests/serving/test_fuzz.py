@@ -43,6 +43,7 @@ def described(folder, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) 
         yield schemathesis.openapi.from_asgi("/openapi.json", create_app(folder))
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("method", "path", "mode"), ASKED)
 def test_the_server_does_what_its_description_says(described: BaseSchema, method: str, path: str, mode: GenerationMode):
     # What fits the description may still be refused: nothing but nulls, columns of unlike length, unknown cities.

@@ -59,7 +59,7 @@ def run(
             return
         _show(found)
         if found.alarms and retrain:
-            _retrain(bundle, data, runs)
+            _retrain(bundle, data, models, runs)
     if found.alarms:
         raise typer.Exit(ALARM)
 
@@ -122,11 +122,15 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _retrain(bundle: "Bundle", data: Path, runs: Path) -> None:
+def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
     from fedhealth.cli.train import run_training
     from fedhealth.cli.training import Training
+    from fedhealth.registry import challenge
 
     study = bundle.study
-    challenger, _, folder = run_training(study.name, data, study.outcome.name, Training(runs=runs))
-    version = challenger.version if challenger else "none"
-    typer.echo(f"Challenger {version} in {folder}; promote it with: fedhealth models promote {version}")
+    trained, _, folder = run_training(study.name, data, study.outcome.name, Training(runs=runs, models=models))
+    if trained is None or trained.hash == bundle.hash:
+        typer.echo("Trained again, it is the model that is served: the nodes' rows are the same")
+        return
+    challenge(folder, models, "trained after an alarm")
+    typer.echo(f"Challenger {trained.version} in {folder}; promote it with: fedhealth models promote challenger")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fedhealth.registry.bundle import FILES, Bundle, BundleError, load_bundle, replace_file
 from fedhealth.registry.history import append, changing, history
@@ -49,13 +49,10 @@ def publish(
         before = champion(models)
         if before and before.hash == bundle.hash:
             return before
-        if before:
-            _copy(models, models / "versions" / before.version)
         kept = _keep(source, bundle, models)
         if not _is_signed(kept):
             sign_bundle(kept)
-        append(log, _entry(action, bundle, before, reason, kept, evidence))
-        _serve(kept, models)
+        _serve(kept, models, before, log, _entry(action, bundle, before, reason, kept, evidence))
     return load_signed(models)
 
 
@@ -72,9 +69,11 @@ def rollback(models: Path, reason: str) -> Bundle:
     past = [entry["before"] for entry in changes if entry["before"]]
     if not past:
         raise BundleError(f"{models}: version {now.version} has no predecessor to roll back to")
-    folder = models / "versions" / past[-1]
-    load_signed(folder)
-    return publish(folder, models, "rollback", reason)
+    kept = models / "versions" / past[-1]
+    bundle = load_signed(kept)
+    with changing(models) as log:
+        _serve(kept, models, now, log, _entry("rollback", bundle, now, reason, kept))
+    return load_signed(models)
 
 
 def challenge(source: Path, models: Path, reason: str) -> Bundle:
@@ -216,8 +215,14 @@ def _copy(source: Path, target: Path) -> None:
             replace_file(target / name, (source / name).read_bytes())
 
 
-def _serve(kept: Path, models: Path) -> None:
-    """Put a bundle's files into ``models`` itself, each whole; staged elsewhere, since no other file may be there."""
+def _serve(kept: Path, models: Path, before: Bundle | None, log: IO[bytes], entry: Mapping[str, Any]) -> None:
+    """Keep who was served ``before``, write ``entry`` into the history, and put the files in ``kept`` into ``models``.
+
+    Each file is replaced whole; they are staged elsewhere, since no other file may be in ``models``.
+    """
+    if before:
+        _copy(models, models / "versions" / before.version)
+    append(log, entry)
     staging = models / "versions" / ".next"
     staging.mkdir(exist_ok=True)
     for name in (SIGNATURE, *FILES):

@@ -1,7 +1,8 @@
 """Sums of which the server sees only the total, over any way to reach the nodes.
 
-Every such sum is a round of ``privacy.secure_aggregation`` in five phases. Its context binds study, run, sum, step and
-state, so that all nodes sum the same and nobody's values serve twice.
+Every such sum is a round of ``privacy.secure_aggregation`` in five phases, of which the first two, keys and letters, are
+done for the next sum along with ``masked`` and ``signed``. Study, run, sum, step and state are bound into masks and
+signatures, so that all nodes sum the same and nobody's values serve twice.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from fedhealth.privacy.secure_aggregation.node import threshold
 from fedhealth.runtime.node import Node
 
 TRIES = 5  # sums that are begun for one step
+NOTHING: State = MappingProxyType({})
 PHASES = ("keys", "letters", "masked", "signed", "shares")
 
 
@@ -29,7 +31,7 @@ PHASES = ("keys", "letters", "masked", "signed", "shares")
 class Call:
     """What the server tells one node in one phase of a sum.
 
-    ``sum`` names it and is used once; ``digest`` is of the step's state.
+    ``sum`` names it and is used once, ``then`` names the one after it; ``digest`` is of the step's state.
     """
 
     phase: str
@@ -38,21 +40,43 @@ class Call:
     step: str
     digest: bytes
     body: bytes
+    then: str = ""
 
-    def context(self, study_hash: str) -> bytes:
-        """What the round is about, as 32 bytes; the same at all nodes, or they do not understand each other."""
-        told = (study_hash, self.run, self.sum, self.step, self.digest)
-        return hashlib.sha256(packing.encode(told)).digest()
+    def context(self, study_hash: str, name: str) -> bytes:
+        """What names the sum ``name``, as 32 bytes; the same at all nodes, or they do not understand each other."""
+        return hashlib.sha256(packing.encode((study_hash, self.run, name))).digest()
+
+    @property
+    def subject(self) -> bytes:
+        """What is summed, as 32 bytes."""
+        return hashlib.sha256(packing.encode((self.step, self.digest))).digest()
 
 
 @dataclass(frozen=True)
 class Values:
-    """A node's masked values, the names and shapes of the arrays that they are, and the noise in each."""
+    """A node's masked values, names and shapes of the arrays that they are, the noise in each; keys for the next sum."""
 
     names: list[str]
     shapes: list[list[int]]
     noise: float
     values: bytes
+    keys: Keys
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """Whose values arrived, for all to sign, and everybody's keys for the next sum."""
+
+    nodes: list[str]
+    keys: list[Keys]
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A node's signature under whose values arrived, and its letters for the next sum."""
+
+    signed: Signed
+    letters: list[Letter]
 
 
 Talk = Callable[[Mapping[str, Call], State], Mapping[str, bytes]]
@@ -68,11 +92,11 @@ class SummingNode:
         key: Ed25519PrivateKey,
         check_roster: Callable[[Mapping[str, bytes]], None] = lambda _: None,
     ) -> None:
-        """``check_roster`` is shown the nodes' public keys by name before any round, and raises if they are others'."""
+        """``check_roster`` is shown the nodes' public keys by name before any sum, and raises if they are others'."""
         self.node, self._key, self._check_roster = node, key, check_roster
         self._member: Member | None = None
-        self._context, self._nodes = b"", 0
-        self._round: NodeRound | None = None
+        self._sums: dict[str, NodeRound] = {}
+        self._nodes: dict[str, int] = {}
 
     @property
     def public_key(self) -> bytes:
@@ -80,60 +104,77 @@ class SummingNode:
         return self._key.public_key().public_bytes_raw()
 
     def hear(self, call: Call, state: State) -> bytes:
-        """Do one phase.
+        """Do one phase; nothing comes back from a node that was started after the sum had begun.
 
         Raises:
             SecureAggregationError: the server, or another node, does what it must not.
             PolicyRefusal: the node's policy does not let the answer out.
         """
-        context = call.context(self.node.study.hash)
         if call.phase == "keys":
-            self._begin(context, _decode(call.body, dict[str, bytes]))
-        elif self._round is None or context != self._context:
+            self._know(_decode(call.body, dict[str, bytes]))
+            return packing.encode(self._begin(call, call.sum))
+        if call.sum not in self._sums:
+            if call.phase == "masked":
+                return b""
             raise self._refusal(f"phase {call.phase!r} of a sum that did not begin here")
-        assert self._round is not None
-        done: Any
-        if call.phase == "keys":
-            done = self._round.keys()
-        elif call.phase == "letters":
-            everyone = _decode(call.body, list[Keys])
-            self._nodes, done = len(everyone), self._round.letters(everyone)
-        elif call.phase == "masked":
-            done = self._masked(self._round, call, state)
-        elif call.phase == "signed":
-            arrived = _decode(call.body, list[str])
-            needed = fewest(self._nodes, EXITS[call.step].noisy)
-            if len(arrived) < needed:
-                raise self._refusal(f"values of {len(arrived)} of {self._nodes} nodes arrived; expected {needed}")
-            done = self._round.signed(arrived)
-        elif call.phase == "shares":
-            done = self._round.shares(_decode(call.body, list[Signed]))
-        else:
+        phases: dict[str, Callable[[Call, State], object]] = {
+            "letters": lambda call, _: self._letters(call.sum, _decode(call.body, list[Keys])),
+            "masked": self._masked,
+            "signed": self._signed,
+            "shares": lambda call, _: self._sums.pop(call.sum).shares(_decode(call.body, list[Signed])),
+        }
+        if call.phase not in phases:
             raise self._refusal(f"phase {call.phase!r}; expected one of {', '.join(PHASES)}")
-        return packing.encode(done)
+        return packing.encode(phases[call.phase](call, state))
 
-    def _begin(self, context: bytes, roster: Mapping[str, bytes]) -> None:
-        name = self.node.name
-        if roster.get(name) != self.public_key:
+    def _know(self, roster: Mapping[str, bytes]) -> None:
+        if roster.get(self.node.name) != self.public_key:
             raise self._refusal("the server has another key for it")
         self._check_roster(roster)
         known = {other: Ed25519PublicKey.from_public_bytes(key) for other, key in roster.items()}
-        self._member = Member(name, self._key, known, self._member.seen if self._member else set())
-        self._context, self._round = context, NodeRound(self._member, context)
+        seen = self._member.seen if self._member else set()
+        self._member, self._sums = Member(self.node.name, self._key, known, seen), {}
 
-    def _masked(self, sums: NodeRound, call: Call, state: State) -> Values:
+    def _begin(self, call: Call, name: str) -> Keys:
+        assert self._member
+        self._sums[name] = NodeRound(self._member, call.context(self.node.study.hash, name))
+        return self._sums[name].keys()
+
+    def _letters(self, name: str, everyone: list[Keys]) -> list[Letter]:
+        self._nodes[name] = len(everyone)
+        return self._sums[name].letters(everyone)
+
+    def _masked(self, call: Call, state: State) -> Values:
         if packing.digest(state) != call.digest:
-            raise self._refusal("the state is not the one that the sum began with")
+            raise self._refusal("the state is not the one that the sum is about")
         if call.step not in EXITS or not EXITS[call.step].summed:
             raise self._refusal(f"step {call.step!r} is not summed")
-        answer = self.node.answer(call.step, state, self._nodes, call.run)
+        answer = self.node.answer(call.step, state, self._nodes[call.sum], call.run)
         flat = np.concatenate([*(np.ravel(array) for array in answer.sums.values()), [float(answer.rows)]])
-        hidden = sums.masked(_decode(call.body, list[Letter]), flat)
+        hidden = self._sums[call.sum].masked(_decode(call.body, list[Letter]), flat, call.subject)
         shapes = [list(np.shape(array)) for array in answer.sums.values()]
-        return Values(list(answer.sums), shapes, answer.noise, hidden.values.tobytes())
+        keys = self._begin(call, call.then)
+        return Values(list(answer.sums), shapes, answer.noise, hidden.values.tobytes(), keys)
+
+    def _signed(self, call: Call, _: State) -> Agreed:
+        arrived, nodes = _decode(call.body, Arrived), self._nodes[call.sum]
+        needed = fewest(nodes, EXITS[call.step].noisy)
+        if len(arrived.nodes) < needed:
+            raise self._refusal(f"values of {len(arrived.nodes)} of {nodes} nodes arrived; expected {needed}")
+        signed = self._sums[call.sum].signed(arrived.nodes)
+        return Agreed(signed, self._letters(call.then, arrived.keys) if len(arrived.keys) == nodes else [])
 
     def _refusal(self, why: str) -> SecureAggregationError:
         return SecureAggregationError(f"{self.node.name} refused: {why}")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A sum whose nodes have exchanged keys and letters."""
+
+    name: str
+    server: ServerRound
+    passed: Mapping[str, list[Letter]]
 
 
 @dataclass
@@ -151,6 +192,7 @@ class SecureExchange:
     roster: Mapping[str, bytes]
     run: str = ""
     enough: int = 0
+    _next: Begun | None = None
 
     def __call__(self, step: str, state: State) -> Mapping[str, Contribution]:
         """Ask all nodes; a sum that lost too many of them is begun anew.
@@ -161,36 +203,49 @@ class SecureExchange:
         if not EXITS[step].summed:
             return self.plain(step, state)
         for _ in range(TRIES):
-            if (total := self._total(step, state)) is not None:
+            about = Call("", self.run, "", step, packing.digest(state), b"")
+            begun, self._next = self._next or self._begin(about), None
+            if begun and (total := self._total(begun, about, state)) is not None:
                 return {TOGETHER: total}
         raise SecureAggregationError(f"step {step!r}: nodes were lost in each of {TRIES} sums; see why they are lost")
 
-    def _total(self, step: str, state: State) -> Contribution | None:
-        """The sum over all nodes that stay to its end; None if they are too few."""
-        first = Call("keys", self.run, secrets.token_hex(8), step, packing.digest(state), b"")
+    def _ask(self, about: Call, phase: str, bodies: Mapping[str, object], kind: Any, state: State = NOTHING) -> Any:
+        calls = {name: replace(about, phase=phase, body=packing.encode(body)) for name, body in bodies.items()}
+        return {name: _decode(told, kind) for name, told in self.talk(calls, state).items() if told}
 
-        def ask(phase: str, bodies: Mapping[str, Any], kind: Any, sent: State = MappingProxyType({})) -> dict[str, Any]:
-            calls = {name: replace(first, phase=phase, body=packing.encode(body)) for name, body in bodies.items()}
-            return {name: _decode(answer, kind) for name, answer in self.talk(calls, sent).items()}
+    def _begin(self, about: Call) -> Begun | None:
+        """A new sum with whoever is there; None if too few stay until its letters are written."""
+        about = replace(about, sum=secrets.token_hex(8))
+        keys = list(self._ask(about, "keys", _same(self.roster, dict(self.roster)), Keys).values())
+        letters = self._ask(about, "letters", _same([one.node for one in keys], keys), list[Letter])
+        return self._begun(about, about.sum, keys, letters)
 
-        keys = list(ask("keys", _same(self.roster, dict(self.roster)), Keys).values())
-        server, there = ServerRound(first.context(self.study_hash), keys), [one.node for one in keys]
-        letters = ask("letters", _same(there, keys), list[Letter])
+    def _begun(self, about: Call, name: str, keys: list[Keys], letters: Mapping[str, list[Letter]]) -> Begun | None:
         if len(letters) < max(fewest(len(keys)), self.enough):
             return None
-        passed = server.pass_on([letter for each in letters.values() for letter in each])
-        values: dict[str, Values] = ask("masked", passed, Values, state)
-        if len(values) < max(fewest(len(keys), EXITS[step].noisy), self.enough):
+        server = ServerRound(about.context(self.study_hash, name), keys)
+        return Begun(name, server, server.pass_on([letter for each in letters.values() for letter in each]))
+
+    def _total(self, begun: Begun, about: Call, state: State) -> Contribution | None:
+        """The sum over all nodes that stay to its end; None if they are too few."""
+        server, nodes = begun.server, len(begun.server.keys)
+        about = replace(about, sum=begun.name, then=secrets.token_hex(8))
+        values: dict[str, Values] = self._ask(about, "masked", begun.passed, Values, state)
+        if len(values) < max(fewest(nodes, EXITS[about.step].noisy), self.enough):
             return None
-        _check_alike(step, values)
+        _check_alike(about.step, values)
         numbers = {name: np.frombuffer(each.values, dtype=np.uint64) for name, each in values.items()}
-        arrived = server.arrived([Masked(name, each) for name, each in numbers.items()])
-        signed = list(ask("signed", _same(arrived, list(arrived)), Signed).values())
-        if len(signed) < threshold(len(keys)):
+        arrived = server.arrived([Masked(name, each) for name, each in numbers.items()], about.subject)
+        keys = [each.keys for each in values.values()]
+        agreed: dict[str, Agreed] = self._ask(about, "signed", _same(arrived, Arrived(list(arrived), keys)), Agreed)
+        if len(agreed) < threshold(nodes):
             return None
-        shares = list(ask("shares", _same([one.node for one in signed], signed), Shares).values())
-        if len(shares) < threshold(len(keys)):
+        signed = [one.signed for one in agreed.values()]
+        shares = list(self._ask(about, "shares", _same(agreed, signed), Shares).values())
+        if len(shares) < threshold(nodes):
             return None
+        if len(agreed) == len(self.roster):  # with a node missing the next sum begins anew, so that it can come back
+            self._next = self._begun(about, about.then, keys, {name: one.letters for name, one in agreed.items()})
         return _contribution(server.total(shares), list(values.values()))
 
 

@@ -43,6 +43,8 @@ def read_fitbit(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     else:
         person = asked.about(_account(path)) if is_in_archive(path.name) else ""
         yield from _read_file(path, person, asked)
+        if path.suffix.lower() == ".json":
+            asked.advance(path.stat().st_size)  # tables tell by themselves
 
 
 def is_fitbit(path: Path, names: Sequence[str]) -> bool:

@@ -59,3 +59,8 @@ def keys_text(context: bytes, node: str, mask_key: bytes, letter_key: bytes) -> 
 def arrived_text(context: bytes, arrived: Iterable[str]) -> bytes:
     """What a node signs of the list of those whose values arrived."""
     return hashlib.sha256(b"arrived\0" + context + b"\0" + "\0".join(sorted(arrived)).encode()).digest()
+
+
+def mask_purpose(context: bytes, one: str, other: str) -> bytes:
+    """What the masks that two nodes share are for: the same for both."""
+    return context + b"\0mask\0" + "\0".join(sorted((one, other))).encode()

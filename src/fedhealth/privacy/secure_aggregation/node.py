@@ -27,6 +27,7 @@ from fedhealth.privacy.secure_aggregation.messages import (
     Signed,
     arrived_text,
     keys_text,
+    mask_purpose,
 )
 from fedhealth.privacy.secure_aggregation.sharing import LENGTH, share
 
@@ -61,7 +62,11 @@ class Member:
 
 
 class NodeRound:
-    """One round of one node; every step is done once, in order. ``context`` names study, run, step, round and model."""
+    """One round of one node; every step is done once, in order.
+
+    ``context`` names study, run and round. What the values are about, such as a step and a model, is the ``subject`` of
+    :meth:`masked`: it is bound into masks and signatures, so that all nodes sum the same or nobody learns anything.
+    """
 
     def __init__(self, member: Member, context: bytes) -> None:
         """Begin a round.
@@ -78,6 +83,7 @@ class NodeRound:
         self._keys: dict[str, Keys] = {}
         self._letters: dict[str, bytes] = {}
         self._arrived: tuple[str, ...] = ()
+        self._subject = b""
         self._done: set[str] = set()
 
     def keys(self) -> Keys:
@@ -108,17 +114,18 @@ class NodeRound:
         key = agreed(self._letter_key, self._keys[receiver].letter_key, self._purpose("letter", sender, receiver))
         return Letter(sender, receiver, ChaCha20Poly1305(key).encrypt(NONCE, both, None))
 
-    def masked(self, letters: Sequence[Letter], values: Floats) -> Masked:
+    def masked(self, letters: Sequence[Letter], values: Floats, subject: bytes = b"") -> Masked:
         """This node's values under its masks; whoever sent no letter was lost before and has no part in them."""
         self._once("masked")
-        me = self._member.name
+        me, self._subject = self._member.name, subject
         for letter in letters:
             self._letters[letter.sender] = self._opened(letter)
         if len(self._letters) < max(FEWEST, threshold(len(self._keys))):
             self._refuse(f"got letters of {len(self._letters)} nodes; expected {threshold(len(self._keys))} or more")
         hidden = encode(values, len(self._keys)) + mask(self._own, values.size)
         for name in sorted(self._letters.keys() - {me}):
-            seed = agreed(self._mask_key, self._keys[name].mask_key, self._purpose("mask", *sorted((me, name))))
+            purpose = mask_purpose(self._context + subject, me, name)
+            seed = agreed(self._mask_key, self._keys[name].mask_key, purpose)
             hidden = hidden + mask(seed, values.size) if me < name else hidden - mask(seed, values.size)
         return Masked(me, hidden)
 
@@ -142,7 +149,9 @@ class NodeRound:
             self._refuse(f"the list {', '.join(self._arrived)} holds strangers, or not this node")
         if len(self._arrived) < least:
             self._refuse(f"values of {len(self._arrived)} nodes arrived; expected at least {least}")
-        return Signed(self._member.name, self._member.key.sign(arrived_text(self._context, self._arrived)))
+        return Signed(
+            self._member.name, self._member.key.sign(arrived_text(self._context + self._subject, self._arrived))
+        )
 
     def shares(self, signatures: Sequence[Signed]) -> Shares:
         """For each node one share: of its own mask if its values arrived, of its mask key if it was lost."""
@@ -154,7 +163,12 @@ class NodeRound:
         if len(signers & set(self._arrived)) < least:
             self._refuse(f"{len(signers & set(self._arrived))} nodes signed the list; expected at least {least}")
         for one in signatures:
-            self._check(one.node, one.signature, arrived_text(self._context, self._arrived), "the list of the arrived")
+            self._check(
+                one.node,
+                one.signature,
+                arrived_text(self._context + self._subject, self._arrived),
+                "the list of the arrived",
+            )
         own = {name: both[:LENGTH] for name, both in self._letters.items() if name in self._arrived}
         keys = {name: both[LENGTH:] for name, both in self._letters.items() if name not in self._arrived}
         return Shares(self._member.name, own, keys)

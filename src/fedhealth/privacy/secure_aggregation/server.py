@@ -9,7 +9,7 @@ from fedhealth.federation.contribution import Floats
 from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
 from fedhealth.privacy.secure_aggregation.fixed_point import Ring, decode
 from fedhealth.privacy.secure_aggregation.masks import agreed, mask
-from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares
+from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares, mask_purpose
 from fedhealth.privacy.secure_aggregation.node import FEWEST, threshold
 from fedhealth.privacy.secure_aggregation.sharing import secret_of, weights
 
@@ -28,6 +28,7 @@ class ServerRound:
         self._least = max(FEWEST, threshold(len(self.keys)))
         self._senders: set[str] = set()
         self._masked: dict[str, Ring] = {}
+        self._subject = b""
         self._enough("sent keys", len(self.keys))
 
     def pass_on(self, letters: Sequence[Letter]) -> dict[str, list[Letter]]:
@@ -36,8 +37,9 @@ class ServerRound:
         self._enough("sent letters", len(self._senders))
         return {name: [one for one in letters if one.receiver == name] for name in sorted(self._senders)}
 
-    def arrived(self, masked: Sequence[Masked]) -> tuple[str, ...]:
-        """Take the nodes' values; give the list of those whose arrived, for all to sign."""
+    def arrived(self, masked: Sequence[Masked], subject: bytes = b"") -> tuple[str, ...]:
+        """Take the nodes' values, on ``subject``; give the list of those whose arrived, for all to sign."""
+        self._subject = subject
         self._masked = {one.node: one.values for one in masked}
         self._enough("sent values", len(self._masked))
         return tuple(sorted(self._masked))
@@ -72,7 +74,7 @@ class ServerRound:
             raise SecureAggregationError(f"the shares of {lost}'s mask key do not give its key")
         left = np.zeros(length, dtype=np.uint64)
         for name in self._masked:
-            purpose = self._context + b"\0mask\0" + "\0".join(sorted((lost, name))).encode()
+            purpose = mask_purpose(self._context + self._subject, lost, name)
             part = mask(agreed(key, self.keys[name].mask_key, purpose), length)
             left = left + part if name < lost else left - part
         return left
