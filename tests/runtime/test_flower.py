@@ -149,6 +149,20 @@ def test_missing_data_and_a_taken_port_are_said_plainly(port: int, terminals: Te
         assert "python data/generate_synthetic_data.py" in screen
 
 
+@pytest.mark.slow
+def test_a_killed_server_leaves_no_superlink_behind(port: int, terminals: Terminals) -> None:
+    terminals.start("server", "fl/server.py", "--port", str(port))
+    until = time.monotonic() + 60
+    while not listens(port):
+        assert time.monotonic() < until, terminals.screen("server")
+        time.sleep(0.2)
+    os.kill(terminals.children["server"].pid, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while listens(port) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not listens(port)
+
+
 def test_ctrl_c_ends_the_server_and_its_superlink(port: int, terminals: Terminals) -> None:
     terminals.start("server", "fl/server.py", "--port", str(port))
     until = time.monotonic() + 60

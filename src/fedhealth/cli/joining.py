@@ -31,7 +31,8 @@ def join_server(
     from fedhealth.cli.errors import plain_errors
     from fedhealth.privacy.secure_aggregation import identity
     from fedhealth.runtime.flower.certificates import fingerprint
-    from fedhealth.runtime.flower.enrolment import ServerAway, join, node_keys, public_pem, read_enrolment
+    from fedhealth.runtime.flower.enrolment import join, node_keys, public_pem, read_enrolment
+    from fedhealth.runtime.flower.pinned import ServerAway
 
     with plain_errors():
         invitation = read_enrolment(file)

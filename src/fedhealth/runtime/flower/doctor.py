@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.data.files import DataError
 from fedhealth.privacy import (
     Ledger,
@@ -26,8 +26,9 @@ from fedhealth.privacy import (
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, identity
 from fedhealth.runtime.flower.book import Book
 from fedhealth.runtime.flower.certificates import RENEWED_BEFORE, ServerFolder, check_in_force, load
-from fedhealth.runtime.flower.enrolment import Enrolment, Welcome, enrolment_of, knock, make_known, node_keys
+from fedhealth.runtime.flower.enrolment import Enrolment, Welcome, enrolment_of, make_known, node_keys
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.pinned import knock
 from fedhealth.study import Study, StudyError
 
 FLWR = "1.41."  # what the code was tested with; its internals change
@@ -186,7 +187,7 @@ def _policy(study: Study, node: str, data: Path) -> str:
 def _approval(study: Study, node: str, data: Path) -> str:
     if is_approved(study, node, data):
         return f"study {study.name} {study.hash[:12]} is approved"
-    if (data / "world.json").is_file():
+    if is_synthetic(study.node(node), data):
         return "synthetic rows need none"
     raise _Ill(f"study {study.name} is not approved", f"run: fedhealth node approve {node} {study.hash[:12]}")
 

@@ -5,15 +5,10 @@ What a node keeps lies beside its table: ``NODE.enrolment.json`` (where the serv
 Private keys never leave; the server gets the public halves, once, with the invitation's token.
 """
 
-import json
-import socket
-import ssl
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -22,15 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fedhealth.privacy.secure_aggregation import identity
 from fedhealth.runtime.flower.certificates import write_private
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.pinned import post
 
-ENROL = "/v1/enrol"
-PATIENCE = 10.0  # seconds for an answer
 LARGEST_SKEW = 240.0  # seconds between the clocks of node and server; Flower refuses signatures 300 s old
 NodeKeys = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
-
-
-class ServerAway(FlowerError):
-    """Nothing answers at the server's address."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +33,6 @@ class Enrolment:
     token: str
     study: str
     study_hash: str
-
-    @property
-    def host(self) -> str:
-        """The server's name or address."""
-        return self.server.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The server's port."""
-        return int(self.server.rpartition(":")[2])
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner only."""
@@ -156,117 +136,16 @@ def make_known(enrolment: Enrolment, data: Path) -> Welcome:
         "signing_key": signing.hex(),
         "token": enrolment.token,
     }
-    status, answer, ahead, ends = _post(enrolment, told)
-    if status != 200:
-        raise FlowerError(f"the server at {enrolment.server} refused {node}: {answer.get('refused', status)}")
-    if abs(ahead) > LARGEST_SKEW:
+    answer = post(enrolment.ca, enrolment.server, told)
+    if answer.status != 200:
+        why = answer.told.get("refused", answer.status)
+        raise FlowerError(f"the server at {enrolment.server} refused {node}: {why}")
+    if abs(answer.ahead) > LARGEST_SKEW:
         raise FlowerError(
-            f"{node}: this machine's clock is {ahead:+.0f} s off the server's; set both (within {LARGEST_SKEW:.0f} s)"
+            f"{node}: this machine's clock is {answer.ahead:+.0f} s off the server's; set both, to within "
+            f"{LARGEST_SKEW:.0f} s"
         )
     if enrolment.token:
         replace(enrolment, token="").write(enrolment_file(data, node))
-    return Welcome(str(answer["fedhealth"]), str(answer["flwr"]), ahead, ends)
-
-
-def check_plain(address: str) -> None:
-    """Check that a node without an enrolment may go on to ``address`` (host:port): loopback, and not TLS.
-
-    Raises:
-        FlowerError: it may not; says how to enrol.
-    """
-    host, _, port = address.rpartition(":")
-    how = "ask its operator for an enrolment file (fedhealth server invite NODE), then: fedhealth node join FILE"
-    if host not in ("127.0.0.1", "::1", "localhost"):
-        raise FlowerError(f"the server at {address} is on another machine, and this node is not enrolled there; {how}")
-    connection = HTTPConnection(host, int(port), timeout=PATIENCE)
-    try:
-        connection.request("GET", "/health")
-        connection.getresponse().read()
-    except (HTTPException, ConnectionResetError):
-        raise FlowerError(f"the server at {address} takes enrolled nodes only, over TLS; {how}") from None
-    except OSError as error:
-        raise ServerAway(f"no server answers at {address} ({error})") from None
-    finally:
-        connection.close()
-
-
-def tls_context(ca: str) -> ssl.SSLContext:
-    """TLS 1.3 with a server whose certificate this authority alone signed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        context.load_verify_locations(cadata=ca)
-    except (ssl.SSLError, ValueError) as error:
-        raise FlowerError(f"the enrolment file's certificate cannot be read ({error}); ask for a new one") from None
-    return context
-
-
-def knock(ca: str, address: str) -> datetime:
-    """The end of the certificate that the server at ``address`` (host:port) shows.
-
-    Raises:
-        OSError: nothing answers there, or what answers has no certificate of this authority.
-    """
-    host, _, port = address.rpartition(":")
-    with (
-        socket.create_connection((host, int(port)), timeout=PATIENCE) as plain,
-        tls_context(ca).wrap_socket(plain, server_hostname=host) as secure,
-    ):
-        return _ends(secure)
-
-
-def _ends(secure: ssl.SSLSocket) -> datetime:
-    shown = secure.getpeercert() or {}
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
-
-
-def _post(enrolment: Enrolment, told: dict[str, str]) -> tuple[int, dict[str, Any], float, datetime]:
-    """Status, answer, how far this machine's clock is ahead of the server's, and its certificate's end."""
-    where = enrolment.server
-    connection = HTTPSConnection(enrolment.host, enrolment.port, timeout=PATIENCE, context=tls_context(enrolment.ca))
-    try:
-        connection.request("POST", ENROL, json.dumps(told), {"Content-Type": "application/json"})
-        ends = _ends(connection.sock)
-        response = connection.getresponse()
-        ahead = _ahead(response.getheader("Date"))
-        return response.status, msgspec.json.decode(response.read(), type=dict[str, Any]), ahead, ends
-    except ssl.SSLCertVerificationError as error:
-        raise FlowerError(_distrust(where, error)) from None
-    except ssl.SSLEOFError:
-        raise ServerAway(f"no server answers at {where} (the connection broke)") from None
-    except ssl.SSLError as error:
-        if error.reason == "WRONG_VERSION_NUMBER":
-            raise FlowerError(f"the server at {where} speaks no TLS: it is another one, or runs as a demo") from None
-        raise FlowerError(f"no TLS connection with the server at {where}: {error.reason or error}") from None
-    except (TimeoutError, ConnectionError, socket.gaierror, HTTPException, OSError) as error:
-        raise ServerAway(f"no server answers at {where} ({str(error) or type(error).__name__})") from None
-    except msgspec.DecodeError:
-        raise FlowerError(f"what answers at {where} is no FedHealth server") from None
-    finally:
-        connection.close()
-
-
-def _ahead(date: str | None) -> float:
-    if date is None:
-        return 0.0
-    return (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
-
-
-_EXPIRED, _NOT_YET, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64  # OpenSSL's verification codes
-
-
-def _distrust(where: str, error: ssl.SSLCertVerificationError) -> str:
-    """Why the server's certificate is not accepted, and what to do."""
-    if error.verify_code == _EXPIRED:
-        return f"the certificate of the server at {where} expired; its operator renews it: fedhealth server init"
-    if error.verify_code == _NOT_YET:
-        return f"the certificate of the server at {where} is not valid yet: check this machine's clock"
-    if error.verify_code in (_OTHER_HOST, _OTHER_ADDRESS):
-        return (
-            f"the certificate of the server at {where} is for other names; its operator adds this one: "
-            "fedhealth server init --host NAME"
-        )
-    return (
-        f"what answers at {where} is not the server that sent the invitation: another authority signed its "
-        f"certificate ({error.verify_message}); ask its operator, and if all is well, for a new invitation"
-    )
+    versions = str(answer.told["fedhealth"]), str(answer.told["flwr"])
+    return Welcome(*versions, answer.ahead, answer.certificate_ends)

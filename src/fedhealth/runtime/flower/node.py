@@ -20,8 +20,9 @@ from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_f
 from flwr.supernode.fleet_http_connection import http_request_response
 
 from fedhealth.runtime.flower.client import NodeConfig, app
-from fedhealth.runtime.flower.enrolment import Enrolment, check_plain, make_known, node_keys
+from fedhealth.runtime.flower.enrolment import Enrolment, make_known, node_keys
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.pinned import check_plain
 from fedhealth.runtime.flower.polling import pauses
 from fedhealth.runtime.flower.wire import GOODBYE, REFUSED, unpack_question
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, UnregisterNodeRequest
 from flwr.supercore.control.control_http_client import ControlHttpClient
@@ -81,9 +82,14 @@ class Register:
 
     def __post_init__(self) -> None:
         self._nodes: dict[int, Listed] = {}
+        self._one_at_a_time = Lock()
 
     def bring_in_line(self) -> None:
         """Register the enrolled nodes' keys, and remove all others."""
+        with self._one_at_a_time:
+            self._bring_in_line()
+
+    def _bring_in_line(self) -> None:
         enrolled = {node.node_key: node for node in self.book.nodes() if node.node_key and not node.revoked}
         with closing(self.link.client(ControlHttpClient, "fedhealth")) as control:
             known = {

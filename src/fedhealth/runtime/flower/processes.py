@@ -43,6 +43,14 @@ from fedhealth.runtime.flower.environment import FlowerError
 HOST = "127.0.0.1"
 START = 60.0  # seconds that a SuperLink may take to listen
 
+# It ends with this process, however that ends: else its port would stay taken.
+SUPERLINK = """
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+from flwr.superlink.cli.flower_superlink import flower_superlink
+flower_superlink()
+"""
+
 # What a SuperNode would be told to load: the installed package. No code travels.
 APP = b"""
 [build-system]
@@ -119,10 +127,12 @@ def superlink(
     if listens(port):
         raise FlowerError(f"port {port} is taken; choose another with --port, for the server and every node")
     log = home / "superlink.log"
-    command = [sys.executable, "-c", "from flwr.superlink.cli.flower_superlink import flower_superlink as f; f()"]
+    command = [sys.executable, "-c", SUPERLINK]
     options = [*security, "--host", HOST, "--port", str(port), "--isolation", "process"]
     with log.open("wb") as output:
-        child = subprocess.Popen([*command, *options], stdout=output, stderr=output, start_new_session=True)
+        child = subprocess.Popen(
+            [*command, *options], stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+        )
     try:
         _wait_for_start(child, port, log)
         yield Link(f"{HOST}:{port}", authority)
@@ -146,6 +156,8 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+    assert child.stdin is not None
+    child.stdin.close()
 
 
 class PromptGrid(HttpGrid):

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 
 from fedhealth.runtime.flower.book import Book, Listed, Refused
-from fedhealth.runtime.flower.enrolment import ENROL, public_pem, tls_context
+from fedhealth.runtime.flower.enrolment import public_pem
+from fedhealth.runtime.flower.pinned import ENROL, tls_context
 
 # No registering (the book does that), and no fetching of code: nodes run the package that they installed.
 PASSED = frozenset(
@@ -65,11 +66,19 @@ class FleetProxy:
     """The ASGI application; see the top of this module."""
 
     def __init__(
-        self, book: Book, superlink: str, ca: str, on_enrolled: Callable[[], None], say: Callable[[str], None]
+        self, book: Book, superlink: str, ca: str, on_change: Callable[[], None], say: Callable[[str], None]
     ) -> None:
-        """``superlink`` is its address (host:port), ``ca`` whose certificate it shows; ``say`` gets what to log."""
+        """Set it up.
+
+        Args:
+            book: who is enrolled.
+            superlink: its address (host:port).
+            ca: whose certificate the SuperLink shows.
+            on_change: called when the book was written to, so that Flower's own register can follow.
+            say: gets the lines to log.
+        """
         self._book, self._target, self._ca = book, f"https://{superlink}", ca
-        self._on_enrolled, self._say = on_enrolled, say
+        self._on_change, self._say = on_change, say
         self._told: dict[str, float] = {}
         self._known: dict[str, Listed] = {}
         self._read_at = -1
@@ -113,6 +122,7 @@ class FleetProxy:
             return await self._enrol(await _body(receive, LARGEST_ENROLMENT))
         if method != "POST" or path not in PASSED:
             raise _NotPassed(404, f"{method} {path[:100]} is not open to nodes")
+        await self._follow_book()
         try:
             self._of_key(_key(scope))
         except Refused as error:
@@ -133,16 +143,19 @@ class FleetProxy:
         except Refused as error:
             raise _NotPassed(403, str(error)) from None
         if new:
-            await asyncio.to_thread(self._on_enrolled)
+            await self._follow_book()
             self._say(f"{asked.node} enrolled")
         told = {"node": asked.node, **{name: version(name) for name in ("fedhealth", "flwr")}}
         return 200, b"application/json", msgspec.json.encode(told)
 
-    def _of_key(self, key: str) -> Listed:
-        """The node with this key; the book is read again only when it was written to."""
+    async def _follow_book(self) -> None:
+        """Forget what is known of the book, and tell, if it was written to."""
         written = self._book.path.stat().st_mtime_ns
         if written != self._read_at:
             self._known, self._read_at = {}, written
+            await asyncio.to_thread(self._on_change)
+
+    def _of_key(self, key: str) -> Listed:
         if key not in self._known:
             self._known[key] = self._book.of_key(key)
         return self._known[key]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fedhealth.runtime.flower.enrolment import check_plain, enrolment_of, make_known
+from fedhealth.runtime.flower.enrolment import enrolment_of, make_known
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.pinned import check_plain
 
-SHORTEST, LONGEST = 2.0, 30.0  # seconds between tries; they double
+SHORTEST, LONGEST = 2.0, 30.0  # seconds between tries; they double while the reason is the same
 
 
 def keep_available(
@@ -32,7 +33,7 @@ def keep_available(
         settings: the arguments of ``work``.
         say: told why there is a wait, and how long, in a line.
     """
-    wait = SHORTEST
+    wait, before = SHORTEST, ""
     while True:
         try:
             _check_server(node, data, address)
@@ -40,7 +41,7 @@ def keep_available(
             why = "" if code == 0 else f"its process ended ({_how(code)})"
         except FlowerError as error:
             why = str(error)
-        wait = min(2 * wait, LONGEST) if why else SHORTEST
+        wait, before = (min(2 * wait, LONGEST) if why and why == before else SHORTEST), why
         if why:
             say(f"{node}: {why.removeprefix(f'{node}: ')}; trying again in {wait:.0f} s")
         time.sleep(wait)
