@@ -1,8 +1,8 @@
 """Sums of which the server sees only the total, over any way to reach the nodes.
 
-Every such sum is a round of ``privacy.secure_aggregation`` in five phases, of which the first two, keys and letters, are
-done for the next sum along with ``masked`` and ``signed``. Study, run, sum, step and state are bound into masks and
-signatures, so that all nodes sum the same and nobody's values serve twice.
+Every such sum is a round of ``privacy.secure_aggregation`` in five phases, of which the first two, keys and letters,
+are done for the next sum along with ``masked`` and ``signed``. Study, run, sum, step and state are bound into masks
+and signatures, so that all nodes sum the same and nobody's values serve twice.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Values:
-    """A node's masked values, names and shapes of the arrays that they are, the noise in each; keys for the next sum."""
+    """A node's masked values, the names and shapes of their arrays, the noise in each; and keys for the next sum."""
 
     names: list[str]
     shapes: list[list[int]]
