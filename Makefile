@@ -8,7 +8,7 @@ FUZZ_EXAMPLES := $(or $(FEDHEALTH_FUZZ_EXAMPLES),35000)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz check full notebooks images demo clean
+.PHONY: help up test fuzz faults check full notebooks images demo clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,11 @@ full: .venv/.all ## run all tests, the slow ones too
 fuzz: .venv/.all ## make up and damage very many inputs (hours); FEDHEALTH_FUZZ_EXAMPLES=1000 for fewer
 	@echo "Trying made-up and damaged inputs, $(FUZZ_EXAMPLES) in each test"
 	@FEDHEALTH_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n auto -m fuzz --timeout 0
+
+faults: .venv/.all ## break training runs in many ways, and say what each fault cost (an hour)
+	@echo "Injecting faults into runs between processes"
+	@$(BIN)/python benchmarks/faults.py
+	@$(BIN)/python benchmarks/faults.py --noisy --phases rounds
 
 check: .venv/.all ## check style, types, floors, dead code and dependencies
 	@echo "Checking style"
