@@ -48,7 +48,9 @@ def _show(findings: "list[Finding]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "check", "found", "what to do", box=None)
+    table = Table(box=None)
+    for column in ("", "check", "found", "what to do"):
+        table.add_column(column, overflow="fold")  # commands and paths are there to be copied whole
     for finding in findings:
         sign, colour = ("!", "red") if finding.advice else ("ok", "green")
         table.add_row(f"[{colour}]{sign}[/]", finding.check, finding.found, finding.advice)
