@@ -65,6 +65,7 @@ class Change(BaseModel):
     version: str
     before: str | None
     reason: str
+    by: str | None = Field(default=None, description="The key that asked for it; null from the command line")
 
 
 class Promotion(BaseModel):
