@@ -60,9 +60,8 @@ def test_a_role_that_is_not_enough_is_refused_and_one_that_is_passes(
         for r in ROLES
     }
     needed = RANK[NEEDS[route]]
-    refused = {role for role in statuses if RANK[role] < needed} | (
-        {"viewer"} if NEEDS[route] == "citizen" and path != "/me" else set()
-    )
+    personal = NEEDS[route] == "citizen" and path != "/me"
+    refused = {role for role in statuses if RANK[role] < needed} | ({"viewer"} if personal else set())
     assert {role for role, status in statuses.items() if status in (401, 403)} == refused
     assert (statuses[None] == 401) == (needed > 0)
 
