@@ -11,6 +11,7 @@ from fedhealth.dashboards import svg
 from fedhealth.dashboards.admin.charts import draw, styled
 from fedhealth.dashboards.admin.view import View, of_100
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import twin
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.air import CATEGORIES
@@ -56,7 +57,7 @@ def show_heat(view: View) -> None:
             hovertemplate=say("admin.heat_hover"),
         )
     )
-    styled(figure, "", "", 90 + 34 * len(cities)).update_layout(plot_bgcolor="#C9CED6")
+    styled(figure, "", "", 90 + 34 * len(cities)).update_layout(plot_bgcolor=palette().gap)
     figure.update_xaxes(showgrid=False, type="category", nticks=8)
     figure.update_yaxes(showgrid=False)
     draw(figure, say("admin.heat_alt"), "heat")
@@ -123,7 +124,7 @@ def show_categories(view: View) -> None:
             x=[days.get((city, one.name), 0) for city in cities],
             name=f"{one.symbol} {one.name}",
             orientation="h",
-            marker={"color": one.colour, "line": {"color": "#0F1722", "width": 0.6}},
+            marker={"color": one.colour, "line": {"color": palette().paper, "width": 0.6}},
         )
     styled(figure, say("admin.aqi_days"), "", 150 + 30 * len(cities)).update_layout(barmode="stack")
     draw(figure, say("admin.aqi_alt"), "aqi")

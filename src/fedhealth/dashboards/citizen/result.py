@@ -4,6 +4,7 @@ import streamlit as st
 
 from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.features import Subject
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study.advice.features import title_of
@@ -32,7 +33,7 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
     key = "risk.of_100" if subject.window_days else "risk.of_100_now"
     words = {"about": risk.about, "outcome": subject.outcome, "days": subject.window_days, "low": low, "high": high}
     st.markdown(say(key, **words))
-    _people(risk.of_100, svg.PRIMARY)
+    _people(risk.of_100, palette().primary)
     if risk.is_wide:
         st.write(say("citizen.wide"))
     st.markdown(f"**{say('risk.estimate')}**")
@@ -56,7 +57,7 @@ def _baseline(subject: Subject, readings: dict[str, float]) -> None:
     low, high = risk.span
     titles = [title_of(feature).lower() for feature in subject.features if feature.name in same]
     st.markdown(say("citizen.baseline", same=listed(titles), about=risk.about, low=low, high=high))
-    _people(risk.of_100, svg.GREY)
+    _people(risk.of_100, palette().grey)
 
 
 def _rests_on(subject: Subject, risk: Risk) -> None:
