@@ -1,4 +1,4 @@
-"""A stand-in for the API with plausible answers. ``python stub.py PORT`` serves it; FAIL and SLOW make it misbehave."""
+"""A stand-in for the API with plausible answers. ``python -m tests.dashboards.stub PORT``."""
 
 import math
 import sys

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @contextmanager
 def running(command: list[str], url: str, **env: str) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **env}, start_new_session=True)
+    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **env}, cwd=ROOT, start_new_session=True)
     try:
         wait_for(url, process)
         yield
@@ -53,8 +53,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def api_at() -> Iterator[str]:
     port = free_port()
-    stub = str(Path(__file__).parent / "stub.py")
-    with running([stub, str(port)], f"http://127.0.0.1:{port}/health"):
+    with running(["-m", "tests.dashboards.stub", str(port)], f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -29,6 +29,19 @@ def sparkline(values: Sequence[Value], width: int = 220, height: int = 44) -> st
     return _svg(width, height, _line(points) + _dot(points))
 
 
+def meter(value: float, limit: float, width: int = 300, height: int = 26) -> str:
+    """A bar from 0 to ``limit``, filled up to ``value``, in the limit's colour from there on."""
+    colours, share = palette(), min(value / limit, 1.0) if limit else 1.0
+    fill = colours.limit if value >= limit else colours.primary
+    place = f'x="1" y="5" height="{height - 10}" rx="4"'
+    return _svg(
+        width,
+        height,
+        f'<rect {place} width="{width - 2}" fill="{colours.paper}" stroke="{colours.grey}"/>'
+        f'<rect {place} width="{share * (width - 2):.1f}" fill="{fill}"/>',
+    )
+
+
 def small_trend(values: Sequence[Value], top: float, threshold: float | None, ends: tuple[str, str]) -> str:
     """A trend on a y-axis from 0 to ``top``, with a dashed line at ``threshold`` and a date at either end."""
     width, height, left, right, upper, lower = 330, 130, 30, 324, 10, 106

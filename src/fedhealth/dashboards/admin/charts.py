@@ -42,8 +42,14 @@ def styled(figure: go.Figure, x_title: str, y_title: str, height: int = 320) -> 
     """Axes, a legend above the plot and room for both on a telephone."""
     colours = palette()
     ink = {"font": {"color": colours.ink}}
-    figure.update_xaxes(title={"text": x_title, **ink}, gridcolor=colours.grid, tickfont={"color": colours.ink}, fixedrange=True)
-    figure.update_yaxes(title={"text": y_title, **ink}, gridcolor=colours.grid, tickfont={"color": colours.ink}, fixedrange=True)
+    figure.update_xaxes(
+        title={"text": x_title, **ink}, gridcolor=colours.grid, tickfont={"color": colours.ink}, fixedrange=True
+    )
+    figure.update_yaxes(
+        title={"text": y_title, **ink}, gridcolor=colours.grid, tickfont={"color": colours.ink}, fixedrange=True
+    )
     legend = {"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"}
-    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, legend=legend, plot_bgcolor=colours.paper)
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, legend=legend, plot_bgcolor=colours.paper
+    )
     return figure

@@ -58,7 +58,9 @@ def figure(cities: Sequence[Mapping[str, Any]], all_of_them: bool) -> go.Figure:
     _add_cities(drawn, cities, 15 if all_of_them else 22)
     drawn.update_xaxes(visible=False, range=[WEST, EAST], fixedrange=True)
     drawn.update_yaxes(visible=False, range=[SOUTH, NORTH], scaleanchor="x", scaleratio=STRETCH, fixedrange=True)
-    drawn.update_layout(height=440, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor=colours.paper, showlegend=False)
+    drawn.update_layout(
+        height=440, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor=colours.paper, showlegend=False
+    )
     return drawn
 
 

@@ -110,7 +110,11 @@ def _alone_or_together(report: Report) -> None:
             name=name,
             mode="markers",
             marker=marker,
-            error_x={"array": [one[kind].get("auroc_bound") or 0 for one in nodes], "color": palette().ink, "thickness": 1},
+            error_x={
+                "array": [one[kind].get("auroc_bound") or 0 for one in nodes],
+                "color": palette().ink,
+                "thickness": 1,
+            },
         )
     styled(figure, say("admin.auroc"), "", 130 + 42 * len(nodes))
     figure.update_yaxes(automargin=True)
