@@ -11,7 +11,13 @@ from fastapi import FastAPI, HTTPException, Request
 
 from fedhealth.study import load_study
 
+from .stub_people import add_people
+from .stub_versions import add_network
+
 KEY = "stub-key"
+ROLES = {KEY: "admin", "analyst-key": "analyst", "viewer-key": "viewer", "citizen-key": "citizen"}
+NEEDED = {"/models/promote": "admin", "/models/rollback": "admin", "/acknowledge": "analyst"}
+RANK = ("citizen", "viewer", "analyst", "admin")
 TODAY = date(2026, 11, 23)
 NOW = "2026-11-23T17:57:00Z"
 PLACES = {
@@ -36,6 +42,8 @@ class Behaviour:
     delay: float = 0.0
     broken: set[str] = field(default_factory=set)
     acknowledged: dict[str, dict[str, str]] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=dict)
+    people: dict[str, Any] = field(default_factory=dict)
 
 
 def category(index: float) -> str:
@@ -67,15 +75,22 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
         path = request.url.path
         if behaviour.status or any(path.startswith(one) for one in behaviour.broken):
             return JSONResponse({"detail": "the stub was told to fail"}, behaviour.status or 500)
-        public = ("/predict", "/model", "/health", "/air")
-        if not path.startswith(public) and request.headers.get("X-API-Key") != KEY:
-            return JSONResponse({"detail": "wrong key"}, 401)
+        role = ROLES.get(request.headers.get("X-API-Key", ""))
+        if path not in ("/predict", "/explain", "/model", "/health", "/air"):
+            needed = next((role for end, role in NEEDED.items() if path.endswith(end)), "viewer")
+            personal = path == "/me" or path.startswith("/people")
+            if role is None:
+                return JSONResponse({"detail": "wrong key"}, 401)
+            if RANK.index(role) < RANK.index(needed) and not personal:
+                return JSONResponse({"detail": f"this needs the role {needed}"}, 403)
         return await call_next(request)
 
     add_public(app)
     add_cities(app)
     add_alerts(app, behaviour)
     add_model(app)
+    add_network(app, behaviour.served)
+    add_people(app, behaviour.people, ROLES)
     return app
 
 
@@ -174,6 +189,8 @@ def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
     @app.get("/alerts")
     def alerts(state: str | None = None) -> dict[str, Any]:
         found = [one_alert(name, behaviour) for name in ("Lahore", "Faisalabad", "Multan")]
+        over = {"state": "resolved", "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
+        found += [{**one_alert("Peshawar", behaviour), "state": "pending"}, {**one_alert("Karachi", behaviour), **over}]
         return {"alerts": [alert for alert in found if state in (None, alert["state"])]}
 
     @app.post("/alerts/{alert}/acknowledge")
