@@ -32,7 +32,7 @@ def add_network(app: FastAPI, state: dict[str, Any]) -> None:
 
     @app.get("/models")
     def models() -> dict[str, Any]:
-        found = sorted((one_version(name, state) for name in AUROC), key=lambda one: one["standing"])
+        found = sorted((one_version(name, state) for name in AUROC), key=lambda one: one["standing"] != "champion")
         return {"champion": state["champion"], "challenger": NEXT, "versions": found}
 
     @app.get("/promotion")
