@@ -62,7 +62,7 @@ def test_what_adding_a_missing_reading_would_sharpen(stub):
     shown.number_input(key="reading_age").set_value(60).run()
     text = words(shown)
     assert text.count("would narrow the range from") == 3
-    assert "Adding **Heart rate at rest**" in text
+    assert "(of 100 people)" in text
 
 
 def test_seven_and_thirty_days_with_gaps_and_a_table(stub):
