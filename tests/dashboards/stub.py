@@ -1,4 +1,4 @@
-"""A stand-in for the API with plausible answers. ``python stub.py PORT`` serves it; FAIL and SLOW make it misbehave."""
+"""A stand-in for the API with plausible answers. ``python -m tests.dashboards.stub PORT``."""
 
 import math
 import sys
@@ -11,7 +11,13 @@ from fastapi import FastAPI, HTTPException, Request
 
 from fedhealth.study import load_study
 
+from .stub_people import add_people
+from .stub_versions import add_network
+
 KEY = "stub-key"
+ROLES = {KEY: "admin", "analyst-key": "analyst", "viewer-key": "viewer", "citizen-key": "citizen"}
+NEEDED = {"/models/promote": "admin", "/models/rollback": "admin", "/acknowledge": "analyst"}
+RANK = ("citizen", "viewer", "analyst", "admin")
 TODAY = date(2026, 11, 23)
 NOW = "2026-11-23T17:57:00Z"
 PLACES = {
@@ -36,6 +42,8 @@ class Behaviour:
     delay: float = 0.0
     broken: set[str] = field(default_factory=set)
     acknowledged: dict[str, dict[str, str]] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=dict)
+    people: dict[str, Any] = field(default_factory=dict)
 
 
 def category(index: float) -> str:
@@ -48,6 +56,12 @@ def risk_of(body: dict[str, float]) -> float:
     score += 0.003 * (body.get("aqi", 130) - 130) - 0.1 * (body.get("sleep_hours", 7) - 7)
     score += 0.6 * body.get("smoker", 0) + 0.8 * body.get("chronic", 0)
     return 1 / (1 + math.exp(-score))
+
+
+def interval(risk: float, known: int) -> list[float]:
+    """The more is known, the narrower."""
+    wide = 1.6 - 0.05 * known
+    return [risk / wide, min(risk * wide, 1.0)]
 
 
 def mean_risk(city: str, day: date) -> float:
@@ -67,15 +81,22 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
         path = request.url.path
         if behaviour.status or any(path.startswith(one) for one in behaviour.broken):
             return JSONResponse({"detail": "the stub was told to fail"}, behaviour.status or 500)
-        public = ("/predict", "/model", "/health", "/air")
-        if not path.startswith(public) and request.headers.get("X-API-Key") != KEY:
-            return JSONResponse({"detail": "wrong key"}, 401)
+        role = ROLES.get(request.headers.get("X-API-Key", ""))
+        if path not in ("/predict", "/explain", "/model", "/health", "/air"):
+            needed = next((role for end, role in NEEDED.items() if path.endswith(end)), "viewer")
+            personal = path == "/me" or path.startswith("/people")
+            if role is None:
+                return JSONResponse({"detail": "wrong key"}, 401)
+            if RANK.index(role) < RANK.index(needed) and not personal:
+                return JSONResponse({"detail": f"this needs the role {needed}"}, 403)
         return await call_next(request)
 
     add_public(app)
     add_cities(app)
     add_alerts(app, behaviour)
     add_model(app)
+    add_network(app, behaviour.served)
+    add_people(app, behaviour.people, ROLES)
     return app
 
 
@@ -105,11 +126,19 @@ def add_public(app: FastAPI) -> None:
         return {
             "risk_score": risk,
             "high_risk": risk >= 0.2,
-            "risk_interval": [risk * 0.7, min(risk * 1.4, 1)],
+            "risk_interval": interval(risk, len(body)),
             "missing": [name for name in study.names if name not in body],
             "model_version": "f417211d610a",
             "threshold": 0.2,
         }
+
+    @app.post("/explain")
+    def explain(body: dict[str, float]) -> dict[str, Any]:
+        parts = [
+            {"feature": name, "value": value, "contribution": 0.5 - 0.3 * i}
+            for i, (name, value) in enumerate(body.items())
+        ]
+        return {"risk_score": risk_of(body), "contributions": parts}
 
     @app.get("/air")
     def air(city: str) -> dict[str, Any]:
@@ -174,6 +203,8 @@ def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
     @app.get("/alerts")
     def alerts(state: str | None = None) -> dict[str, Any]:
         found = [one_alert(name, behaviour) for name in ("Lahore", "Faisalabad", "Multan")]
+        over = {"state": "resolved", "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
+        found += [{**one_alert("Peshawar", behaviour), "state": "pending"}, {**one_alert("Karachi", behaviour), **over}]
         return {"alerts": [alert for alert in found if state in (None, alert["state"])]}
 
     @app.post("/alerts/{alert}/acknowledge")

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @contextmanager
 def running(command: list[str], url: str, **env: str) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **env}, start_new_session=True)
+    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **env}, cwd=ROOT, start_new_session=True)
     try:
         wait_for(url, process)
         yield
@@ -53,8 +53,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def api_at() -> Iterator[str]:
     port = free_port()
-    stub = str(Path(__file__).parent / "stub.py")
-    with running([stub, str(port)], f"http://127.0.0.1:{port}/health"):
+    with running(["-m", "tests.dashboards.stub", str(port)], f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -70,9 +69,9 @@ def browser() -> Iterator[object]:
 
 
 @contextmanager
-def opened(browser, url: str, width: int) -> Iterator[object]:
+def opened(browser, url: str, width: int, scheme: str = "light") -> Iterator[object]:
     """The page at that width; at the end it has asked no other machine and needs no sideways scroll."""
-    page = browser.new_page(viewport={"width": width, "height": 900})
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda socket: asked.append(socket.url))
@@ -134,10 +133,9 @@ def test_admin_page(browser, api_at):
             with opened(browser, f"http://127.0.0.1:{port}", width) as page:
                 page.get_by_text("9 of 9 cities reporting").wait_for()
                 page.get_by_text("Mean risk is high").first.wait_for()
-                page.get_by_role("heading", name="Drift").wait_for()
                 expect(page.get_by_role("img", name="Lahore: mean risk")).to_have_count(1, timeout=30000)
-                shoot(page, "admin", width, 7)
-                expect(page.locator(".js-plotly-plot")).to_have_count(7, timeout=30000)
+                shoot(page, "admin", width, 3)
+                expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30000)
                 for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
                     expect(page.locator(".js-plotly-plot .annotation", has_text=city)).to_have_count(1, timeout=30000)
 

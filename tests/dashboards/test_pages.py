@@ -9,12 +9,20 @@ from fedhealth.dashboards.admin import access
 
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 ROOT = Path(__file__).parents[2]
 
 
 def page(name: str) -> AppTest:
     return AppTest.from_file(str(ROOT / f"dashboard/{name}_app.py"), default_timeout=60)
+
+
+def admin_at(name: str) -> AppTest:
+    """An admin page by its address."""
+    shown = page("admin")
+    shown._page_hash = calc_hash(name)
+    return shown
 
 
 def words(shown: AppTest) -> str:
@@ -101,25 +109,33 @@ def test_citizen_says_trouble_in_words_and_recovers(stub, trouble, monkeypatch):
     assert "Of **100 people like you**" in words(shown.run())
 
 
-def test_admin_shows_cities_alerts_losses_and_evaluation(with_key):
+def test_admin_shows_cities_and_alerts(with_key):
     shown = page("admin").run()
     assert not shown.exception
     text = words(shown)
     assert "9 of 9 cities reporting" in text
     assert "Synthetic data" in text
     assert len(alerts_shown(shown)) == 3
-    for header in ("Risk by city and day", "Trends of mean risk", "Air quality by category", "Drift"):
+    for header in ("Risk by city and day", "Trends of mean risk", "Air quality by category", "Fine dust (PM2.5)"):
         assert header in text
-    assert "Training loss at each client" in text
+    assert len(next(one.value for one in shown.dataframe if "AQI category" in one.value.columns)) == 9
+
+
+def test_a_run_shows_each_clients_loss(with_key):
+    shown = admin_at("training").run()
+    assert "Training loss at each client" in words(shown)
     tables = [one.value for one in shown.dataframe]
-    assert len(next(t for t in tables if "AQI category" in t.columns)) == 9
     losses = next(t for t in tables if "node_1" in t.columns)
     assert losses["node_1"].iloc[0] > losses["node_1"].iloc[-1]
+
+
+def test_the_served_model_is_evaluated(with_key):
+    tables = [one.value for one in admin_at("models").run().dataframe]
     assert "AUROC" in set(next(t for t in tables if "Measure" in t.columns)["Measure"])
 
 
 def test_a_run_under_differential_privacy_says_what_it_promised_and_draws_no_empty_charts(with_key):
-    shown = page("admin").run()
+    shown = admin_at("training").run()
     shown.selectbox(key="run").set_value("health-risk-0a1b2c3d4e5f").run()
     assert not shown.exception
     text = words(shown)
@@ -151,18 +167,32 @@ def test_acknowledging_needs_a_name_and_is_sent(with_key):
 def test_admin_asks_for_the_key_and_refuses_a_wrong_one(stub):
     shown = page("admin").run()
     assert not shown.header
-    shown.text_input(key="service_key").set_value("wrong").run()
+    shown.text_input(key="service_key").set_value("wrong")
+    press(shown, "Sign in")
     assert "does not accept this key" in words(shown)
-    shown.text_input(key="service_key").set_value("stub-key").run()
+    shown.text_input(key="service_key").set_value("stub-key")
+    press(shown, "Sign in")
     assert "9 of 9 cities reporting" in words(shown)
 
 
-@pytest.mark.parametrize("path", ["/cities", "/trends", "/alerts", "/runs", "/evaluation", "/drift", "/aqi"])
-def test_one_broken_panel_leaves_the_others(with_key, path):
+@pytest.mark.parametrize(
+    ("path", "name", "headers"),
+    [
+        *((path, "overview", 7) for path in ("/cities", "/trends", "/alerts", "/aqi")),
+        ("/runs", "training", 2),
+        ("/nodes", "training", 2),
+        ("/privacy", "privacy", 3),
+        ("/models", "models", 4),
+        ("/promotion", "models", 4),
+        ("/evaluation", "models", 4),
+        ("/drift", "drift", 1),
+    ],
+)
+def test_one_broken_panel_leaves_the_others(with_key, path, name, headers):
     with_key.broken.add(path)
-    shown = page("admin").run()
+    shown = admin_at(name).run()
     assert not shown.exception
-    assert len(shown.header) == 9
+    assert len(shown.header) == headers
     assert "had a problem" in words(shown) or path == "/alerts"
 
 
@@ -185,6 +215,7 @@ def test_a_page_that_others_can_open_does_not_hand_out_the_key(stub, monkeypatch
 @pytest.mark.usefixtures("no_api")
 def test_admin_without_api_says_so():
     shown = page("admin").run()
-    shown.text_input(key="service_key").set_value("any").run()
+    shown.text_input(key="service_key").set_value("any")
+    press(shown, "Sign in")
     assert not shown.exception
     assert "does not answer" in words(shown)

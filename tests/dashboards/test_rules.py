@@ -12,6 +12,7 @@ import pytest
 from fedhealth.dashboards import svg, texts
 from fedhealth.dashboards.admin import maps
 from fedhealth.dashboards.admin.trends import by_city
+from fedhealth.dashboards.colours import LIGHT
 from fedhealth.dashboards.features import built_in, of_model, without_model
 from fedhealth.dashboards.run import port_of, refuse_taken, settings
 from fedhealth.study.advice import texts as advice
@@ -112,9 +113,9 @@ def test_a_model_of_another_form_is_refused():
 
 
 def test_icon_array_always_has_100_people():
-    drawn = svg.icon_array(14)
+    drawn = svg.icon_array(14, LIGHT.primary)
     assert drawn.count("<circle") == 100
-    assert drawn.count(f'fill="{svg.PRIMARY}"') == 14
+    assert drawn.count(f'fill="{LIGHT.primary}"') == 14
 
 
 def test_a_gap_in_a_trend_is_a_gap():

@@ -142,7 +142,9 @@ def test_nodes_and_their_privacy_are_read_from_runs(api: TestClient, tmp_path: P
         (1, 1),
     ]
     assert (nodes["node_2"]["last_seen"], nodes["node_3"]["last_run"]) == (None, "one")
-    spent = {one["name"]: one for one in api.get("/privacy", headers=KEY).json()["nodes"]}
+    told = api.get("/privacy", headers=KEY).json()
+    assert (told["limit"], told["audit"]) == (8.0, None)
+    spent = {one["name"]: one for one in told["nodes"]}
     assert (spent["node_1"]["epsilon"], spent["node_1"]["exact_runs"]) == (1.5, 1)
     assert spent["node_1"]["private_runs"][0]["unit"] == promise["unit"]
     assert spent["node_2"] == {"name": "node_2", "epsilon": 0, "delta": 0, "exact_runs": 0, "private_runs": []}

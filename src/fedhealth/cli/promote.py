@@ -1,11 +1,10 @@
 """``fedhealth models promote`` and ``rollback``: changing which model is served."""
 
-import json
 import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -49,6 +48,7 @@ def promote(
     """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.registry import challenge, champion, find_version, versions
+    from fedhealth.serving.judging import examine, publish_judged
 
     with plain_errors():
         chosen = find_version(version, versions(models, runs))
@@ -85,30 +85,6 @@ def rollback(reason: Reason, models: Models = Path("models"), runs: Runs = Path(
         mirror(models, runs)
 
 
-def examine(bundle: "Bundle", folder: Path, models: Path, gates: Path | None = None) -> "list[Line]":
-    """What every gate says of the bundle in ``folder``, beside which its run left ``report.json``.
-
-    Raises:
-        BundleError: there is no report, or the gates' file cannot be used.
-    """
-    from fedhealth.registry import BundleError, champion
-    from fedhealth.registry.gates import judge
-    from fedhealth.registry.limits import read_limits
-    from fedhealth.serving.predictor import Predictor
-    from fedhealth.serving.schema import PredictionBody
-
-    path = folder / "report.json"
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: gates need the report of the run, which cannot be read ({error})") from None
-
-    def golden(one: "Bundle") -> float:
-        return Predictor(one, PredictionBody(one.study)).golden_difference()
-
-    return judge(bundle, report, champion(models), read_limits(models, gates), golden)
-
-
 def show_gates(lines: "Sequence[Line]") -> None:
     """The table of gates: what was found, what is needed, whether it passes."""
     from rich.console import Console
@@ -127,6 +103,7 @@ def _may_pass(
 ) -> bool:
     """Whether it may be served; a refusal names the failing gates and is written into the history."""
     from fedhealth.registry import note_refusal
+    from fedhealth.serving.judging import evidence
 
     refused = [line for line in lines if line.passed is False]
     for line in refused:
@@ -136,25 +113,6 @@ def _may_pass(
         note_refusal(folder, models, reason, evidence(lines, folder))
         typer.secho(f'Version {bundle.version} is not served; to serve it all the same: --override "reason"', err=True)
     return not refused or bool(override)
-
-
-def publish_judged(
-    folder: Path, models: Path, action: str, reason: str, lines: "Sequence[Line]", override: str = ""
-) -> "Bundle":
-    """Publish what the gates let through or ``override`` does; the history says what they found."""
-    from fedhealth.registry import publish
-
-    noted = evidence(lines, folder)
-    if override and any(line.passed is False for line in lines):
-        noted["override"] = override
-    return publish(folder, models, action, reason, noted)
-
-
-def evidence(lines: "Sequence[Line]", folder: Path) -> dict[str, Any]:
-    """What the history keeps of a judgement: every gate's line, and the run that it judged."""
-    from dataclasses import asdict
-
-    return {"run": folder.name, "gates": [asdict(line) for line in lines]}
 
 
 def mirror(models: Path, runs: Path) -> None:

@@ -103,8 +103,9 @@ def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime, f
 
 def _publish(folder: Path, models: Path, reason: str) -> None:
     """Publish what the run in ``folder`` trained if it passes the gates; else it becomes the challenger."""
-    from fedhealth.cli.promote import examine, publish_judged, show_gates
+    from fedhealth.cli.promote import show_gates
     from fedhealth.registry import challenge, load_bundle
+    from fedhealth.serving.judging import examine, publish_judged
 
     lines = examine(load_bundle(folder), folder, models)
     if any(line.passed is False for line in lines):

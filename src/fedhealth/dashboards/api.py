@@ -18,7 +18,8 @@ _silent_until: dict[str, tuple[float, str]] = {}
 class ApiProblem(Exception):
     """The API gave no answer that can be used. ``kind`` is a key of the catalogue's ``api`` section.
 
-    ``down`` and ``slow``: no answer; ``key``: the key is missing or wrong; ``missing``: there is no such thing (yet);
+    ``down`` and ``slow``: no answer; ``key``: the key is missing or wrong; ``forbidden``: its role is not enough, and
+    ``detail`` says which one is; ``missing``: there is no such thing (yet);
     ``refused``: what was sent is not accepted, and ``detail`` says why; ``error``: anything else.
     """
 
@@ -49,6 +50,24 @@ def post(path: str, body: dict[str, Any], key: str | None = None) -> dict[str, A
         ApiProblem: there is no usable answer.
     """
     return _ask("POST", path, key, json=body)
+
+
+def put(path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
+    """What the API answers to PUT.
+
+    Raises:
+        ApiProblem: there is no usable answer.
+    """
+    return _ask("PUT", path, key, json=body)
+
+
+def delete(path: str, key: str) -> dict[str, Any]:
+    """What the API answers to DELETE.
+
+    Raises:
+        ApiProblem: there is no usable answer.
+    """
+    return _ask("DELETE", path, key)
 
 
 @cache
@@ -92,7 +111,7 @@ def _checked(answer: httpx.Response) -> dict[str, Any]:
     raise ApiProblem(_KINDS.get(answer.status_code, "error"), _detail(answer))
 
 
-_KINDS = {401: "key", 403: "key", 404: "missing", 422: "refused", 503: "model"}
+_KINDS = {401: "key", 403: "forbidden", 404: "missing", 409: "refused", 422: "refused", 503: "model"}
 
 
 def _detail(answer: httpx.Response) -> str:

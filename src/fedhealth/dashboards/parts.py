@@ -120,7 +120,7 @@ def keep(name: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         store[name] = Kept(ask(), datetime.now(UTC))
     except ApiProblem as problem:
-        if name not in store or problem.kind in ("key", "refused"):
+        if name not in store or problem.kind in ("key", "forbidden", "refused"):
             raise
         store[name] = replace(store[name], problem=problem)
         st.caption(say("page.kept", came=f"{store[name].came:%H:%M:%S}", problem=problem))

@@ -3,7 +3,7 @@
 import os
 import socket
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any, Literal
 
@@ -41,13 +41,19 @@ def _start(script: str, page: Page) -> None:
 def settings() -> list[str]:
     """Streamlit's settings as flags, from ``streamlit.toml``; ``streamlit run`` reads its copy beside the doors."""
     text = (resources.files("fedhealth.dashboards") / "streamlit.toml").read_text(encoding="utf-8")
-    sections: dict[str, dict[str, Any]] = tomllib.loads(text)
     return [
-        f"--{section}.{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for section, values in sections.items()
-        for name, value in values.items()
-        if name != "address"
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in _flat(tomllib.loads(text))
+        if name != "server.address"
     ]
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def port_of(page: Page) -> int:

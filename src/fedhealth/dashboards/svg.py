@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from html import escape
 
-INK = "#0F1722"
-PRIMARY = "#0B5CAD"
-GREY = "#5A6678"
-GRID = "#C6CDD8"
+from fedhealth.dashboards.colours import palette
+
 Value = float | None
 
 
-def icon_array(filled: int, colour: str = PRIMARY, total: int = 100, per_row: int = 20) -> str:
+def icon_array(filled: int, colour: str, total: int = 100, per_row: int = 20) -> str:
     """``total`` people as circles, ``filled`` of them solid."""
-    step, radius = 17, 6.2
+    step, radius, empty, rim = 17, 6.2, palette().paper, palette().grey
     circles = "".join(
         f'<circle cx="{step * (i % per_row) + 8.5:g}" cy="{step * (i // per_row) + 8.5:g}" r="{radius}" '
-        f'fill="{colour if i < filled else "#FFFFFF"}" stroke="{colour if i < filled else GREY}" stroke-width="1.1"/>'
+        f'fill="{colour if i < filled else empty}" stroke="{colour if i < filled else rim}" stroke-width="1.1"/>'
         for i in range(total)
     )
     return _svg(step * per_row, step * -(-total // per_row), circles)
@@ -29,6 +27,19 @@ def sparkline(values: Sequence[Value], width: int = 220, height: int = 44) -> st
     low, high = min(known), max(known)
     points = _points(values, (6, width - 6), (6, height - 6), (low, high if high > low else low + 1))
     return _svg(width, height, _line(points) + _dot(points))
+
+
+def meter(value: float, limit: float, width: int = 300, height: int = 26) -> str:
+    """A bar from 0 to ``limit``, filled up to ``value``, in the limit's colour from there on."""
+    colours, share = palette(), min(value / limit, 1.0) if limit else 1.0
+    fill = colours.limit if value >= limit else colours.primary
+    place = f'x="1" y="5" height="{height - 10}" rx="4"'
+    return _svg(
+        width,
+        height,
+        f'<rect {place} width="{width - 2}" fill="{colours.paper}" stroke="{colours.grey}"/>'
+        f'<rect {place} width="{share * (width - 2):.1f}" fill="{fill}"/>',
+    )
 
 
 def small_trend(values: Sequence[Value], top: float, threshold: float | None, ends: tuple[str, str]) -> str:
@@ -58,16 +69,16 @@ def _line(points: Sequence[tuple[float, float] | None]) -> str:
     for point in points:
         path += "" if point is None else f"{pen}{point[0]:.1f} {point[1]:.1f}"
         pen = "M" if point is None else "L"
-    return f'<path d="{path}" fill="none" stroke="{PRIMARY}" stroke-width="2" stroke-linejoin="round"/>'
+    return f'<path d="{path}" fill="none" stroke="{palette().primary}" stroke-width="2" stroke-linejoin="round"/>'
 
 
 def _dot(points: Sequence[tuple[float, float] | None]) -> str:
     last = next((point for point in reversed(points) if point is not None), None)
-    return "" if last is None else f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="3.5" fill="{PRIMARY}"/>'
+    return "" if last is None else f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="3.5" fill="{palette().primary}"/>'
 
 
 def _tick(left: float, right: float, y: float, label: str) -> str:
-    rule = f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}" stroke-width="1"/>'
+    rule = f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{palette().grid}" stroke-width="1"/>'
     return rule + _text(left - 5, y + 4, label, "end")
 
 
@@ -76,13 +87,13 @@ def _limit(threshold: float | None, top: float, left: float, right: float, upper
         return ""
     y = lower - (lower - upper) * threshold / top
     place = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
-    return f'<line {place} stroke="#B3261E" stroke-dasharray="5 4" stroke-width="1.6"/>'
+    return f'<line {place} stroke="{palette().limit}" stroke-dasharray="5 4" stroke-width="1.6"/>'
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> str:
     return (
         f'<text x="{x:g}" y="{y:.1f}" text-anchor="{anchor}" font-family="sans-serif" font-size="11" '
-        f'fill="{INK}">{escape(words)}</text>'
+        f'fill="{palette().ink}">{escape(words)}</text>'
     )
 
 

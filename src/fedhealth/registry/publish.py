@@ -35,18 +35,20 @@ def publish(
     action: str = "publish",
     reason: str = "",
     evidence: Mapping[str, Any] | None = None,
+    instead_of: str | None = None,
 ) -> Bundle:
     """Sign the verified bundle in ``source``, make it the champion in ``models``, and write that into the history.
 
     ``evidence`` (what the gates found, who overrode them) goes into the history too. Nothing is written where that
-    bundle is the champion already.
+    bundle is the champion already. ``instead_of`` is the version that must be served now, if any will not do.
 
     Raises:
-        BundleError: the bundle in ``source`` is absent or damaged, or the history is.
+        BundleError: the bundle in ``source`` is absent or damaged, or the history is, or another version is served.
     """
     bundle = load_bundle(source)
     with changing(models) as log:
         before = champion(models)
+        _check_served(before, instead_of)
         if before and before.hash == bundle.hash:
             return before
         kept = _keep(source, bundle, models)
@@ -56,11 +58,17 @@ def publish(
     return load_signed(models)
 
 
-def rollback(models: Path, reason: str) -> Bundle:
-    """Make the champion's predecessor the champion again.
+def _check_served(now: Bundle | None, expected: str | None) -> None:
+    served = now.version if now else "none"
+    if expected is not None and served != expected:
+        raise BundleError(f"version {served} is served by now, not {expected}: somebody else was quicker; look again")
+
+
+def rollback(models: Path, reason: str, by: str = "", instead_of: str | None = None) -> Bundle:
+    """Make the champion's predecessor the champion again; ``by`` and ``instead_of`` are as in :func:`publish`.
 
     Raises:
-        BundleError: there is no predecessor, or its bundle is damaged or not signed.
+        BundleError: there is no predecessor, its bundle is damaged or not signed, or another version is served.
     """
     now = champion(models)
     if now is None:
@@ -70,9 +78,10 @@ def rollback(models: Path, reason: str) -> Bundle:
     if not past:
         raise BundleError(f"{models}: version {now.version} has no predecessor to roll back to")
     kept = models / "versions" / past[-1]
-    bundle = load_signed(kept)
+    bundle, evidence = load_signed(kept), {"by": by} if by else None
     with changing(models) as log:
-        _serve(kept, models, now, log, _entry("rollback", bundle, now, reason, kept))
+        _check_served(champion(models), instead_of or now.version)
+        _serve(kept, models, now, log, _entry("rollback", bundle, now, reason, kept, evidence))
     return load_signed(models)
 
 

@@ -42,10 +42,15 @@ NEEDS: Mapping[tuple[str, str], Role | None] = {
     ("GET", "/nodes"): "viewer",
     ("GET", "/privacy"): "viewer",
     ("GET", "/promotion"): "viewer",
+    ("GET", "/models"): "viewer",
+    ("GET", "/models/{version}"): "viewer",
+    ("GET", "/me"): "citizen",
     ("GET", "/metrics"): "viewer",
     ("POST", "/predict/batch"): "analyst",
     ("POST", "/outcomes"): "analyst",
     ("POST", "/alerts/{number}/acknowledge"): "analyst",
+    ("POST", "/models/promote"): "admin",
+    ("POST", "/models/rollback"): "admin",
 }
 KEYED: dict[int | str, dict[str, Any]] = {
     401: {"model": Message, "description": "No key, or a wrong one"},

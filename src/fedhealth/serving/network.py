@@ -1,5 +1,6 @@
 """The routes over the network of nodes: who takes part, what privacy was spent, which models were served."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fedhealth.registry import BundleError, history
+from fedhealth.registry.limits import read_limits
 from fedhealth.serving.errors import Unavailable
 from fedhealth.serving.models import Models
 from fedhealth.serving.reports import read_reports, runs_folder
@@ -51,10 +53,20 @@ class NodePrivacy(BaseModel):
     private_runs: list[PrivateRun]
 
 
+class Audit(BaseModel):
+    """What attacks on the served model found. They are evidence, no proof."""
+
+    membership_auc: float = Field(description="0.5: members cannot be told from others")
+    rebuilt: float = Field(description="Share of people that two answers, one taken from the other, rebuilt")
+    epsilon_at_least: float | None = Field(description="What was surely spent; null: no planted rows were tried")
+
+
 class Privacy(BaseModel):
     """The privacy budget, node by node."""
 
+    limit: float = Field(description="Epsilon of one run beyond which the gates refuse its model")
     nodes: list[NodePrivacy]
+    audit: Audit | None = Field(description="Of the served model; null: nobody has audited it")
 
 
 class Change(BaseModel):
@@ -65,6 +77,7 @@ class Change(BaseModel):
     version: str
     before: str | None
     reason: str
+    by: str | None = Field(default=None, description="The key that asked for it; null from the command line")
 
 
 class Promotion(BaseModel):
@@ -89,7 +102,13 @@ def add_network(router: APIRouter, models: Models) -> None:
         """What the runs that are kept here took of each node's privacy."""
         study = models.body().study
         reports = [one for one in read_reports(runs_folder()) if one[2].get("study") == study.name]
-        return Privacy(nodes=[_privacy(node.name, reports) for node in study.nodes])
+        try:
+            limit = read_limits(models.folder)["budget"]["epsilon"]
+        except BundleError:
+            raise Unavailable("the gates' limits cannot be read; fedhealth models promote names the line") from None
+        predictor = models.state().predictor
+        found = _audit(predictor.bundle.facts) if predictor else None
+        return Privacy(limit=limit, nodes=[_privacy(node.name, reports) for node in study.nodes], audit=found)
 
     @router.get("/promotion")
     def promotion() -> Promotion:
@@ -137,6 +156,15 @@ def _privacy(name: str, reports: list[Report]) -> NodePrivacy:
         exact_runs=len(own) - len(private),
         private_runs=private,
     )
+
+
+def _audit(facts: Mapping[str, Any]) -> Audit | None:
+    told = facts.get("leakage")
+    if not told:
+        return None
+    spent = (told["canaries"] or {}).get("epsilon_low")
+    rebuilt = told["rebuilt_by_differencing"]
+    return Audit(membership_auc=told["membership"]["auc"], rebuilt=rebuilt, epsilon_at_least=spent)
 
 
 def _private_run(run: str, time: float, promise: dict[str, Any]) -> PrivateRun:

@@ -47,6 +47,7 @@ from fedhealth.serving.network import add_network
 from fedhealth.serving.people import add_outcome_routes, add_people
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
+from fedhealth.serving.versions import add_versions
 
 MAX_BODY = 4 * 1024 * 1024  # bytes
 Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to the newest reading")]
@@ -94,6 +95,7 @@ def operations(
     _add_runs(keyed, models)
     _add_drift(keyed, models, store)
     add_network(keyed, models)
+    add_versions(keyed, models)
     public.include_router(keyed)
     return public
 

@@ -68,8 +68,23 @@ class OutcomesStored(BaseModel):
     stored: int
 
 
+class Me(BaseModel):
+    """Whose key is asked with, and what it may do."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    role: Literal["citizen", "viewer", "analyst", "admin"]
+    person: str | None = Field(description="Whose data a citizen's key is for")
+
+
 def add_people(router: APIRouter, store: Store, retention: Retention, now: Callable[[], datetime]) -> None:
     """Add the routes to ``router``; ``retention`` is the installation's."""
+
+    @router.get("/me")
+    async def me(caller: Annotated[Caller, Depends(allowed)]) -> Me:
+        """Whose key this is, and its role."""
+        return Me.model_validate(caller)
 
     @router.get("/people/{person}")
     def kept(person: Person, caller: Annotated[Caller, Depends(allowed)]) -> KeptAnswer:

@@ -1,4 +1,6 @@
-"""The key: found beside the service where only this machine can open the page, asked for everywhere else."""
+"""Signing in with a key. What its role may see and do, the API decides; the pages only say so beforehand."""
+
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -8,21 +10,58 @@ from fedhealth.dashboards.texts import say
 from fedhealth.keys import load_key
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ROLES = ("citizen", "viewer", "analyst", "admin")  # each may do what those before it may
 
 
-def admin_key() -> str | None:
-    """The key to ask the API with; None while the reader has not given one that is accepted."""
-    found = _found()
-    if found and not _refused(found):
-        return found
+@dataclass(frozen=True)
+class Reader:
+    """Who reads the page: the key, its name and its role; ``unknown`` while the API cannot tell."""
+
+    key: str
+    name: str = ""
+    role: str = "unknown"
+
+    def may(self, role: str) -> bool:
+        """Whether it is worth offering what needs this role; the API has the last word."""
+        return self.role not in ROLES or ROLES.index(self.role) >= ROLES.index(role)
+
+
+def sign_in() -> Reader | None:
+    """The reader, if there is a key that the API accepts; else ask for one, and give None."""
+    found = st.session_state.get("own_key") or ("" if st.session_state.get("signed_out") else _found())
+    reader = _reader(found) if found else None
+    if reader is None:
+        reader = _ask()
+    return reader
+
+
+def say_reader(reader: Reader) -> None:
+    """Who is signed in, what the role may do, and the way out."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            say("admin.signed_in", name=reader.name or say("admin.unknown"), may=say(f"admin.may_{reader.role}"))
+        )
+        st.button(say("admin.sign_out"), on_click=_sign_out, icon=":material/logout:", type="tertiary")
+
+
+def _sign_out() -> None:
+    for name in ("own_key", "kept"):
+        st.session_state.pop(name, None)
+    st.session_state["signed_out"] = True
+
+
+def _ask() -> Reader | None:
     st.info(say("admin.key_needed"), icon=":material/key:")
-    given = st.text_input(say("admin.key"), type="password", help=say("admin.key_help"), key="service_key").strip()
-    if not given:
+    with st.form("sign_in", border=False):
+        given = st.text_input(say("admin.key"), type="password", help=say("admin.key_help"), key="service_key").strip()
+        sent = st.form_submit_button(say("admin.sign_in"), type="primary")
+    reader = _reader(given) if sent and given else None
+    if reader is None:
+        if sent:
+            st.error(say("admin.key_wrong"))
         return None
-    if _refused(given):
-        st.error(say("admin.key_wrong"))
-        return None
-    return given
+    st.session_state["own_key"] = given
+    st.rerun()
 
 
 def _found() -> str | None:
@@ -35,10 +74,15 @@ def _found() -> str | None:
         return None
 
 
-def _refused(key: str) -> bool:
-    """Whether the API turns the key down; while it does not answer, nobody knows, and the panels say so."""
+def _reader(key: str) -> Reader | None:
+    """Whose key it is; None if the API turns it down or it is a citizen's."""
+    known: dict[str, Reader] = st.session_state.setdefault("readers", {})
     try:
-        api.get("/alerts", key, state="firing")
+        told = api.get("/me", key)
+        known[key] = Reader(key, str(told["name"]), str(told["role"]))
     except ApiProblem as problem:
-        return problem.kind == "key"
-    return False
+        if problem.kind == "key":
+            known.pop(key, None)
+            return None
+    reader = known.get(key, Reader(key))
+    return reader if reader.may("viewer") else None

@@ -7,17 +7,18 @@ import streamlit as st
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.view import View, of_100, whole
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.parts import when
+from fedhealth.dashboards.parts import table, when
 from fedhealth.dashboards.texts import say
 
 Alert = dict[str, Any]
+OPEN = ("firing", "no_data", "error")
 SHOWN = 5  # open alerts in sight; the others are folded away
 
 
 def show(view: View) -> None:
     """Open alerts as cards; acknowledged and past ones folded away."""
     found = [one for one in view.ask("/alerts")["alerts"] if view.city in (None, one["city"])]
-    is_open = [one for one in found if one["state"] in ("firing", "no_data")]
+    is_open = [one for one in found if one["state"] in OPEN]
     if not is_open:
         st.success(say("admin.alerts_none"), icon=":material/check_circle:")
     is_open.sort(key=_excess, reverse=True)
@@ -40,11 +41,17 @@ def _card(view: View, alert: Alert) -> None:
         facts = {"value": _figure(alert["value"]), "threshold": _figure(alert["threshold"])}
         words = say("admin.alert", city=alert["city"], title=alert["title"], since=when(alert["since"]), **facts)
         st.markdown(f":material/warning: {words}")
+        st.caption(say("admin.alert_state", state=say(f"admin.state_{alert['state']}"), about=_about(alert)))
         evidence = alert.get("evidence") or {}
         few = {"readings": whole(evidence.get("readings")), "risk": of_100(evidence.get("mean_risk"))}
         st.caption(say("admin.alert_evidence", aqi=whole(evidence.get("aqi")), last=when(alert["last_seen"]), **few))
-        with st.popover(say("admin.acknowledge")):
-            _form(view, alert)
+        if view.reader.may("analyst"):
+            with st.popover(say("admin.acknowledge")):
+                _form(view, alert)
+
+
+def _about(alert: Alert) -> str:
+    return str(alert.get("error") or alert.get("about") or "")
 
 
 def _figure(number: float | None) -> str:
@@ -77,8 +84,16 @@ def _others(found: list[Alert]) -> None:
     if not found:
         return
     with st.expander(say("admin.alerts_other", n=len(found))):
-        for alert in found[:50]:
-            who = f"{alert.get('acknowledged_by') or ''}:" if alert.get("acknowledged_by") else ""
-            state = say(f"admin.state_{alert['state']}")
-            facts = {"city": alert["city"], "title": alert["title"], "state": state}
-            st.caption(say("admin.alert_done", who=who, note=alert.get("note") or "", **facts))
+        table([_row(alert) for alert in found[:50]], say("admin.alerts_alt"))
+
+
+def _row(alert: Alert) -> dict[str, Any]:
+    return {
+        say("admin.col_city"): alert["city"] or say("admin.all_cities"),
+        say("admin.alert_what"): alert["title"],
+        say("admin.col_state"): say(f"admin.state_{alert['state']}"),
+        say("admin.alert_since"): when(alert["since"]),
+        say("admin.alert_who"): alert.get("acknowledged_by") or say("admin.unknown"),
+        say("admin.alert_when"): when(alert.get("acknowledged_at")),
+        say("admin.ack_note"): alert.get("note") or "",
+    }

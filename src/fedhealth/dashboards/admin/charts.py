@@ -5,16 +5,18 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-INK = "#0F1722"
-GRID = "#E2E6ED"
-SERIES = ("#0B5CAD", "#B35900", "#4B7F2C", "#7A3E9D", "#5A6678")  # told apart without colour vision; dashes help
+from fedhealth.dashboards.colours import palette
+
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MARKS = ("circle", "square", "diamond", "triangle-up", "x")
 
 
 def draw(figure: go.Figure, name: str, key: str) -> None:
     """Show a figure without tools; ``name`` is what a screen reader calls it."""
-    figure.update_layout(font={"color": INK, "size": 13}, paper_bgcolor="#FFFFFF", hoverlabel={"align": "left"})
+    colours = palette()
+    figure.update_layout(
+        font={"color": colours.ink, "size": 13}, paper_bgcolor=colours.paper, hoverlabel={"align": "left"}
+    )
     config = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
     st.plotly_chart(figure, alt=name, key=f"chart_{key}", config=config)
 
@@ -23,7 +25,7 @@ def lines(series: dict[str, list[Any]], x: list[Any], x_title: str, y_title: str
     """Lines over one x-axis, told apart by colour, dash and mark; None is a gap."""
     figure = go.Figure()
     for i, (name, values) in enumerate(series.items()):
-        colour, dash, mark = (kind[i % len(kind)] for kind in (SERIES, DASHES, MARKS))
+        colour, dash, mark = (kind[i % len(kind)] for kind in (palette().series, DASHES, MARKS))
         figure.add_scatter(
             x=x,
             y=values,
@@ -38,9 +40,16 @@ def lines(series: dict[str, list[Any]], x: list[Any], x_title: str, y_title: str
 
 def styled(figure: go.Figure, x_title: str, y_title: str, height: int = 320) -> go.Figure:
     """Axes, a legend above the plot and room for both on a telephone."""
-    ink = {"font": {"color": INK}}
-    figure.update_xaxes(title={"text": x_title, **ink}, gridcolor=GRID, tickfont={"color": INK}, fixedrange=True)
-    figure.update_yaxes(title={"text": y_title, **ink}, gridcolor=GRID, tickfont={"color": INK}, fixedrange=True)
+    colours = palette()
+    ink = {"font": {"color": colours.ink}}
+    figure.update_xaxes(
+        title={"text": x_title, **ink}, gridcolor=colours.grid, tickfont={"color": colours.ink}, fixedrange=True
+    )
+    figure.update_yaxes(
+        title={"text": y_title, **ink}, gridcolor=colours.grid, tickfont={"color": colours.ink}, fixedrange=True
+    )
     legend = {"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"}
-    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, legend=legend, plot_bgcolor="#FFFFFF")
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, legend=legend, plot_bgcolor=colours.paper
+    )
     return figure

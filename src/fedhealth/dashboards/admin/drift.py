@@ -6,8 +6,9 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from fedhealth.dashboards.admin.charts import SERIES, draw, styled
+from fedhealth.dashboards.admin.charts import draw, styled
 from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import table, twin
 from fedhealth.dashboards.texts import say
 
@@ -45,7 +46,7 @@ def _then_and_now(one: Drift) -> None:
     figure = go.Figure()
     for i, (kind, pattern) in enumerate((("reference", "/"), ("current", ""))):
         shares = [100 * share for share in one[kind]]
-        marker = {"color": "#8A94A6" if kind == "reference" else SERIES[0], "pattern": {"shape": pattern}}
+        marker = {"color": palette().grey if kind == "reference" else palette().primary, "pattern": {"shape": pattern}}
         figure.add_bar(x=one["labels"], y=shares, name=say(f"admin.drift_{kind}"), marker=marker, offsetgroup=i)
     styled(figure, "", say("admin.drift_share")).update_xaxes(type="category")
     draw(figure, say("admin.drift_chart_alt"), "drift")

@@ -8,8 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fedhealth.dashboards.admin.charts import INK
 from fedhealth.dashboards.admin.view import of_100, whole
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.air import category_named
 
@@ -42,8 +42,8 @@ def outlines() -> dict[str, Any]:
 
 def figure(cities: Sequence[Mapping[str, Any]], all_of_them: bool) -> go.Figure:
     """The map with a mark and a label for each city; a single city is drawn larger."""
-    drawn = go.Figure()
-    for kind, fill in (("neighbours", "#F3F5F8"), ("country", "#DCE4EE")):
+    drawn, colours = go.Figure(), palette()
+    for kind, fill in (("neighbours", colours.beside), ("country", colours.land)):
         for ring in outlines()[kind]:
             drawn.add_scatter(
                 x=[x for x, _ in ring],
@@ -51,18 +51,21 @@ def figure(cities: Sequence[Mapping[str, Any]], all_of_them: bool) -> go.Figure:
                 fill="toself",
                 fillcolor=fill,
                 mode="lines",
-                line={"color": "#8A94A6", "width": 1},
+                line={"color": colours.grey, "width": 1},
                 hoverinfo="skip",
                 showlegend=False,
             )
     _add_cities(drawn, cities, 15 if all_of_them else 22)
     drawn.update_xaxes(visible=False, range=[WEST, EAST], fixedrange=True)
     drawn.update_yaxes(visible=False, range=[SOUTH, NORTH], scaleanchor="x", scaleratio=STRETCH, fixedrange=True)
-    drawn.update_layout(height=440, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor="#FFFFFF", showlegend=False)
+    drawn.update_layout(
+        height=440, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor=colours.paper, showlegend=False
+    )
     return drawn
 
 
 def _add_cities(drawn: go.Figure, cities: Sequence[Mapping[str, Any]], size: int) -> None:
+    ink = palette().ink
     found = [category_named(one["aqi_category"] or "") for one in cities]
     drawn.add_scatter(
         x=[one["longitude"] for one in cities],
@@ -70,9 +73,9 @@ def _add_cities(drawn: go.Figure, cities: Sequence[Mapping[str, Any]], size: int
         mode="markers",
         marker={
             "size": size,
-            "color": [one.colour if one else "#FFFFFF" for one in found],
+            "color": [one.colour if one else palette().paper for one in found],
             "symbol": [MARKS[one.key] if one else "circle-open" for one in found],
-            "line": {"color": INK, "width": 1.2},
+            "line": {"color": ink, "width": 1.2},
         },
         text=[_hover(one) for one in cities],
         hovertemplate="%{text}<extra></extra>",
@@ -87,8 +90,9 @@ def _add_cities(drawn: go.Figure, cities: Sequence[Mapping[str, Any]], size: int
             xshift=right,
             yshift=-down,
             xanchor=anchor,
-            font={"size": 12, "color": INK},
-            bgcolor="rgba(255,255,255,0.6)",
+            font={"size": 12, "color": ink},
+            bgcolor=palette().paper,
+            opacity=0.85,
             borderpad=1,
         )
 

@@ -1,36 +1,77 @@
-"""The admin page from top to bottom."""
+"""The admin pages: signing in, choosing a page, a city and a time range, and what each page shows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import streamlit as st
 
-from fedhealth.dashboards.admin import alerts, drift, evaluation, overview, runs, trends
-from fedhealth.dashboards.admin.access import admin_key
+from fedhealth.dashboards.admin import alerts, drift, evaluation, models, nodes, overview, privacy, runs, trends
+from fedhealth.dashboards.admin.access import Reader, say_reader, sign_in
 from fedhealth.dashboards.admin.view import RANGES, View
 from fedhealth.dashboards.features import built_in
 from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.texts import say
 
+Panels = Mapping[str, Callable[[View], None]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Panels by the key of their title; ``picks`` says whether city and time range matter."""
+
+    panels: Panels
+    picks: bool = False
+
+
+PAGES: Mapping[str, Page] = {
+    "overview": Page({}, picks=True),
+    "training": Page({"admin.run_title": runs.show, "admin.nodes_title": nodes.show}),
+    "privacy": Page(
+        {
+            "admin.budget_title": privacy.show_budget,
+            "admin.limit_title": privacy.show_limit,
+            "admin.audit_title": privacy.show_audit,
+        }
+    ),
+    "models": Page(
+        {
+            "admin.versions_title": models.show_versions,
+            "admin.version_title": models.show_one,
+            "admin.evaluation_title": evaluation.show,
+            "admin.history_title": models.show_history,
+        }
+    ),
+    "drift": Page({"admin.drift_title": drift.show}, picks=True),
+}
+
 
 def main() -> None:
     """Draw the page; Streamlit calls this at every rerun."""
     frame(say("admin.browser"))
-    st.title(say("admin.title"), anchor=False)
-    key = admin_key()
-    if key is None:
+    links = {
+        st.Page(_nothing, title=say(f"admin.page_{name}"), url_path=name, default=name == "overview"): name
+        for name in PAGES
+    }
+    name = links[st.navigation(list(links), position="top")]
+    st.title(say(f"admin.heading_{name}"), anchor=False)
+    reader = sign_in()
+    if reader is None:
         return
-    view, live = _controls(key)
+    say_reader(reader)
     come_back("/health")
-    st.fragment(_now, run_every="10s" if live else None)(view)
-    with panel(say("admin.run_title")):
-        runs.show(view)
-    with panel(say("admin.evaluation_title")):
-        evaluation.show(view)
-    with panel(say("admin.drift_title")):
-        drift.show(view)
+    view, live = _controls(reader) if PAGES[name].picks else (View(reader, RANGES[2]), False)
+    if name == "overview":
+        st.fragment(_now, run_every="10s" if live else None)(view)
+    for title, show in PAGES[name].panels.items():
+        with panel(say(title)):
+            show(view)
 
 
-def _controls(key: str) -> tuple[View, bool]:
+def _nothing() -> None:
+    """What Streamlit would run for a page; each is drawn by :func:`main`."""
+
+
+def _controls(reader: Reader) -> tuple[View, bool]:
     """City and time range, both in the address of the page, and the switch for live figures."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         city = st.selectbox(
@@ -51,7 +92,7 @@ def _controls(key: str) -> tuple[View, bool]:
             bind="query-params",
         )
         live = st.toggle(say("admin.live"), key="live")
-    return View(key, int(days), city or None), live
+    return View(reader, int(days), city or None), live
 
 
 def _city_name(city: str) -> str:
@@ -73,11 +114,12 @@ def _now(view: View) -> None:
 
 
 def _over_time(view: View) -> None:
-    panels: Sequence[tuple[str, trends.Panel]] = (
-        ("admin.heat_title", trends.show_heat),
-        ("admin.trends_title", trends.show_small),
-        ("admin.aqi_title", trends.show_categories),
-    )
-    for title, show in panels:
+    panels: Panels = {
+        "admin.heat_title": trends.show_heat,
+        "admin.trends_title": trends.show_small,
+        "admin.air_title": trends.show_air,
+        "admin.aqi_title": trends.show_categories,
+    }
+    for title, show in panels.items():
         with panel(say(title)):
             show(view)

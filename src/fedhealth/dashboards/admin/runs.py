@@ -6,8 +6,9 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from fedhealth.dashboards.admin.charts import INK, SERIES, draw, lines, styled
+from fedhealth.dashboards.admin.charts import draw, lines, styled
 from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import table, twin
 from fedhealth.dashboards.texts import listed, say
 
@@ -100,15 +101,20 @@ def _alone_or_together(report: Report) -> None:
     titles = [one["title"] for one in nodes]
     figure = go.Figure()
     kinds = (("local", say("admin.local"), "square-open"), ("global", say("admin.together"), "circle"))
+    series = palette().series
     for i, (kind, name, mark) in enumerate(kinds):
-        marker = {"symbol": mark, "size": 14, "color": SERIES[1 - i], "line": {"width": 2, "color": SERIES[1 - i]}}
+        marker = {"symbol": mark, "size": 14, "color": series[1 - i], "line": {"width": 2, "color": series[1 - i]}}
         figure.add_scatter(
             x=[one[kind].get("auroc") for one in nodes],
             y=titles,
             name=name,
             mode="markers",
             marker=marker,
-            error_x={"array": [one[kind].get("auroc_bound") or 0 for one in nodes], "color": INK, "thickness": 1},
+            error_x={
+                "array": [one[kind].get("auroc_bound") or 0 for one in nodes],
+                "color": palette().ink,
+                "thickness": 1,
+            },
         )
     styled(figure, say("admin.auroc"), "", 130 + 42 * len(nodes))
     figure.update_yaxes(automargin=True)

@@ -9,32 +9,35 @@ import streamlit as st
 
 from fedhealth.dashboards import svg
 from fedhealth.dashboards.admin.charts import draw, styled
-from fedhealth.dashboards.admin.view import View, of_100
+from fedhealth.dashboards.admin.view import View
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import twin
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.air import CATEGORIES
 
 Panel = Callable[[View], None]
 Points = Sequence[Mapping[str, Any]]
+Series = dict[str, list[float | None]]
+WHO_PM25 = 15.0  # µg/m³ in 24 hours, on no more than three or four days a year (WHO 2021)
 THRESHOLD = 0.2  # where the API gives none
 DOWN_TO_UP = "Cividis"  # even steps of lightness, also without colour vision
 
 
-def by_city(points: Points) -> tuple[list[str], dict[str, list[float | None]]]:
-    """All days from the first to the last, and each city's mean risk (of 100) on them; None is a gap."""
+def by_city(points: Points, name: str = "mean_risk", scale: float = 100) -> tuple[list[str], Series]:
+    """All days from the first to the last, and each city's mean risk (of 100) or ``name``; None is a gap."""
     days = sorted({point["date"] for point in points})
     if days:
         first, last = (date.fromisoformat(day).toordinal() for day in (days[0], days[-1]))
         days = [date.fromordinal(day).isoformat() for day in range(first, last + 1)]
-    risks = {(point["city"], point["date"]): point["mean_risk"] for point in points}
+    risks = {(point["city"], point["date"]): point[name] for point in points}
     cities = sorted({point["city"] for point in points})
-    found = {city: [_percent(risks.get((city, day))) for day in days] for city in cities}
+    found = {city: [_scaled(risks.get((city, day)), scale) for day in days] for city in cities}
     return days, found
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None else scale * value
 
 
 def show_heat(view: View) -> None:
@@ -56,7 +59,7 @@ def show_heat(view: View) -> None:
             hovertemplate=say("admin.heat_hover"),
         )
     )
-    styled(figure, "", "", 90 + 34 * len(cities)).update_layout(plot_bgcolor="#C9CED6")
+    styled(figure, "", "", 90 + 34 * len(cities)).update_layout(plot_bgcolor=palette().gap)
     figure.update_xaxes(showgrid=False, type="category", nticks=8)
     figure.update_yaxes(showgrid=False)
     draw(figure, say("admin.heat_alt"), "heat")
@@ -82,9 +85,7 @@ def show_small(view: View) -> None:
         return
     limit = 100 * _threshold(view)
     top = 10.0 * -(-max([limit, *(one for values in found.values() for one in values if one is not None)]) // 10)
-    with st.grid(min_column_width=290, gap="medium"):
-        for city, values in found.items():
-            _small(city, values, top, limit, days)
+    _grid(found, days, top, limit, "admin.trends_value", "admin.trends_alt")
     st.caption(say("admin.trends_note", top=f"{top:.0f}", threshold=f"{limit:.0f}"))
     rows = [_row(day, {city: found[city][i] for city in found}) for i, day in enumerate(days)]
     twin(say("admin.trends_title"), rows, say("admin.trends_title"))
@@ -97,14 +98,29 @@ def _threshold(view: View) -> float:
         return THRESHOLD
 
 
-def _small(city: str, values: list[float | None], top: float, limit: float, days: list[str]) -> None:
-    last = next((one for one in reversed(values) if one is not None), None)
-    value = of_100(None if last is None else last / 100)
-    with st.container():
-        st.markdown(say("admin.trends_value", city=city, value=value))
-        first, final = _short(days[0]), _short(days[-1])
-        name = say("admin.trends_alt", city=city, first=first, last=final, value=value)
-        st.image(svg.small_trend(values, top, limit, (first, final)), alt=name, width="stretch")
+def show_air(view: View) -> None:
+    """Fine dust in each city, all on one axis, with the line of the WHO's guideline."""
+    days, found = by_city(view.points(), "pm25", 1)
+    known = [one for values in found.values() for one in values if one is not None]
+    if not known:
+        st.caption(say("page.nothing_yet"))
+        return
+    top = 50.0 * -(-max(known) // 50)
+    _grid(found, days, top, WHO_PM25, "admin.air_value", "admin.air_alt")
+    st.caption(say("admin.air_note", top=f"{top:.0f}", limit=f"{WHO_PM25:.0f}"))
+    rows = [_row(day, {city: found[city][i] for city in found}) for i, day in enumerate(days)]
+    twin(say("admin.air_title"), rows, say("admin.air_title"))
+
+
+def _grid(found: Series, days: list[str], top: float, limit: float, value: str, name: str) -> None:
+    ends = _short(days[0]), _short(days[-1])
+    with st.grid(min_column_width=290, gap="medium"):
+        for city, values in found.items():
+            last = next((f"{one:.1f}" for one in reversed(values) if one is not None), say("admin.unknown"))
+            with st.container():
+                st.markdown(say(value, city=city, value=last))
+                words = say(name, city=city, first=ends[0], last=ends[1], value=last)
+                st.image(svg.small_trend(values, top, limit, ends), alt=words, width="stretch")
 
 
 def show_categories(view: View) -> None:
@@ -123,7 +139,7 @@ def show_categories(view: View) -> None:
             x=[days.get((city, one.name), 0) for city in cities],
             name=f"{one.symbol} {one.name}",
             orientation="h",
-            marker={"color": one.colour, "line": {"color": "#0F1722", "width": 0.6}},
+            marker={"color": one.colour, "line": {"color": palette().paper, "width": 0.6}},
         )
     styled(figure, say("admin.aqi_days"), "", 150 + 30 * len(cities)).update_layout(barmode="stack")
     draw(figure, say("admin.aqi_alt"), "aqi")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedhealth.dashboards import api
+from fedhealth.dashboards.admin.access import Reader
 from fedhealth.dashboards.parts import keep
 from fedhealth.dashboards.texts import say
 
@@ -13,11 +14,16 @@ SHORTEST = 7  # days; the API's shortest window
 
 @dataclass(frozen=True)
 class View:
-    """The key, the time range in days and the city (None: all)."""
+    """The reader, the time range in days and the city (None: all)."""
 
-    key: str
+    reader: Reader
     days: int
     city: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What to ask the API with."""
+        return self.reader.key
 
     def ask(self, path: str, **params: str | int | None) -> dict[str, Any]:
         """The API's newest answer, or the last that came; ApiProblem if there is none."""

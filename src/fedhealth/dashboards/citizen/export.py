@@ -11,12 +11,11 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from fedhealth.dashboards.citizen import form
+from fedhealth.dashboards.citizen import form, trend
 from fedhealth.dashboards.features import Subject, built_in
-from fedhealth.dashboards.parts import card
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study import Feature
-from fedhealth.study.advice.features import title_of, unit_of
+from fedhealth.study.advice.features import title_of
 
 log = logging.getLogger(__name__)
 LARGEST = 200  # MB
@@ -119,14 +118,8 @@ def _kept(subject: Subject, days: Days) -> None:
     if not days:
         return
     st.caption(say("export.kept", first=days[0]["date"], last=days[-1]["date"]))
-    with st.grid(min_column_width=230, gap="small"):
-        for feature in subject.features:
-            known = [day[feature.name] for day in days if feature.name in day]
-            if _varies(feature) and known:
-                line = [day.get(feature.name) for day in days]
-                words = say("export.trend", name=title_of(feature), low=f"{min(known):g}", high=f"{max(known):g}")
-                value = f"{known[-1]:,.4g} {unit_of(feature)}"
-                card(title_of(feature), value, say("export.days", n=len(known)), line, words)
+    known = [f for f in subject.features if _varies(f) and any(f.name in day for day in days)]
+    trend.show(known, days)
     st.button(say("export.forget"), on_click=_forget, icon=":material/delete:")
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.citizen import advice, explore, export, form, result
+from fedhealth.dashboards.citizen import advice, explore, export, factors, form, privacy, result
 from fedhealth.dashboards.features import Subject, of_model, without_model
 from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.texts import say
@@ -69,10 +69,13 @@ def _columns(subject: Subject, readings: dict[str, float], warned: bool) -> None
     left, right = st.columns(2, gap="large")
     risk = None  # stays so if its panel fails
     title = "citizen.risk_title" if subject.window_days else "citizen.risk_title_now"
-    with left, panel(say(title, outcome=subject.outcome, days=subject.window_days)):
-        if warned:
-            st.error(say("safety.first"), icon=":material/emergency:")
-        risk = result.show(subject, readings)
+    with left:
+        with panel(say(title, outcome=subject.outcome, days=subject.window_days)):
+            if warned:
+                st.error(say("safety.first"), icon=":material/emergency:")
+            risk = result.show(subject, readings)
+        with panel(say("citizen.factors_title")):
+            factors.show(subject, readings, risk)
     with right:
         with panel(say("citizen.do_title")):
             advice.show(readings)
@@ -83,5 +86,5 @@ def _columns(subject: Subject, readings: dict[str, float], warned: bool) -> None
 def _footer() -> None:
     st.divider()
     st.caption(say("citizen.limits"))
-    with st.expander(say("citizen.privacy_title")):
-        st.write(say("citizen.privacy"))
+    with panel(say("citizen.privacy_title")):
+        privacy.show()

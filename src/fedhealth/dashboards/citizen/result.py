@@ -1,9 +1,12 @@
 """The estimate: so many of 100 people, with the range, and what it rests on."""
 
+from typing import Any
+
 import streamlit as st
 
 from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.features import Subject
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study.advice.features import title_of
@@ -14,12 +17,16 @@ SAME = ("age", "sex")  # features of the group a person is compared with
 
 def ask(subject: Subject, readings: dict[str, float]) -> Risk:
     """The model's risk for these readings; ApiProblem if it gives none."""
-    levels = {feature.name: feature.levels for feature in subject.features if feature.kind == "category"}
-    body = {name: levels[name][int(value)] if name in levels else value for name, value in readings.items()}
     try:
-        return Risk.of(api.post("/predict", body))
+        return Risk.of(api.post("/predict", body_of(subject, readings)))
     except (KeyError, TypeError, ValueError):
         raise ApiProblem("error", say("api.unreadable")) from None
+
+
+def body_of(subject: Subject, readings: dict[str, float]) -> dict[str, Any]:
+    """Readings as the API takes them: a category by its level's name."""
+    levels = {feature.name: feature.levels for feature in subject.features if feature.kind == "category"}
+    return {name: levels[name][int(value)] if name in levels else value for name, value in readings.items()}
 
 
 def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
@@ -32,7 +39,7 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
     key = "risk.of_100" if subject.window_days else "risk.of_100_now"
     words = {"about": risk.about, "outcome": subject.outcome, "days": subject.window_days, "low": low, "high": high}
     st.markdown(say(key, **words))
-    _people(risk.of_100, svg.PRIMARY)
+    _people(risk.of_100, palette().primary)
     if risk.is_wide:
         st.write(say("citizen.wide"))
     st.markdown(f"**{say('risk.estimate')}**")
@@ -56,7 +63,7 @@ def _baseline(subject: Subject, readings: dict[str, float]) -> None:
     low, high = risk.span
     titles = [title_of(feature).lower() for feature in subject.features if feature.name in same]
     st.markdown(say("citizen.baseline", same=listed(titles), about=risk.about, low=low, high=high))
-    _people(risk.of_100, svg.GREY)
+    _people(risk.of_100, palette().grey)
 
 
 def _rests_on(subject: Subject, risk: Risk) -> None:

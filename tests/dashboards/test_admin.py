@@ -1,0 +1,156 @@
+"""The admin's pages over the network, through their door, as Streamlit runs them, against the stub."""
+
+import pytest
+
+pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest
+
+from fedhealth.dashboards import api
+from fedhealth.dashboards.admin.page import PAGES
+
+from .stub_versions import BEFORE, NEXT, SERVED
+from .test_pages import admin_at, press, words
+
+
+def signed_in(name: str, key: str) -> AppTest:
+    shown = admin_at(name).run()
+    shown.text_input(key="service_key").set_value(key)
+    return press(shown, "Sign in")
+
+
+def change(shown: AppTest, action: str, label: str, reason: str, sure: bool) -> AppTest:
+    shown.text_input(key=f"{action}_reason").set_value(reason)
+    shown.checkbox(key=f"{action}_sure").set_value(sure)
+    return press(shown, label)
+
+
+def test_the_privacy_page_tells_budget_limit_and_audit(with_key):
+    shown = admin_at("privacy").run()
+    assert not shown.exception
+    text = words(shown)
+    assert "Costliest run: **epsilon 3** of 8" in text
+    assert "Beyond it the node refuses every further answer" in text
+    assert "AUC **0.507**" in text
+    assert "at least epsilon 0.400 was spent" in text
+    assert list(shown.dataframe[0].value["Runs without noise"]) == [2, 2, 0]
+
+
+def test_versions_show_standing_differences_gates_and_lineage(with_key):
+    shown = admin_at("models").run()
+    assert not shown.exception
+    tables = [one.value for one in shown.dataframe]
+    versions = next(t for t in tables if "Standing" in t.columns)
+    assert versions["Standing"][0] == "● served"
+    assert versions[versions["Version"] == NEXT]["AUROC, difference"].iloc[0] == "+0.003"
+    assert "● passes" in set(next(t for t in tables if "Gate" in t.columns)["Result"])
+    assert "without noise" in set(next(t for t in tables if "Policy" in t.columns)["Epsilon"])
+    assert "newly trained" in set(next(t for t in tables if "By" in t.columns)["Reason"])
+
+
+def test_promoting_needs_a_reason_and_a_confirmation(with_key):
+    shown = admin_at("models").run()
+    assert shown.selectbox(key="version").value == NEXT
+    for reason, sure in (("", True), ("better in Lahore", False)):
+        change(shown, "promote", "Promote", reason, sure)
+        assert "Please give a reason" in words(shown)
+        assert with_key.served["champion"] == SERVED
+    change(shown, "promote", "Promote", "better in Lahore", True)
+    assert f"Version {NEXT} is served now, instead of {SERVED}." in words(shown)
+    assert with_key.served["history"][-1]["reason"] == "better in Lahore"
+
+
+def test_rolling_back_needs_a_reason_and_a_confirmation(with_key):
+    shown = admin_at("models").run()
+    change(shown, "rollback", "Roll back", "", True)
+    assert with_key.served["champion"] == SERVED
+    change(shown, "rollback", "Roll back", "alarms", True)
+    assert with_key.served["champion"] == BEFORE
+
+
+def test_a_gates_refusal_is_said_before_and_after(with_key):
+    shown = admin_at("models").run()
+    shown.selectbox(key="version").set_value(BEFORE).run()
+    assert "A gate refuses this version" in words(shown)
+    change(shown, "promote", "Promote", "try", True)
+    assert "the gates refuse it: calibration: slope" in words(shown)
+    assert with_key.served["champion"] == SERVED
+
+
+@pytest.mark.parametrize("key", ["viewer-key", "analyst-key"])
+def test_choosing_the_model_is_not_offered_below_administrator(stub, key):
+    shown = signed_in("models", key)
+    assert "Choosing the model needs the key of an administrator." in words(shown)
+    assert "Promote" not in [one.label for one in shown.button]
+
+
+def test_what_a_role_may_see_is_said_and_a_citizens_key_is_refused(stub):
+    assert "the-viewer, a viewer: may look at everything here" in words(signed_in("privacy", "viewer-key"))
+    shown = signed_in("privacy", "citizen-key")
+    assert "does not accept this key" in words(shown)
+    assert not shown.header
+
+
+def test_a_viewer_sees_alerts_and_cannot_acknowledge(stub):
+    shown = signed_in("overview", "viewer-key")
+    assert "Mean risk is high" in words(shown)
+    assert "Save" not in [one.label for one in shown.button]
+
+
+def test_the_service_refuses_what_a_page_should_not_have_offered(stub):
+    for path in ("/models/promote", "/models/rollback"):
+        with pytest.raises(api.ApiProblem, match="may not do that: this needs the role admin"):
+            api.post(path, {}, "viewer-key")
+
+
+def test_signing_out_forgets_the_key(stub):
+    shown = press(signed_in("privacy", "viewer-key"), "Sign out")
+    assert not shown.header
+    assert shown.text_input(key="service_key").value == ""
+
+
+def test_node_health_tells_last_seen_and_missed_rounds(with_key):
+    shown = admin_at("training").run()
+    nodes = next(one.value for one in shown.dataframe if "Last seen" in one.value.columns)
+    assert list(nodes["Missed"]) == [0, 2, 9]
+    assert list(nodes["State"]) == ["● in every run", "▲ missed some", "○ never seen"]
+
+
+def test_all_alert_states_are_told_with_who_when_and_note(with_key):
+    text = admin_at("overview").run()
+    table = next(one.value for one in text.dataframe if "Looked after by" in one.value.columns)
+    assert set(table["State"]) == {"not long enough yet", "over"}
+    over = table[table["State"] == "over"].iloc[0]
+    assert (over["Looked after by"], over["Note"]) == ("Dr B", "seen")
+    assert over["Acknowledged"].startswith("23 Nov 2026")
+
+
+def test_fine_dust_is_shown_with_the_line_of_the_who(with_key):
+    text = words(admin_at("overview").run())
+    assert "15 µg/m³, the guideline of the WHO" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PAGES))
+@pytest.mark.parametrize("trouble", ["status", "delay"])
+def test_every_page_says_trouble_in_words_keeps_what_it_has_and_recovers(with_key, name, trouble):
+    shown = admin_at(name).run()
+    tables = len(shown.dataframe)
+    api._client().timeout = 0.4
+    setattr(with_key, trouble, 500 if trouble == "status" else 0.8)
+    shown.run()
+    assert not shown.exception
+    assert "No newer answer" in words(shown)
+    assert len(shown.dataframe) == tables
+    setattr(with_key, trouble, 0)
+    api._client().timeout = 10
+    api._silent_until.clear()
+    assert "No newer answer" not in words(shown.run())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_api")
+@pytest.mark.parametrize("name", list(PAGES))
+def test_every_page_says_that_the_service_is_down(name):
+    shown = signed_in(name, "any")
+    assert not shown.exception
+    assert "does not answer" in words(shown)

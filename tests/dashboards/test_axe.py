@@ -1,0 +1,77 @@
+"""axe-core on every page, at a desktop's and a telephone's width, light and dark; and what axe does not look for."""
+
+from importlib import resources
+
+import pytest
+
+from .conftest import free_port
+from .stub import KEY
+from .test_browser import api_at, browser, opened, running, settle, shoot  # noqa: F401
+
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("axe_playwright_python")
+AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+SIZES = [(width, scheme) for scheme in ("light", "dark") for width in (1280, 390)]
+CHARTS = {"overview": 3, "training": 3, "privacy": 0, "models": 0, "drift": 1}
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+
+def violations(page) -> list[str]:
+    """What axe-core finds wrong, with where."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{one['id']}: {node['target']} {node['html'][:200]}" for one in found for node in one["nodes"]]
+
+
+def pictures_without_name(page) -> int:
+    """Charts, pictures and tables that a screen reader would not name."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('[data-testid=stPlotlyChart], [data-testid=stDataFrame]')]
+            .filter(one => !one.closest('[aria-label]') && !one.querySelector('[aria-label]')).length
+        + [...document.querySelectorAll('[data-testid=stMain] img')].filter(one => !one.alt).length"""
+    )
+
+
+@pytest.fixture(scope="module")
+def admin_at(api_at):  # noqa: F811
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def citizen_at(api_at):  # noqa: F811
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
+    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+def test_axe_finds_nothing_on_the_citizen_page(browser, citizen_at, width, scheme):  # noqa: F811
+    with opened(browser, citizen_at, width, scheme) as page:
+        page.get_by_role("button", name="Show an example person").click()
+        page.get_by_text("people like you").first.wait_for()
+        page.get_by_text("What the service keeps of me").click()
+        settle(page)
+        page.get_by_role("textbox", name="My key").fill("citizen-key")
+        page.keyboard.press("Enter")
+        page.get_by_text("Kept under the name").wait_for()
+        settle(page)
+        shoot(page, f"citizen_{scheme}", width, 0)
+        assert violations(page) == []
+        assert pictures_without_name(page) == 0
+
+
+@pytest.mark.parametrize("name", list(CHARTS))
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+def test_axe_finds_nothing_on_the_admin_pages(browser, admin_at, name, width, scheme):  # noqa: F811
+    address = admin_at if name == "overview" else f"{admin_at}/{name}"
+    with opened(browser, address, width, scheme) as page:
+        page.get_by_text("Signed in with the key of").wait_for()
+        settle(page)
+        shoot(page, f"admin_{name}_{scheme}", width, CHARTS[name])
+        assert violations(page) == []
+        assert pictures_without_name(page) == 0
+        assert page.get_by_text(": as a table").count() >= CHARTS[name] - (name == "overview")
