@@ -40,7 +40,7 @@ def test_it_says_that_the_data_are_synthetic(name: str) -> None:
 def test_it_runs(name: str, tmp_path: Path) -> None:
     environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline", "TMPDIR": str(tmp_path)}
     client = NotebookClient(
-        read(name), timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        read(name), timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     finished = client.execute(env=environment)
     outputs = [output for cell in finished.cells for output in cell.get("outputs", [])]

@@ -13,24 +13,27 @@ A_MOMENT = 0.3  # seconds after the start, so that the first answers do not wait
 
 
 class Loading:
-    """Runs ``load`` once, in a thread of its own or by who needs it first."""
+    """Runs ``load`` once, in a thread of its own or by who needs it first; an app may start and stop again."""
 
     def __init__(self, load: Callable[[], None]) -> None:
         self.done = False
         self._load = load
         self._lock = threading.Lock()
-        self._timer = threading.Timer(A_MOMENT, self._settle)
-        self._timer.daemon = True
+        self._timer: threading.Timer | None = None
 
     def start(self) -> None:
         """Begin in a moment; returns at once."""
-        self._timer.start()
+        if not self.done:
+            self._timer = threading.Timer(A_MOMENT, self._settle)
+            self._timer.daemon = True
+            self._timer.start()
 
     def stop(self) -> None:
         """Do not begin any more, or let it come to its end."""
-        self._timer.cancel()
+        if self._timer:
+            self._timer.cancel()
         with self._lock:
-            self.done = True
+            self._timer = None
 
     def _settle(self) -> None:
         """Load; what is there then stays, so the garbage collector need not look at it after every few requests."""
