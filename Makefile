@@ -8,10 +8,10 @@ FUZZ_EXAMPLES := $(or $(FEDHEALTH_FUZZ_EXAMPLES),35000)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz faults check full notebooks images demo clean
+.PHONY: help up test fuzz faults check full screenshots notebooks images demo clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s  %s\n", $$1, $$2}' Makefile
 
 up: .venv/.api ## train on synthetic data if need be, then serve API and dashboards; Ctrl-C stops it
 	@echo "Starting FedHealth"
@@ -46,6 +46,13 @@ check: .venv/.all ## check style, types, floors, dead code and dependencies
 	@$(BIN)/vulture
 	@echo "Comparing dependencies with imports"
 	@$(BIN)/deptry src
+
+screenshots: .venv/.all ## take pictures of every page, both widths, light and dark, into screenshots/
+	@echo "Opening every page in Chromium"
+	@$(BIN)/pytest -q -m slow tests/dashboards/test_axe.py
+	@mkdir -p docs/pictures
+	@cp screenshots/citizen_light_1280.png docs/pictures/citizen.png
+	@cp screenshots/admin_overview_light_1280.png docs/pictures/public_health.png
 
 notebooks: .venv/.all ## run the notebooks
 	@echo "Running the notebooks"

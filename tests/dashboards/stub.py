@@ -42,6 +42,7 @@ class Behaviour:
     delay: float = 0.0
     broken: set[str] = field(default_factory=set)
     acknowledged: dict[str, dict[str, str]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
     served: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Any] = field(default_factory=dict)
 
@@ -224,7 +225,7 @@ def one_alert(name: str, behaviour: Behaviour) -> dict[str, Any]:
         "threshold": 0.2,
         "since": "2026-11-23T06:00:00Z",
         "last_seen": NOW,
-        "state": "acknowledged" if done else "firing",
+        "state": "acknowledged" if done else behaviour.states.get(name, "firing"),
         "acknowledged_by": done["by"] if done else None,
         "note": done["note"] if done else None,
         "evidence": {"readings": 240, "mean_risk": mean_risk(name, TODAY), "aqi": PLACES[name][2]},

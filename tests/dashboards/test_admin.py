@@ -154,3 +154,26 @@ def test_every_page_says_that_the_service_is_down(name):
     shown = signed_in(name, "any")
     assert not shown.exception
     assert "does not answer" in words(shown)
+
+
+def test_key_figures_tell_their_change(with_key):
+    captions = [one.value for one in admin_at("overview").run().caption]
+    assert sum("against 7 days before" in one for one in captions) == 2
+
+
+def test_live_is_off_until_asked_for(with_key):
+    assert admin_at("overview").run().toggle(key="live").value is False
+
+
+def test_alerts_without_data_or_with_an_error_stay_open(with_key):
+    with_key.states = {"Lahore": "no_data", "Multan": "error"}
+    text = words(admin_at("overview").run())
+    assert "State: open, nothing new came in." in text
+    assert "State: cannot be checked." in text
+
+
+def test_drift_tells_n_statistic_threshold_and_both_shapes(with_key):
+    shown = admin_at("drift").run()
+    tables = [one.value for one in shown.dataframe]
+    assert {"PSI", "Limit", "Readings", "Missing"} <= set(tables[0].columns)
+    assert {"When it learned", "Now"} <= set(tables[1].columns)

@@ -75,3 +75,15 @@ def test_axe_finds_nothing_on_the_admin_pages(browser, admin_at, name, width, sc
         assert violations(page) == []
         assert pictures_without_name(page) == 0
         assert page.get_by_text(": as a table").count() >= CHARTS[name] - (name == "overview")
+
+
+def test_at_200_percent_nothing_is_cut_off_and_keys_reach_the_form(browser, citizen_at):  # noqa: F811
+    with opened(browser, citizen_at, 640) as page:  # 1280 px at 200 % are 640
+        settle(page)
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.textContent").strip() == "Show an example person":
+                break
+        page.keyboard.press("Enter")
+        page.get_by_text("people like you").first.wait_for()
+        settle(page)

@@ -171,3 +171,41 @@ def test_an_export_is_read_on_the_page(browser, api_at):
                 settle(page)
                 assert page.get_by_alt_text("Steps by day, from 1000 to 2900").count() == 1
                 shoot(page, "citizen_export", width, 0)
+
+
+def test_a_new_readers_walk_from_a_risk_to_another_model(browser, api_at):
+    """Read a risk, acknowledge an alert, see a federated run, promote a model."""
+    citizen, admin = free_port(), free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_API_KEY": KEY}
+    env |= {"FEDHEALTH_CITIZEN_PORT": str(citizen), "FEDHEALTH_ADMIN_PORT": str(admin)}
+    with (
+        running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{citizen}/_stcore/health", **env),
+        running(["dashboard/admin_app.py"], f"http://127.0.0.1:{admin}/_stcore/health", **env),
+    ):
+        with opened(browser, f"http://127.0.0.1:{citizen}", 1280) as page:
+            page.get_by_role("button", name="Show an example person").click()
+            page.get_by_text("people like you").first.wait_for()
+        with opened(browser, f"http://127.0.0.1:{admin}", 1280) as page:
+            page.get_by_role("button", name="Acknowledge").first.click()
+            page.get_by_role("textbox", name="Your name").fill("Dr A")
+            page.get_by_role("button", name="Save").click()
+            expect(page.get_by_role("button", name="Acknowledge")).to_have_count(2, timeout=30000)
+            page.get_by_role("link", name="Training").click()
+            page.get_by_role("heading", name="Training loss at each client").wait_for()
+            settle(page)
+            page.get_by_role("link", name="Models").click()
+            page.get_by_role("heading", name="Serve this version").wait_for()
+            settle(page)
+            page.get_by_role("textbox", name="Reason").first.fill("better in Lahore")
+            page.get_by_text("I want 0a1b2c3d4e5f served").click()
+            page.get_by_role("button", name="Promote").click()
+            page.get_by_text("is served now, instead of").wait_for()
+
+
+def test_scripts_come_compressed(api_at):
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
+    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        script = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text.split('src="./')[1].split('"')[0]
+        answer = httpx.get(f"http://127.0.0.1:{port}/{script}", trust_env=False)
+    assert answer.headers["content-encoding"] == "gzip"

@@ -22,7 +22,7 @@ def test_what_leaves_the_page_is_told_in_plain_words(stub):
 
 
 def test_a_person_sees_what_is_kept(stub):
-    assert f"Kept under the name **{PERSON}**: 12 readings and 1 outcomes" in words(mine())
+    assert f"Kept under the name **{PERSON}**: readings: 12; outcomes: 1" in words(mine())
 
 
 def test_consent_can_be_withdrawn(stub):
@@ -80,3 +80,18 @@ def test_a_day_without_a_reading_is_empty():
     found = calendar([{"date": "2026-01-03", "steps": 5}, {"date": "2026-01-01", "steps": 1}], 4)
     assert list(found) == ["2025-12-31", "2026-01-01", "2026-01-02", "2026-01-03"]
     assert [day.get("steps") for day in found.values()] == [None, 1, None, 5]
+
+
+def test_limits_of_finger_sensors_are_told(stub):
+    assert "Finger sensors read too high or too low" in words(page("citizen").run())
+
+
+def test_the_same_age_is_compared(stub):
+    shown = press(page("citizen").run(), "Show an example person")
+    assert "Of 100 people of the same age, with nothing else known: about **" in words(shown)
+
+
+def test_the_air_names_pollutant_window_and_source(stub):
+    shown = page("citizen").run()
+    shown.selectbox(key="city").set_value("Lahore").run()
+    assert "24-hour average · main pollutant: PM2.5 · source: synthetic" in words(shown)

@@ -184,7 +184,8 @@ def test_streamlit_is_set_to_keep_to_itself():
     assert config["server"]["address"] == "127.0.0.1"
     own = ROOT / "src/fedhealth/dashboards/streamlit.toml"
     assert tomllib.loads(own.read_text()) == config
-    assert "--browser.gatherUsageStats=false" in settings()
+    assert settings()["browser.gatherUsageStats"] is False
+    assert settings()["theme.dark.primaryColor"] == config["theme"]["dark"]["primaryColor"]
 
 
 def test_a_taken_port_is_named_with_the_way_to_change_it(monkeypatch):
@@ -200,3 +201,18 @@ def test_a_taken_port_is_named_with_the_way_to_change_it(monkeypatch):
 def test_the_outline_names_its_source():
     text = (ROOT / "src/fedhealth/dashboards/admin/outline.json").read_text()
     assert "Natural Earth" in json.loads(text)["source"]
+
+
+def grade(text: str) -> float:
+    """Flesch-Kincaid grade level (Kincaid et al. 1975); syllables are counted as groups of vowels."""
+    plain = re.sub(r"\{\w+\}", "ten", re.sub(r"[*`_#-]", " ", text))
+    sentences = [one for one in re.split(r"[.!?:]\s|\n", plain) if re.search(r"[a-z]", one)]
+    found = re.findall(r"[A-Za-z']+", plain)
+    syllables = sum(max(1, len(re.findall(r"[aeiouy]+", re.sub(r"e\b", "", one.lower())))) for one in found)
+    return 0.39 * len(found) / len(sentences) + 11.8 * syllables / len(found) - 15.59
+
+
+def test_what_citizens_read_is_below_grade_8():
+    told = [texts.catalogue("en")[section] for section in ("form", "export", "citizen", "mine", "safety", "compare")]
+    sentences = [text for section in told for text in section.values() if isinstance(text, str) and " " in text]
+    assert grade("\n".join(sentences)) < 8

@@ -124,6 +124,7 @@ def test_of_two_at_once_one_is_told_to_look_again(ask: Ask, models: Path, small_
     first, second = names(small_models)
     challenge(small_models["hearts"], models, "another")
     third = load_bundle(small_models["hearts"]).version
+    ask("GET", "/models")  # all routes are loaded
     statuses: list[int] = []
 
     def send(version: str) -> None:

@@ -1,6 +1,7 @@
 """The colours of charts and pictures, for a light and for a dark page."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -50,3 +51,8 @@ DARK = Palette(
 def palette() -> Palette:
     """The colours that go with the reader's page."""
     return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def emphasis() -> Literal["primary", "secondary"]:
+    """How a page's main button is drawn; Streamlit writes in white, which a dark page's light blue cannot bear."""
+    return "secondary" if palette() is DARK else "primary"

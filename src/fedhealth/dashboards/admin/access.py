@@ -6,6 +6,7 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.texts import say
 from fedhealth.keys import load_key
 
@@ -54,7 +55,7 @@ def _ask() -> Reader | None:
     st.info(say("admin.key_needed"), icon=":material/key:")
     with st.form("sign_in", border=False):
         given = st.text_input(say("admin.key"), type="password", help=say("admin.key_help"), key="service_key").strip()
-        sent = st.form_submit_button(say("admin.sign_in"), type="primary")
+        sent = st.form_submit_button(say("admin.sign_in"), type=emphasis())
     reader = _reader(given) if sent and given else None
     if reader is None:
         if sent:

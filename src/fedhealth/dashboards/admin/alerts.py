@@ -7,6 +7,7 @@ import streamlit as st
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.view import View, of_100, whole
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.parts import table, when
 from fedhealth.dashboards.texts import say
 
@@ -63,7 +64,7 @@ def _form(view: View, alert: Alert) -> None:
     with st.form(f"acknowledge_{alert['id']}", border=False):
         who = st.text_input(say("admin.ack_who"), key=f"who_{alert['id']}")
         note = st.text_input(say("admin.ack_note"), key=f"note_{alert['id']}")
-        sent = st.form_submit_button(say("admin.ack_send"), type="primary")
+        sent = st.form_submit_button(say("admin.ack_send"), type=emphasis())
     if sent and not who.strip():
         st.error(say("admin.ack_need"))
     elif sent:

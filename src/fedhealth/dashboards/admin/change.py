@@ -8,6 +8,7 @@ import streamlit as st
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.view import View
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.texts import say
 
 
@@ -38,7 +39,7 @@ def _form(view: View, action: str, served: str, more: dict[str, str], warning: s
             st.warning(warning, icon=":material/gpp_maybe:")
         reason = st.text_input(say("admin.reason"), key=f"{action}_reason", help=say("admin.reason_help"))
         sure = st.checkbox(say(f"admin.{action}_sure", **names), key=f"{action}_sure")
-        sent = st.form_submit_button(say(f"admin.{action}_send"), type="primary")
+        sent = st.form_submit_button(say(f"admin.{action}_send"), type=emphasis())
     if sent and (len(reason.strip()) < 3 or not sure):
         st.error(say("admin.change_needs"))
     elif sent:

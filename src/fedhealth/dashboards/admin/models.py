@@ -47,11 +47,8 @@ def show_one(view: View) -> None:
         say("admin.version_choose"), order, format_func=lambda name: names[name], key="version", width=420
     )
     told = view.ask(f"/models/{chosen}")
-    left, right = st.columns(2, gap="large")
-    with left:
-        _gates(told)
-    with right:
-        _lineage(told)
+    _gates(told)
+    _lineage(told)
     change.show(view, found["champion"], None if chosen == found["champion"] else chosen, told)
 
 

@@ -20,16 +20,21 @@ from fedhealth.study.advice.air import CATEGORIES, category_named
 Rows = Sequence[Mapping[str, Any]]
 
 
-def head(view: View) -> None:
-    """How fresh the data are, and the figures on top."""
+def fresh(view: View) -> object:
+    """Say how fresh the data are; what is given changes when there is something new to show."""
     try:
-        cities = view.ask("/cities")
+        cities, alerts = view.ask("/cities"), view.ask("/alerts")["alerts"]
     except ApiProblem as problem:
         st.warning(str(problem), icon=":material/cloud_off:")
-        return
+        return str(problem)
     number, now = len(cities["cities"]), f"{datetime.now(UTC):%H:%M:%S}"
     words = {"when": when(cities["as_of"]), "reporting": cities["reporting"], "cities": number, "refreshed": now}
     st.caption(f"{say('admin.up_to', **words)} · {say('page.synthetic')}")
+    return cities["as_of"], [(one["id"], one["state"]) for one in alerts]
+
+
+def figures(view: View) -> None:
+    """The figures on top; one that cannot be asked for is left out."""
     with st.grid(min_column_width=190, gap="small"):
         for figure in (_alerts, _risk, _aqi, _readings, _auroc):
             with suppress(ApiProblem):

@@ -61,7 +61,7 @@ def main() -> None:
     come_back("/health")
     view, live = _controls(reader) if PAGES[name].picks else (View(reader, RANGES[2]), False)
     if name == "overview":
-        st.fragment(_now, run_every="10s" if live else None)(view)
+        _overview(view, live)
     for title, show in PAGES[name].panels.items():
         with panel(say(title)):
             show(view)
@@ -99,9 +99,10 @@ def _city_name(city: str) -> str:
     return city or say("admin.all_cities")
 
 
-def _now(view: View) -> None:
-    """Everything that changes while one watches."""
-    overview.head(view)
+def _overview(view: View, live: bool) -> None:
+    st.session_state["seen"] = None
+    st.fragment(_look, run_every="10s" if live else None)(view)
+    overview.figures(view)
     left, right = st.columns(2, gap="large")
     with left:
         with panel(say("admin.map_title")):
@@ -111,6 +112,14 @@ def _now(view: View) -> None:
     with right, panel(say("admin.alerts_title")):
         alerts.show(view)
     _over_time(view)
+
+
+def _look(view: View) -> None:
+    """How fresh the data are; draws the page anew once there is something new, so that a look costs next to nothing."""
+    now = overview.fresh(view)
+    before, st.session_state["seen"] = st.session_state["seen"], now
+    if before is not None and now != before:
+        st.rerun(scope="app")
 
 
 def _over_time(view: View) -> None:

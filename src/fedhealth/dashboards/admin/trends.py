@@ -1,6 +1,6 @@
 """Over time: risk by city and day, small trends side by side, and the air by category."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,7 +16,6 @@ from fedhealth.dashboards.parts import twin
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.air import CATEGORIES
 
-Panel = Callable[[View], None]
 Points = Sequence[Mapping[str, Any]]
 Series = dict[str, list[float | None]]
 WHO_PM25 = 15.0  # µg/m³ in 24 hours, on no more than three or four days a year (WHO 2021)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.features import Subject, built_in, step_of
 from fedhealth.dashboards.parts import badge
 from fedhealth.dashboards.texts import say
@@ -19,7 +20,7 @@ FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
 def readings(subject: Subject) -> dict[str, float]:
     """Draw the form and give what was filled in, by feature name; what is left empty is not in it."""
     with st.container(border=True):
-        st.subheader(say("form.title"), anchor=False)
+        st.header(say("form.title"), anchor=False)
         st.caption(say("form.hint"))
         _buttons(subject)
         _fields(subject)
@@ -43,7 +44,7 @@ def _fields(subject: Subject) -> None:
 
 def _buttons(subject: Subject) -> None:
     with st.container(horizontal=True):
-        st.button(say("form.demo"), type="primary", on_click=_fill, args=(subject, True))
+        st.button(say("form.demo"), type=emphasis(), on_click=_fill, args=(subject, True))
         st.button(say("form.clear"), on_click=_fill, args=(subject, False))
 
 
