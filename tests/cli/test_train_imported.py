@@ -78,9 +78,10 @@ def test_a_node_with_imported_rows_is_not_taken_for_synthetic(mixed):
     assert [is_synthetic(node, mixed) for node in nodes] == [False, False, True]
 
 
-def test_a_table_that_was_edited_by_hand_counts_as_synthetic_in_a_synthetic_world(tmp_path):
+def test_only_the_tables_of_the_world_are_synthetic(tmp_path):
     write_world(tmp_path, rows=20, seed=7)
     node = load_study("health-risk").node("node_1")
-    table = tmp_path / node.file
-    table.with_name("wearables.import.json").write_text(json.dumps({"sha256": "0" * 64}))
     assert is_synthetic(node, tmp_path)
+    with (tmp_path / node.file).open("a") as table:
+        table.write("\n")
+    assert not is_synthetic(node, tmp_path)

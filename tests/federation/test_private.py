@@ -22,6 +22,7 @@ from fedhealth.federation import (
     score_histogram,
 )
 from fedhealth.federation.contribution import Contribution, arrays, total
+from fedhealth.federation.private_sums import clipped
 from fedhealth.model import NetworkModel
 from fedhealth.model.network import WEIGHTS
 from fedhealth.privacy.noise import noised
@@ -178,3 +179,8 @@ def test_a_network_too_is_taught_with_noise():
     model = fit_private_network(STUDY, noisy_exchange(SHARDS, np.random.default_rng(1)), mu=5.0, seed=0).model
     assert figures(model).auroc > 0.7
     assert abs(model.risk(TEST.x, TEST.observed).mean() - TEST.y.mean()) < 0.05
+
+
+def test_a_row_that_is_not_finite_counts_as_nothing():
+    rows = np.array([[3.0, 4.0], [np.nan, 1.0], [np.inf, 0.0], [1e200, 1e200]])
+    np.testing.assert_allclose(clipped(rows, 1.0), [[0.6, 0.8], [0, 0], [0, 0], [0, 0]])

@@ -67,9 +67,13 @@ def test_who_is_not_approved_in_time_is_told_how(data):
 def test_synthetic_rows_and_demos_go_on_and_say_so(data, capsys):
     _await_approval("node_1", data, "health-risk", None, 0.0, True)
     assert "AUTO-APPROVED study health-risk" in capsys.readouterr().out
-    (data / "world.json").write_text("{}")
+    write_world(data, rows=300, seed=1)
     _await_approval("node_1", data, "health-risk", None, 0.0, False)
     assert "because its rows are synthetic" in capsys.readouterr().out
+    with (data / HEALTH.node("node_1").file).open("a") as table:
+        table.write("\n")  # whoever puts a table of their own beside a synthetic world is asked
+    with pytest.raises(PolicyRefusal, match="node_1 was not approved"):
+        _await_approval("node_1", data, "health-risk", None, 0.0, False)
 
 
 def moments(rows, folder):
@@ -93,3 +97,11 @@ def test_the_same_rows_and_rows_that_differ_in_many_are_answered(tmp_path):
     changed.x[np.flatnonzero(ROWS.fold >= 0)[0], 0] += 1  # one row changed: gone, and come
     with pytest.raises(PolicyRefusal, match="differ in 2 from rows"):
         moments(changed, tmp_path)
+
+
+def test_rows_that_are_split_by_another_seed_get_no_exact_answer(tmp_path):
+    exchange_in_process(TWO, [ROWS], tmp_path / "audit", tmp_path)("inventory", {})
+    other = dataclasses.replace(ROWS, fold=np.roll(ROWS.fold, 1))
+    with pytest.raises(PolicyRefusal, match=r"north refused step 'inventory': its rows were split .* by another seed"):
+        exchange_in_process(TWO, [other], tmp_path / "audit", tmp_path)("inventory", {})
+    exchange_in_process(TWO, [ROWS], tmp_path / "audit", tmp_path)("moments", {})

@@ -1,5 +1,6 @@
 """Servers and nodes as people start them, each in a terminal of its own; a tap on what passes between them."""
 
+import json
 import os
 import re
 import socket
@@ -14,6 +15,7 @@ import polars as pl
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
+from fedhealth.data.files import sha256_of
 from fedhealth.data.synthetic import write_world
 from fedhealth.study import load_study
 
@@ -117,3 +119,6 @@ def write_planted_world(data: Path, told: float) -> None:
             planted = pl.when(fourth).then(pl.lit(told)).otherwise(pl.col("sleep_hours")).alias("sleep_hours")
             table = table.with_columns(planted)
             table.write_parquet(path) if path.suffix == ".parquet" else table.write_csv(path)
+    world = json.loads((data / "world.json").read_text())
+    world["sha256"] = {file: sha256_of(data / file) for file in world["sha256"]}
+    (data / "world.json").write_text(json.dumps(world))

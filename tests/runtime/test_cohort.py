@@ -155,20 +155,20 @@ def test_a_node_that_is_late_is_named_and_left_out(served):
     assert ("lost", "node_5", "gave no answer to step 'inventory' within 0 s") in told.events
 
 
-def test_noise_needs_all_shares_but_one(served):
-    _, exchange, _ = served()
-    assert exchange("private_counts", arrays(spend=0.5))[TOGETHER].noise > 0
-
-    def two_die(name, question, answer):
+def test_noise_needs_all_shares_so_a_sum_that_lost_one_is_begun_anew(served):
+    def dies(name, question, answer):
         call = wire.unpack_question(question).call
-        if call and call.phase == "masked" and name in ("node_5", "node_6"):
+        if call and call.phase == "masked" and name == "node_5":
             grid.leave(name)
             return None
         return answer
 
-    grid, exchange, _ = served(change=two_die)
-    # The sum is begun anew with the four that are left: a cohort of four, of which all are needed.
-    assert exchange("private_counts", arrays(spend=0.5))[TOGETHER]["rows"] > 0
+    _, exchange, _ = served()
+    whole = exchange("private_counts", arrays(spend=0.5))[TOGETHER]
+    grid, exchange, _ = served(change=dies)
+    found = exchange("private_counts", arrays(spend=0.5))[TOGETHER]
+    assert found["rows"] < whole["rows"] - 300
+    assert found.noise == pytest.approx(whole.noise * np.sqrt(5 / 4) / np.sqrt(6 / 5))
 
 
 def altered(change):
@@ -258,11 +258,11 @@ def test_a_refusal_is_named_and_ends_the_run_where_the_node_is_needed(served):
         exchange("moments", {})
 
 
-def test_who_comes_with_a_name_that_is_taken_or_another_key_is_turned_away(served):
+def test_who_comes_twice_waits_and_who_comes_with_another_key_is_turned_away(served):
     grid, exchange, told = served(masked=False)
     grid.ids[77] = "node_1"
-    assert list(exchange("inventory", {})) == NODES
-    assert ("refused", "a node that came", "two nodes came as 'node_1'; stop one of them") in told.events
+    assert list(exchange("inventory", {})) == NODES  # it may be the same one, whose earlier connection is not ended yet
+    assert [event for event in told.events if event[0] != "joined"] == []
     grid, exchange, told = served(masked=False)
     grid.leave("node_1")
     grid.forget("node_1")

@@ -8,18 +8,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.federation.worlds import STUDY, draw_rows, split
 
-from fedhealth.federation import TOGETHER, exchange_within, fit, fit_network, packing
+from fedhealth.federation import STEPS, TOGETHER, exchange_within, fit, fit_network, packing
 from fedhealth.federation.aggregation import AGGREGATIONS, TooFewAnswers
 from fedhealth.federation.contribution import arrays
 from fedhealth.federation.strategies import FEDAVG
 from fedhealth.privacy import EXITS, POLICIES, Budget, PolicyRefusal, policy_of
-from fedhealth.privacy.secure_aggregation import SecureAggregationError
+from fedhealth.privacy.secure_aggregation import SecureAggregationError, UnfitError
 from fedhealth.privacy.secure_aggregation.identity import check_peers, key_file, own_key, peers_file
 from fedhealth.runtime.experiment import run_experiment
 from fedhealth.runtime.local import exchange_in_process
 from fedhealth.runtime.node import Node
 from fedhealth.runtime.private import run_private
-from fedhealth.runtime.secure import Call, SecureExchange, SummingNode
+from fedhealth.runtime.secure import Arrived, Call, SecureExchange, SummingNode
 
 DEFAULT = dataclasses.replace(STUDY, policy="default")
 ROWS = draw_rows(2400, seed=31, missing=0.1)
@@ -93,7 +93,7 @@ def test_what_a_node_sends_is_not_its_sums(nodes):
     sent = []
     exchange_over(nodes, answer=lambda name, call, reply: sent.append(reply) or reply)("moments", {})
     for name, node in nodes.items():
-        own = node.node.answer("moments", {}, summed_over=4)
+        own = node.node.answer("moments", {}, together=NAMES)
         grid = np.round(own["squares"] * 2.0**24).astype(np.int64)
         for value in (*own["squares"].tolist(), *grid.tolist()):
             if value:
@@ -153,10 +153,8 @@ def to_east(phase, **changes):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (to_east(phase="letters", sum="another"), "east refused: phase 'letters' of a sum that did not begin here"),
         (to_east(phase="masked", step="inventory"), "east refused: step 'inventory' is not summed"),
-        (to_east(phase="signed", sum="another"), "east refused: phase 'signed' of a sum that did not begin here"),
-        (to_east(phase="masked", body=b"?"), "got a message that cannot be read"),
+        (to_east(phase="masked", body=b"?"), "got a message of the server that cannot be read"),
         (to_east(phase=None, run="another"), "the signature of .* under its keys is wrong"),
     ],
 )
@@ -240,3 +238,90 @@ def test_a_node_that_was_started_anew_has_no_part_in_a_sum_that_was_begun_with_i
     nodes["east"] = SummingNode(nodes["east"].node, nodes["east"]._key)
     again = exchange("moments", {})[TOGETHER]
     np.testing.assert_array_equal(first["squares"], again["squares"])
+
+
+def test_a_node_is_not_talked_into_a_small_share_of_noise(nodes):
+    """Letters for very many made-up nodes are refused, and change nothing; nor do nodes that the study has not."""
+    exchange = exchange_over(nodes)
+    exchange("moments", {})
+    east = nodes["east"]
+    name, cohort = list(east._nodes.items())[-1]
+    call = Call(
+        "letters",
+        "",
+        name,
+        "private_counts",
+        packing.digest({}),
+        packing.encode([east._begin(Call("", "", "", "", b"", b""), "x")] * 9),
+    )
+    with pytest.raises(SecureAggregationError):
+        east.hear(call, {})
+    assert east._nodes[name] == cohort
+    exchange.roster = {**exchange.roster, "nobody": bytes(range(32))}
+    exchange._next = None
+    with pytest.raises(SecureAggregationError, match="east refused: nobody take no part in this study"):
+        exchange("moments", {})
+
+
+def test_nodes_that_are_counted_twice_do_not_make_up_for_those_that_are_missing(nodes):
+    def repeated(name, call, state):
+        if call.phase == "signed":
+            arrived = packing.decode(call.body, Arrived)
+            names = ["east", "east", "north", "south"]
+            return dataclasses.replace(call, step="moments", body=packing.encode(Arrived(names, arrived.keys))), state
+        return call, state
+
+    with pytest.raises(SecureAggregationError, match="refused: values of 3 of 4 nodes arrived; expected 4"):
+        exchange_over(nodes, repeated)("private_counts", arrays(spend=0.5))
+
+
+def test_values_that_do_not_fit_end_a_nodes_part_and_are_not_told(nodes):
+    state = arrays(low=np.zeros(4), high=np.ones(4))
+    big = nodes["east"]
+    answer = big.node.answer("counts", state, NAMES)
+    assert answer.rows
+    nodes["east"].node = dataclasses.replace(big.node, door=TooMuch(big.node.door))
+    with pytest.raises(UnfitError, match="could overflow"):
+        exchange_over(nodes)("counts", state)
+    with pytest.raises(SecureAggregationError, match="east refused: its values did not fit into an earlier sum"):
+        exchange_over(nodes)("counts", state)
+
+
+class TooMuch:
+    """A door that lets out very large numbers."""
+
+    def __init__(self, door):
+        self.node, self.policy, self._door = door.node, door.policy, door
+
+    def release(self, *asked):
+        found = self._door.release(*asked)
+        return dataclasses.replace(found, sums={name: array * 1e12 for name, array in found.sums.items()})
+
+
+def test_asked_over_other_nodes_noise_is_drawn_and_paid_anew(tmp_path):
+    node = Node.behind_door(DEFAULT, SHARDS[0], policy_of(DEFAULT, "east", None), tmp_path)
+    state = arrays(spend=0.1)
+    first, same, other = (node.answer("private_counts", state, names, "run") for names in (NAMES, NAMES, NAMES[:3]))
+    np.testing.assert_array_equal(first["counts"], same["counts"])
+    assert (first["counts"] != other["counts"]).all()
+    assert sum(one.answers for one in node.door.ledger.studies()) == 2
+
+
+def test_what_all_noise_may_tell_has_a_limit_without_the_owners_word(tmp_path):
+    node = Node.behind_door(DEFAULT, SHARDS[0], policy_of(DEFAULT, "east", None), tmp_path)
+    with pytest.raises(PolicyRefusal, match=r"owner's limit is 8 at delta 1e-05, 0 are spent, 8 are left"):
+        node.answer("private_counts", arrays(spend=1e6), NAMES)
+
+
+@pytest.mark.parametrize("asked", [np.nan, -50.0, np.inf, 3.0])
+def test_the_owners_bound_on_a_networks_move_cannot_be_talked_away(tmp_path, asked):
+    seen = {}
+    policy = dataclasses.replace(policy_of(DEFAULT, "east", None), norm_bound=2.0, steps=("inventory",))
+    node = Node.behind_door(DEFAULT, SHARDS[0], policy, tmp_path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(
+            STEPS, "average", lambda study, state, rows: seen.update(state) or STEPS["inventory"](study, {}, rows)
+        )
+        with pytest.raises(PolicyRefusal):
+            node.answer("average", arrays(norm_bound=asked))
+    assert float(seen["norm_bound"]) == 2.0

@@ -170,7 +170,7 @@ def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Pat
         _check_name(loaded, node)
         policy = policy_of(loaded, node, data)
         path = ledger_file(data, node)
-        ledger = Ledger(node, path, policy.epsilon, policy.delta)
+        ledger = Ledger(node, path, policy.most_epsilon, policy.delta)
         studies = ledger.studies() if path.is_file() else []
         spent = ledger.spent() if studies else 0.0
     if studies:
@@ -179,8 +179,10 @@ def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Pat
             alone = f"{epsilon_of(one.mu, policy.delta):.4g}"
             table.add_row(one.study[:12], f"{one.answers:,}", f"{one.unsettled:,}", alone, one.last)
         Console().print(table)
-    unlimited = policy.epsilon == float("inf")
-    left = "no limit is set" if unlimited else f"{max(policy.epsilon - spent, 0):.4g} of {policy.epsilon:g} left"
+    unlimited = policy.most_epsilon == float("inf")
+    left = (
+        "no limit is set" if unlimited else f"{max(policy.most_epsilon - spent, 0):.4g} of {policy.most_epsilon:g} left"
+    )
     typer.echo(f"{node}: epsilon {spent:.4g} at delta {policy.delta:g} spent on answers with noise; {left}")
 
 

@@ -55,18 +55,10 @@ def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
 
 
 def is_synthetic(node: Node, folder: Path) -> bool:
-    """Whether a node's rows were generated: a world was written to ``folder``, and no import put other rows in place.
-
-    A table that is neither the generator's nor an import's counts as generated too.
-    """
-    return (folder / "world.json").is_file() and not _is_imported(folder / node.file)
-
-
-def _is_imported(table: Path) -> bool:
-    """Whether the table is what the import beside it wrote."""
+    """Whether a node's rows were generated: its table is, bit for bit, one that ``world.json`` in ``folder`` names."""
     try:
-        report = json.loads(table.with_name(f"{table.stem}.import.json").read_text(encoding="utf-8"))
-        return bool(report["sha256"] == sha256_of(table))
+        world = json.loads((folder / "world.json").read_text(encoding="utf-8"))
+        return bool(world["sha256"][node.file] == sha256_of(folder / node.file))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

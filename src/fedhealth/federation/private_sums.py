@@ -60,8 +60,9 @@ def contribute_products(study: Study, state: State, shard: Shard) -> Contributio
     """
     rows, clip, line_clip = shard.training, float(state["clip"]), float(state["line_clip"])
     design = Design.from_arrays(study, state)
-    columns = design.matrix(rows.x, rows.observed)[:, : design.products.stop]
-    curves, lines = clipped(columns, clip), clipped(columns @ state["lines"], line_clip)
+    with np.errstate(all="ignore"):  # of rows that are not finite
+        columns = design.matrix(rows.x, rows.observed)[:, : design.products.stop]
+        curves, lines = clipped(columns, clip), clipped(columns @ state["lines"], line_clip)
     seen = rows.observed.astype(np.float64)
     sums = {"curves": curves.T @ curves, "lines": lines.T @ lines}
     sums["seen"] = seen.T @ seen * seen_unit(study, line_clip)
@@ -81,15 +82,20 @@ def contribute_gradient(study: Study, state: State, shard: Shard) -> Contributio
     """
     rows, coefficients, clip = shard.training, state["coefficients"], float(state["clip"])
     design = Design.from_arrays(study, state)
-    matrix, gradient = design.matrix(rows.x, rows.observed, rows.site), np.zeros(design.width)
-    for seen, chosen in patterns(rows.observed):
-        fill, columns = design.fill(seen), matrix[chosen]
-        columns[:, fill.missing] = columns[:, fill.seen] @ fill.weights
-        doubt = fill.doubt(coefficients)
-        shrunk = float(shrinkage(np.array(doubt @ coefficients)))
-        logit = shrunk * (columns @ coefficients)
-        slope = shrunk * columns - np.outer(SHRINK * shrunk**2 * logit, doubt)
-        gradient += clipped(slope * (sigmoid(logit) - rows.y[chosen])[:, None], clip).sum(axis=0)
+    with np.errstate(all="ignore"):  # of rows that are not finite
+        matrix, gradient = design.matrix(rows.x, rows.observed, rows.site), np.zeros(design.width)
+        for seen, chosen in patterns(rows.observed):
+            try:
+                fill = design.fill(seen)
+            except np.linalg.LinAlgError:
+                continue  # as if these rows were not finite: whether there are any must not show
+            columns = matrix[chosen]
+            columns[:, fill.missing] = columns[:, fill.seen] @ fill.weights
+            doubt = fill.doubt(coefficients)
+            shrunk = float(shrinkage(np.array(doubt @ coefficients)))
+            logit = shrunk * (columns @ coefficients)
+            slope = shrunk * columns - np.outer(SHRINK * shrunk**2 * logit, doubt)
+            gradient += clipped(slope * (sigmoid(logit) - rows.y[chosen])[:, None], clip).sum(axis=0)
     return Contribution(arrays(gradient=gradient), len(rows), clip)
 
 
@@ -101,17 +107,22 @@ def contribute_network_gradient(study: Study, state: State, shard: Shard) -> Con
     """
     rows, clip = shard.training, float(state["clip"])
     model = NetworkModel.from_arrays(study, state)
-    inputs = [model.inputs(rows.x, rows.observed)]
-    for layer in LAYERS[:-1]:
-        inputs.append(np.maximum(inputs[-1] @ model.weights[f"{layer}.weight"].T + model.weights[f"{layer}.bias"], 0.0))
-    last = inputs[-1] @ model.weights[f"{LAYERS[-1]}.weight"].T + model.weights[f"{LAYERS[-1]}.bias"]
-    slopes = [sigmoid(last) - rows.y[:, None]]
-    for layer, read in zip(reversed(LAYERS[1:]), reversed(inputs[1:]), strict=True):
-        slopes.insert(0, (slopes[0] @ model.weights[f"{layer}.weight"]) * (read > 0))
-    squares = sum(
-        (slope**2).sum(axis=1) * ((read**2).sum(axis=1) + 1) for slope, read in zip(slopes, inputs, strict=True)
-    )
-    kept = np.minimum(1.0, clip / np.maximum(np.sqrt(squares), 1e-300))[:, None]
+    with np.errstate(all="ignore"):
+        inputs = [model.inputs(rows.x, rows.observed)]
+        for layer in LAYERS[:-1]:
+            inputs.append(
+                np.maximum(inputs[-1] @ model.weights[f"{layer}.weight"].T + model.weights[f"{layer}.bias"], 0.0)
+            )
+        last = inputs[-1] @ model.weights[f"{LAYERS[-1]}.weight"].T + model.weights[f"{LAYERS[-1]}.bias"]
+        slopes = [sigmoid(last) - rows.y[:, None]]
+        for layer, read in zip(reversed(LAYERS[1:]), reversed(inputs[1:]), strict=True):
+            slopes.insert(0, (slopes[0] @ model.weights[f"{layer}.weight"]) * (read > 0))
+        squares = sum(
+            (slope**2).sum(axis=1) * ((read**2).sum(axis=1) + 1) for slope, read in zip(slopes, inputs, strict=True)
+        )
+        finite = np.isfinite(squares)[:, None]  # whether there is a row that is not must not show
+        slopes, inputs = ([np.where(finite, one, 0.0) for one in many] for many in (slopes, inputs))
+        kept = np.minimum(1.0, clip / np.maximum(np.sqrt(np.where(finite[:, 0], squares, 0.0)), 1e-300))[:, None]
     parts = [
         part
         for slope, read in zip(slopes, inputs, strict=True)
@@ -127,7 +138,9 @@ def contribute_line(study: Study, state: State, shard: Shard) -> Contribution:
     and at most 1. A row's columns then have at most the norm ``2^1/2``, its gradient too, its Hessian a half.
     """
     rows = shard.training
-    logit = model_from_arrays(study, state).logit(rows.x, rows.observed, rows.site)
+    with np.errstate(all="ignore"):
+        logit = model_from_arrays(study, state).logit(rows.x, rows.observed, rows.site)
+    logit = np.nan_to_num(logit)  # whether there is a row that is not finite must not show
     away = np.clip((logit - float(state["centre"])) / LOGITS, -1.0, 1.0)
     columns = np.column_stack([np.ones(len(rows)), away])
     risk = sigmoid(columns @ state["line"])
@@ -138,7 +151,9 @@ def contribute_line(study: Study, state: State, shard: Shard) -> Contribution:
 def contribute_scores(study: Study, state: State, shard: Shard) -> Contribution:
     """Held-out rows of either label by bin of the score of the model in ``state``; a row is in one bin."""
     rows = shard.held_out
-    risk = np.clip(model_from_arrays(study, state).risk(rows.x, rows.observed, rows.site), 1e-9, 1 - 1e-9)
+    with np.errstate(all="ignore"):
+        risk = model_from_arrays(study, state).risk(rows.x, rows.observed, rows.site)
+    risk = np.clip(np.nan_to_num(risk), 1e-9, 1 - 1e-9)
     place, bins = np.searchsorted(SCORE_EDGES, np.log(risk / (1 - risk))), len(SCORE_EDGES) + 1
     positives = np.bincount(place, weights=rows.y, minlength=bins)
     return Contribution(
@@ -147,6 +162,12 @@ def contribute_scores(study: Study, state: State, shard: Shard) -> Contribution:
 
 
 def clipped(rows: Floats, bound: float) -> Floats:
-    """Every row of ``rows`` (shape ``(n, p)``) scaled down to a norm of at most ``bound``."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows * np.minimum(1.0, bound / np.maximum(norms, 1e-300)))
+    """Every row of ``rows`` (shape ``(n, p)``) scaled down to a norm of at most ``bound``.
+
+    A row that is not finite, or has no finite norm, is 0: whether there is one must not show.
+    """
+    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0.0)
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = np.where(np.isfinite(norms), rows, 0.0)
+    return np.asarray(rows * np.minimum(1.0, bound / np.maximum(np.where(np.isfinite(norms), norms, 0.0), 1e-300)))

@@ -17,18 +17,29 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Cohort:
-    """The training rows of one job as sorted hashes, and the folder that remembers those of earlier ones."""
+    """The rows of one job as sorted hashes, how they were split, and the folder that remembers those of earlier ones.
+
+    Training and held-out rows are both answered about, so a cohort is all of them; and sums over the held-out rows of
+    many splits would tell of single rows, so that one split is all that is answered about.
+    """
 
     folder: Path
     rows: Hashes
+    split: str
 
     @classmethod
     def of(cls, shard: Shard, folder: Path) -> "Cohort":
-        """The cohort of a shard's training rows."""
-        rows = shard.training
-        table = np.column_stack([rows.x, rows.observed, rows.y])
+        """The cohort of a shard's rows."""
+        table = np.column_stack([shard.x, shard.observed, shard.y])
         hashes = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in table]
-        return cls(folder, np.sort(np.frombuffer(b"".join(hashes), dtype=np.uint64)))
+        found = np.frombuffer(b"".join(hashes), dtype=np.uint64)
+        order = np.lexsort((shard.fold, found))
+        split = hashlib.sha256(found[order].tobytes() + np.ascontiguousarray(shard.fold[order]).tobytes()).hexdigest()
+        return cls(folder, np.sort(found), split)
+
+    def is_split_anew(self) -> bool:
+        """Whether just these rows were answered about before, split otherwise into training and held-out ones."""
+        return self._split_path.is_file() and self._split_path.read_text(encoding="ascii") != self.split
 
     def nearest(self) -> int:
         """In how many rows it differs from the earlier cohort most like it; 0 where it equals one or is the first."""
@@ -44,7 +55,12 @@ class Cohort:
             staged = self._path.with_suffix(".new")
             with staged.open("wb") as file:
                 np.save(file, self.rows, allow_pickle=False)
+            self._split_path.write_text(self.split, encoding="ascii")
             staged.replace(self._path)
+
+    @property
+    def _split_path(self) -> Path:
+        return self._path.with_suffix(".split")
 
     @property
     def _path(self) -> Path:

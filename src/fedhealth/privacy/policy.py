@@ -46,6 +46,7 @@ class Policy:
         norm_bound: longest move of a network's weights in one round.
         epsilon, delta: limit of what all noisy answers over the node's rows may tell of one row, for ever; while it
             is finite, an answer without noise stays inside.
+        lifetime: limit of epsilon for all noisy answers, where the owner set none; it asks for no noise.
         secure_aggregation: sums that train a model leave under masks, so that the server sees their total only; where
             the study has fewer than three nodes there is none.
         studies: hashes of studies (or their first 12 digits and more) that are answered; empty: any.
@@ -60,6 +61,7 @@ class Policy:
     rows_per_parameter: int
     epsilon: float = inf
     delta: float = DELTA
+    lifetime: float = inf
     secure_aggregation: bool = False
     norm_bound: float = inf
     studies: tuple[str, ...] = ()
@@ -70,6 +72,11 @@ class Policy:
     def hash(self) -> str:
         """SHA-256 over all limits, 64 hexadecimal digits: a policy that was changed has another."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def most_epsilon(self) -> float:
+        """What all noisy answers together may tell of one row, for ever."""
+        return min(self.epsilon, self.lifetime)
 
     def admit(self, node: str, study_hash: str, step: str) -> None:
         """Raise PolicyRefusal unless the owner of ``node`` answers this step of this study."""
@@ -150,6 +157,8 @@ class Policy:
                 "answer without noise, or once its answers together tell more of a row than epsilon "
                 f"{self.epsilon:g} at delta {self.delta:g}"
             )
+        elif isfinite(self.lifetime):
+            promised.append(f"tell more of a row, in all answers with noise together, than epsilon {self.lifetime:g}")
         if self.studies:
             promised.append(f"answer a study whose hash is not {' or '.join(self.studies)}")
         if self.steps:
@@ -165,7 +174,13 @@ def _parameters(contribution: Contribution) -> int:
 
 POLICIES: Mapping[str, Policy] = {
     "default": Policy(
-        "default", minimum_rows=100, minimum_class=10, minimum_cell=10, rows_per_parameter=10, secure_aggregation=True
+        "default",
+        minimum_rows=100,
+        minimum_class=10,
+        minimum_cell=10,
+        rows_per_parameter=10,
+        secure_aggregation=True,
+        lifetime=8.0,
     ),
     "research": Policy("research", minimum_rows=5, minimum_class=1, minimum_cell=1, rows_per_parameter=0),
 }
@@ -198,7 +213,7 @@ def policy_of(study: Study, node: str, data: Path | None) -> Policy:
     if data is None:
         return named
     if is_synthetic(study.node(node), data):
-        named = replace(named, rows_per_parameter=0)
+        named = replace(named, rows_per_parameter=0, lifetime=inf)
     named = replace(named, withheld=withheld_features(study, node, data))
     if not policy_file(data, node).is_file():
         return named

@@ -1,11 +1,12 @@
 """A node: its rows behind its own door. Every runtime asks it the same way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from fedhealth.data.dataset import is_synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.federation import STEPS, Contribution, State, packing
 from fedhealth.federation.contribution import Floats
@@ -33,8 +34,9 @@ class Node:
 
         Its ledger is in ``data``, or beside the audit log.
         """
-        ledger = Ledger(shard.node, ledger_file(data or audit_folder, shard.node), policy.epsilon, policy.delta)
-        cohort = Cohort.of(shard, cohort_folder(data, shard.node)) if data else None
+        ledger = Ledger(shard.node, ledger_file(data or audit_folder, shard.node), policy.most_epsilon, policy.delta)
+        real = data if data and not is_synthetic(study.node(shard.node), data) else None
+        cohort = Cohort.of(shard, cohort_folder(real, shard.node)) if real else None
         door = Door(shard.node, policy, audit_file(shard.node, audit_folder, data), ledger, cohort)
         return cls(study, shard, policy.visible(study, shard), door)
 
@@ -43,23 +45,24 @@ class Node:
         """The node's name in the study."""
         return self.door.node
 
-    def answer(self, step: str, state: State, summed_over: int = 1, run: str = "") -> Contribution:
-        """What leaves this node for one step; ``summed_over`` as in :meth:`~fedhealth.privacy.Door.release`.
+    def answer(self, step: str, state: State, together: Sequence[str] = (), run: str = "") -> Contribution:
+        """What leaves this node for one step; ``together`` names the nodes whose answers are summed under masks.
 
-        When one ``run`` asks the same again, an answer with noise is the same as before.
+        When one ``run`` asks the same again, over the same nodes, an answer with noise is the same as before.
 
         Raises:
             PolicyRefusal: the node's policy does not allow it.
         """
         rows = self.rows if step in EXITS and EXITS[step].noisy else self.shard
-        asked = packing.encode((run, self.study.hash, step, summed_over)) + packing.digest(state) if run else b""
+        asked = packing.encode((run, self.study.hash, step, together)) + packing.digest(state) if run else b""
         state = _laid_out(state)
         if "norm_bound" in state:
-            state["norm_bound"] = np.minimum(state["norm_bound"], self.door.policy.norm_bound)
+            asked_for, own = float(state["norm_bound"]), self.door.policy.norm_bound
+            state["norm_bound"] = np.array(min(asked_for, own) if asked_for >= 0 else own)
         answer = STEPS[step](self.study, state, rows)
         answer = replace(answer, sums=_laid_out(answer.sums))
         spend = float(state.get("spend", 0.0))
-        return self.door.release(self.study.hash, step, answer, spend, summed_over, asked)
+        return self.door.release(self.study.hash, step, answer, spend, max(len(together), 1), asked)
 
 
 def _laid_out(arrays: Mapping[str, Floats]) -> dict[str, Floats]:

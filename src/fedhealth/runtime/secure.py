@@ -17,7 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from fedhealth.federation import TOGETHER, Contribution, Exchange, State, packing
 from fedhealth.privacy import EXITS
-from fedhealth.privacy.secure_aggregation import Member, NodeRound, SecureAggregationError, ServerRound, fewest
+from fedhealth.privacy.secure_aggregation import (
+    Member,
+    NodeRound,
+    SecureAggregationError,
+    ServerRound,
+    UnfitError,
+    fewest,
+)
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares, Signed
 from fedhealth.privacy.secure_aggregation.node import threshold
 from fedhealth.runtime.node import Node
@@ -96,7 +103,9 @@ class SummingNode:
         self.node, self._key, self._check_roster = node, key, check_roster
         self._member: Member | None = None
         self._sums: dict[str, NodeRound] = {}
-        self._nodes: dict[str, int] = {}
+        self._nodes: dict[str, tuple[str, ...]] = {}
+        self._steps: dict[str, str] = {}
+        self._unfit = False
 
     @property
     def public_key(self) -> bytes:
@@ -106,17 +115,19 @@ class SummingNode:
     def hear(self, call: Call, state: State) -> bytes:
         """Do one phase; nothing comes back from a node that was started after the sum had begun.
 
+        A node whose values were once too large for a sum takes part in no more: how large would tell of its rows.
+
         Raises:
             SecureAggregationError: the server, or another node, does what it must not.
             PolicyRefusal: the node's policy does not let the answer out.
         """
+        if self._unfit:
+            raise self._refusal("its values did not fit into an earlier sum")
         if call.phase == "keys":
             self._know(_decode(call.body, dict[str, bytes]))
             return packing.encode(self._begin(call, call.sum))
         if call.sum not in self._sums:
-            if call.phase == "masked":
-                return b""
-            raise self._refusal(f"phase {call.phase!r} of a sum that did not begin here")
+            return b""
         phases: dict[str, Callable[[Call, State], object]] = {
             "letters": lambda call, _: self._letters(call.sum, _decode(call.body, list[Keys])),
             "masked": self._masked,
@@ -130,10 +141,16 @@ class SummingNode:
     def _know(self, roster: Mapping[str, bytes]) -> None:
         if roster.get(self.node.name) != self.public_key:
             raise self._refusal("the server has another key for it")
+        if strangers := roster.keys() - {one.name for one in self.node.study.nodes}:
+            raise self._refusal(f"{', '.join(sorted(strangers))} take no part in this study")
+        try:
+            known = {other: Ed25519PublicKey.from_public_bytes(key) for other, key in roster.items()}
+        except ValueError:
+            raise self._refusal("a node's key is none") from None
         self._check_roster(roster)
-        known = {other: Ed25519PublicKey.from_public_bytes(key) for other, key in roster.items()}
         seen = self._member.seen if self._member else set()
-        self._member, self._sums = Member(self.node.name, self._key, known, seen), {}
+        self._member = Member(self.node.name, self._key, known, seen)
+        self._sums, self._nodes, self._steps = {}, {}, {}
 
     def _begin(self, call: Call, name: str) -> Keys:
         assert self._member
@@ -141,28 +158,40 @@ class SummingNode:
         return self._sums[name].keys()
 
     def _letters(self, name: str, everyone: list[Keys]) -> list[Letter]:
-        self._nodes[name] = len(everyone)
-        return self._sums[name].letters(everyone)
+        letters = self._sums[name].letters(everyone)  # raises before anything is noted
+        if len(everyone) < (least := fewest(len(self.node.study.nodes))):
+            raise self._refusal(f"a sum over {len(everyone)} nodes; the study needs at least {least}")
+        self._nodes[name] = tuple(sorted(one.node for one in everyone))
+        return letters
 
     def _masked(self, call: Call, state: State) -> Values:
         if packing.digest(state) != call.digest:
             raise self._refusal("the state is not the one that the sum is about")
         if call.step not in EXITS or not EXITS[call.step].summed:
             raise self._refusal(f"step {call.step!r} is not summed")
+        if call.sum not in self._nodes or call.sum in self._steps:
+            raise self._refusal("values are asked for before the letters of a sum, or a second time")
+        self._steps[call.sum], letters = call.step, _decode(call.body, list[Letter])
         answer = self.node.answer(call.step, state, self._nodes[call.sum], call.run)
         flat = np.concatenate([*(np.ravel(array) for array in answer.sums.values()), [float(answer.rows)]])
-        hidden = self._sums[call.sum].masked(_decode(call.body, list[Letter]), flat, call.subject)
+        try:
+            hidden = self._sums[call.sum].masked(letters, flat, call.subject)
+        except UnfitError:
+            self._unfit = True
+            raise
         shapes = [list(np.shape(array)) for array in answer.sums.values()]
         keys = self._begin(call, call.then)
         return Values(list(answer.sums), shapes, answer.noise, hidden.values.tobytes(), keys)
 
     def _signed(self, call: Call, _: State) -> Agreed:
+        if call.sum not in self._steps:
+            raise self._refusal("its signature is asked for before its values")
         arrived, nodes = _decode(call.body, Arrived), self._nodes[call.sum]
-        needed = fewest(nodes, EXITS[call.step].noisy)
-        if len(arrived.nodes) < needed:
-            raise self._refusal(f"values of {len(arrived.nodes)} of {nodes} nodes arrived; expected {needed}")
+        needed = fewest(len(nodes), EXITS[self._steps[call.sum]].noisy)
+        if len(set(arrived.nodes)) < needed:
+            raise self._refusal(f"values of {len(set(arrived.nodes))} of {len(nodes)} nodes arrived; expected {needed}")
         signed = self._sums[call.sum].signed(arrived.nodes)
-        return Agreed(signed, self._letters(call.then, arrived.keys) if len(arrived.keys) == nodes else [])
+        return Agreed(signed, self._letters(call.then, arrived.keys) if len(arrived.keys) == len(nodes) else [])
 
     def _refusal(self, why: str) -> SecureAggregationError:
         return SecureAggregationError(f"{self.node.name} refused: {why}")
@@ -211,7 +240,11 @@ class SecureExchange:
 
     def _ask(self, about: Call, phase: str, bodies: Mapping[str, object], kind: Any, state: State = NOTHING) -> Any:
         calls = {name: replace(about, phase=phase, body=packing.encode(body)) for name, body in bodies.items()}
-        return {name: _decode(told, kind) for name, told in self.talk(calls, state).items() if told}
+        found = {name: _decode(told, kind, name) for name, told in self.talk(calls, state).items() if told}
+        for name, told in found.items():
+            if getattr(told, "node", name) != name:
+                raise SecureAggregationError(f"{name} answers as {told.node}")
+        return found
 
     def _begin(self, about: Call) -> Begun | None:
         """A new sum with whoever is there; None if too few stay until its letters are written."""
@@ -256,6 +289,9 @@ def _same(names: Iterable[str], body: object) -> dict[str, Any]:
 def _check_alike(step: str, values: Mapping[str, Values]) -> None:
     first, one = next(iter(values.items()))
     for name, other in values.items():
+        size = 8 * (1 + sum(int(np.prod(shape)) for shape in other.shapes))
+        if len(other.values) != size or not 0 <= other.noise < np.inf or other.keys.node != name:
+            raise SecureAggregationError(f"{name} answers step {step!r} with damaged values")
         if (other.names, other.shapes, len(other.values)) != (one.names, one.shapes, len(one.values)):
             raise SecureAggregationError(
                 f"{name} answers step {step!r} with other arrays than {first}; install one version everywhere"
@@ -269,8 +305,8 @@ def _contribution(flat: Any, values: list[Values]) -> Contribution:
     return Contribution(sums, round(flat[-1]), noise=float(np.hypot.reduce([one.noise for one in values])))
 
 
-def _decode(body: bytes, kind: Any) -> Any:
+def _decode(body: bytes, kind: Any, name: str = "the server") -> Any:
     try:
         return packing.decode(body, kind)
     except ValueError as error:
-        raise SecureAggregationError(f"got a message that {error}") from None
+        raise SecureAggregationError(f"got a message of {name} that {error}") from None

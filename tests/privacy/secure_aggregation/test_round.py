@@ -139,14 +139,14 @@ def arrived(count=5):
 
 def test_a_list_of_two_is_not_signed():
     nodes, _, _ = arrived()
-    with pytest.raises(SecureAggregationError, match="values of 2 nodes arrived; expected at least 3"):
+    with pytest.raises(SecureAggregationError, match="values of 2 nodes arrived; expected at least 4"):
         nodes["node_000"].signed(["node_000", "node_001"])
 
 
 def test_too_few_signatures_unmask_nothing():
     nodes, _, names = arrived()
     signed = [nodes[name].signed(names) for name in names]
-    with pytest.raises(SecureAggregationError, match="2 nodes signed the list; expected at least 3"):
+    with pytest.raises(SecureAggregationError, match="2 nodes signed the list; expected at least 4"):
         nodes["node_000"].shares(signed[:2])
 
 

@@ -1,8 +1,17 @@
 """Sums of which the server sees only the total (Bonawitz et al. 2017): state machines without input or output."""
 
-from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
+from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError, UnfitError
 from fedhealth.privacy.secure_aggregation.node import FEWEST, Member, NodeRound, fewest
 from fedhealth.privacy.secure_aggregation.server import ServerRound
 from fedhealth.privacy.secure_aggregation.within import aggregate
 
-__all__ = ["FEWEST", "Member", "NodeRound", "SecureAggregationError", "ServerRound", "aggregate", "fewest"]
+__all__ = [
+    "FEWEST",
+    "Member",
+    "NodeRound",
+    "SecureAggregationError",
+    "ServerRound",
+    "UnfitError",
+    "aggregate",
+    "fewest",
+]

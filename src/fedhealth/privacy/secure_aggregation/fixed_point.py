@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.federation.contribution import Floats
-from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
+from fedhealth.privacy.secure_aggregation.errors import UnfitError
 
 Ring = NDArray[np.uint64]
 FRACTION = 32  # bits after the point: steps of 2e-10
@@ -20,13 +20,13 @@ def encode(values: Floats, nodes: int) -> Ring:
     """Values (any shape) rounded to the grid; their sum over ``nodes`` nodes cannot overflow.
 
     Raises:
-        SecureAggregationError: a value is not finite, or too large.
+        UnfitError: a value is not finite, or too large.
     """
     flat = np.ravel(np.asarray(values, dtype=np.float64))
     if not np.isfinite(flat).all():
-        raise SecureAggregationError(f"value {int(np.argmin(np.isfinite(flat)))} is not finite; expected numbers")
+        raise UnfitError(f"value {int(np.argmin(np.isfinite(flat)))} is not finite; expected numbers")
     if flat.size and np.abs(flat).max() >= largest(nodes):
-        raise SecureAggregationError(
+        raise UnfitError(
             f"value {int(np.abs(flat).argmax())} could overflow the sum; expected less than {largest(nodes):g}"
         )
     return np.round(flat * 2.0**FRACTION).astype(np.int64).view(np.uint64)

@@ -14,10 +14,9 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedhealth.data.dataset import is_synthetic, read_own_shard
-from fedhealth.data.files import DataError
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal, policy_of
-from fedhealth.privacy.secure_aggregation import SecureAggregationError, identity
+from fedhealth.privacy.secure_aggregation import SecureAggregationError, UnfitError, identity
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
@@ -66,25 +65,15 @@ def answer(message: Message, context: Context) -> Message:
     """The node's contribution to one step, or the reason why it gives none."""
     try:
         content = respond(unpack_question(message), NodeConfig.read(context))
-    except (
-        FlowerError,
-        StudyError,
-        PolicyRefusal,
-        PolicyError,
-        AuditError,
-        DataError,
-        ImportError,
-        SecureAggregationError,
-        KeyError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # whatever a server may ask, the node stays, and says no more than it may
         return Message(Error(REFUSED, _reason(error)), reply_to=message)
     return Message(content, reply_to=message)
 
 
 def _reason(error: Exception) -> str:
     """What the server is told. Texts that may hold a cell or a count of this node stay here, on its own terminal."""
-    if isinstance(error, FlowerError | StudyError | SecureAggregationError | ImportError):
+    of_the_server = isinstance(error, FlowerError | StudyError | SecureAggregationError | ImportError)
+    if of_the_server and not isinstance(error, UnfitError):
         return str(error)
     print(f"refused: {error}", file=sys.stderr, flush=True)
     if isinstance(error, OF_THE_OWNER):

@@ -8,6 +8,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedhealth.federation import Contribution, State
+from fedhealth.privacy import is_summed_under_masks
 from fedhealth.privacy.secure_aggregation import fewest
 from fedhealth.runtime.events import Watch
 from fedhealth.runtime.flower.environment import FlowerError
@@ -31,6 +32,10 @@ from fedhealth.study import Study
 HELLO_LIMIT = 30.0  # seconds in which a node must say who it is
 LOOK = 2.0  # seconds between looks at who is still there
 NEW = "a new node"  # until it gave its name
+
+
+class NotYet(Exception):
+    """A node came back before its earlier connection was given up."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Cohort:
     @property
     def enough(self) -> int:
         """How many nodes a step needs."""
-        return self.patience.fewest or fewest(len(self.study.nodes))
+        least = fewest(len(self.study.nodes)) if is_summed_under_masks(self.study) else 1
+        return max(self.patience.fewest or fewest(len(self.study.nodes)), least)
 
     def gather(self) -> None:
         """Wait until all of the study's nodes are there, or, once patience is over, enough of them.
@@ -88,7 +94,6 @@ class Cohort:
         """
         question = Question(step, self.study.hash, self.seed, state, self.run)
         found: dict[str, Contribution] = {}
-        until = time.monotonic() + self.patience.nodes
         while True:
             asked = {name: question for name in self.ids if name not in found}
             replies, refused = self._replies(asked)
@@ -100,7 +105,7 @@ class Cohort:
             for name, why in faults(step, found).items():
                 del found[name]
                 refused[name] = why
-            if self._settled(step, found, refused, until):
+            if self._settled(step, found, refused):
                 return {node.name: found[node.name] for node in self.study.nodes if node.name in found}
 
     def bodies(self, calls: Mapping[str, Call], state: State) -> dict[str, bytes]:
@@ -114,7 +119,6 @@ class Cohort:
         first = next(iter(calls.values()))
         question = Question(first.step, self.study.hash, self.seed, state, self.run)
         found: dict[str, bytes] = {}
-        until = time.monotonic() + self.patience.nodes
         while True:
             asked = {name: replace(question, call=call) for name, call in calls.items()}
             there = {name: one for name, one in asked.items() if name in self.ids and name not in found}
@@ -124,12 +128,10 @@ class Cohort:
                     found[name] = unpack_body(reply)
                 except ValueError as error:
                     refused[name] = f"its answer {error}"
-            if self._settled(first.step, found, refused, until, wait=first.phase == "keys"):
+            if self._settled(first.step, found, refused, wait=first.phase == "keys"):
                 return found
 
-    def _settled(
-        self, step: str, found: Mapping[str, object], refused: Mapping[str, str], until: float, wait: bool = True
-    ) -> bool:
+    def _settled(self, step: str, found: Mapping[str, object], refused: Mapping[str, str], wait: bool = True) -> bool:
         """Whether the answers ``found`` are all that can be had; if they are too few, ``wait`` for a node to return."""
         for name, why in refused.items():
             self.watch.refused(name, f"step {step!r}: {why}")
@@ -139,7 +141,8 @@ class Cohort:
         back = self._welcome()
         if not wait or len(found) >= self.enough:
             return True  # whoever came back takes part in the next step
-        while not back or time.monotonic() > until:
+        until = time.monotonic() + self.patience.nodes
+        while not back:
             if time.monotonic() > until:
                 raise FlowerError(
                     f"step {step!r}: lost {', '.join(self._absent())} and waited {self.patience.nodes:.0f} s; "
@@ -196,6 +199,8 @@ class Cohort:
                 continue
             try:
                 found += self._introduce(node_id)
+            except NotYet:
+                continue  # its earlier connection is not given up yet
             except FlowerError as error:
                 if strict:
                     raise
@@ -244,6 +249,8 @@ class Cohort:
             raise FlowerError(f"a node came as {one.node!r}; the study has {', '.join(expected)}")
         self._lose_the_absent()
         if one.node in self.ids:
+            if one.public_key == self.introductions[one.node].public_key:
+                raise NotYet
             raise FlowerError(f"two nodes came as {one.node!r}; stop one of them")
         if self.introductions.get(one.node, one).public_key != one.public_key:
             raise FlowerError(f"{one.node} came back with another key than it had in this run")
