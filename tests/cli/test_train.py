@@ -90,9 +90,9 @@ def test_the_same_command_gives_the_same_bundle_and_compares_it_with_the_champio
     assert beside["all"]["champion"]["n"] == report["global"]["n"]
 
 
-def test_the_report_and_the_bundle_tell_each_nodes_policy_and_epsilon(trained):
+def test_the_report_and_the_bundle_tell_each_nodes_policy_and_epsilon(trained, world):
     _, report, runs = trained
-    expected = [(name, policy_of(load_study("health-risk"), name, None).hash, None) for name in report["took_part"]]
+    expected = [(name, policy_of(load_study("health-risk"), name, world).hash, None) for name in report["took_part"]]
     for nodes in (report["nodes"], load_bundle(next(runs.glob("health-risk-*"))).facts["nodes"]):
         assert [(node["name"], node["policy"], node["epsilon"]) for node in nodes] == expected
 

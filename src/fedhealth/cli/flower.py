@@ -56,7 +56,7 @@ AutoApproveOption = Annotated[
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
 MinNodesOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Fewest nodes that go on; default: all of fewer than five, else more than half."),
+    typer.Option(min=1, help="Fewest nodes that go on; default: all of fewer than five, else more than two thirds."),
 ]
 DeadlineOption = Annotated[float, typer.Option(min=1, help="Seconds that a node may take for one answer.")]
 MetricsOption = Annotated[

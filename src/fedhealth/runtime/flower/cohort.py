@@ -43,7 +43,7 @@ class Patience:
     """How long the server waits, in seconds, and for how many.
 
     ``nodes``: for the nodes to come, at first or back; ``step``: for an answer. ``fewest``: without fewer nodes no step
-    is done; None: all of fewer than five, else more than half (:func:`~fedhealth.privacy.secure_aggregation.fewest`).
+    is done; None: all of fewer than five, else over two thirds (:func:`~fedhealth.privacy.secure_aggregation.fewest`).
     """
 
     nodes: float = 600.0
