@@ -80,6 +80,7 @@ def test_about_a_third_of_the_people_are_held_out():
         assert len(shard.held_out) / len(shard) == pytest.approx(0.3, abs=0.01)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 def test_together_beats_the_best_node_alone_for_people_with_all_features():
     def auroc(study, trained, rows):
