@@ -14,7 +14,6 @@ from tests.runtime.grids import LocalGrid
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation import TOGETHER, packing
 from fedhealth.federation.contribution import arrays
-from fedhealth.runtime.events import Watch
 from fedhealth.runtime.flower import client, cohort, wire
 from fedhealth.runtime.flower.cohort import Cohort, Patience
 from fedhealth.runtime.flower.environment import FlowerError
@@ -24,23 +23,15 @@ from fedhealth.study import load_study
 NODES = [f"node_{k}" for k in range(1, 7)]
 
 
-class Told(Watch):
-    """Keeps what it is told."""
+class Told:
+    """Keeps what it is told, but for steps."""
 
     def __init__(self):
         self.events = []
 
-    def joined(self, node):
-        self.events.append(("joined", node))
-
-    def back(self, node):
-        self.events.append(("back", node))
-
-    def lost(self, node, why):
-        self.events.append(("lost", node, why))
-
-    def refused(self, node, why):
-        self.events.append(("refused", node, why))
+    def __call__(self, event, **facts):
+        if event != "step":
+            self.events.append((event, *facts.values()))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from fedhealth.federation import fit
 from fedhealth.registry import load_bundle
 from fedhealth.runtime.journal import Journal, JournalError
 from fedhealth.runtime.local import exchange_in_process
-from fedhealth.runtime.secure import SummingNode
+from fedhealth.runtime.summing import SummingNode
 
 SHARDS = split(draw_rows(900, seed=5), np.arange(900) % 4)
 SETTINGS = {"study": "tiny", "seed": 0}

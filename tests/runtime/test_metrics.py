@@ -12,11 +12,11 @@ def test_prometheus_reads_nodes_rounds_seconds_bytes_and_refusals():
     port = free_port()
     figures = Figures(port)
     for node in ("node_1", "node_2"):
-        figures.joined(node)
-    figures.lost("node_2", "it is no longer connected")
-    figures.refused("node_1", "its policy")
-    figures.step("newton", ["node_1"], 0.25, 4000)
-    figures.round(0, 0.3, 0.7)
+        figures("joined", node=node)
+    figures("lost", node="node_2", why="it is no longer connected")
+    figures("refused", node="node_1", why="its policy")
+    figures("step", step="newton", nodes=["node_1"], seconds=0.25, bytes=4000)
+    figures("round", round=0, loss=0.3, auroc=0.7)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         told = answer.read().decode().splitlines()
     for line in (

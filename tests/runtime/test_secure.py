@@ -19,7 +19,8 @@ from fedhealth.runtime.experiment import run_experiment
 from fedhealth.runtime.local import exchange_in_process
 from fedhealth.runtime.node import Node
 from fedhealth.runtime.private import run_private
-from fedhealth.runtime.secure import Arrived, Call, SecureExchange, SummingNode
+from fedhealth.runtime.secure import SecureExchange
+from fedhealth.runtime.summing import Arrived, Call, SummingNode
 
 DEFAULT = dataclasses.replace(STUDY, policy="default")
 ROWS = draw_rows(2400, seed=31, missing=0.1)

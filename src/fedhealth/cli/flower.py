@@ -170,26 +170,26 @@ def _train_as_server(
     min_nodes: int | None = None,
     metrics_port: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    from fedhealth.cli.progress import Said, training_progress
+    from fedhealth.cli.progress import say_who, training_progress
     from fedhealth.runtime.flower.environment import private_environment
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
-    watching: list[Watch] = [Said()]
+    watching: list[Watch] = [say_who]
     if metrics_port:
         from fedhealth.runtime.metrics import Figures
 
         watching.append(Figures(metrics_port))
     with private_environment() as home, recorded(study, training, "flower", watching) as recording:
         _quiet()
+        from fedhealth.runtime.federation import Federation
         from fedhealth.runtime.flower.cohort import Patience
         from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
-        from fedhealth.runtime.flower.server import Federation, server_app
+        from fedhealth.runtime.flower.server import server_app
 
         def train(nodes: Federation) -> None:
             with training_progress(study) as progress:
-                rest = (nodes.synthetic, training, progress, recording, nodes.policies)
-                finished.append(train_and_write(study, nodes.exchange, None, *rest))
+                finished.append(train_and_write(study, nodes, training, progress, recording))
 
         patience, watch = Patience(wait, deadline, min_nodes), recording.watch
         with opened(*place, Path(home), typer.echo) as here:

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fedhealth.data.dataset import Dataset
-from fedhealth.runtime.events import Watch
 from fedhealth.runtime.experiment import RoundReport
 from fedhealth.study import Study
 
@@ -25,20 +24,17 @@ class TrainingProgress(Protocol):
         """A stage after the rounds begins."""
 
 
-class Said(Watch):
-    """Says on the terminal who comes, is lost, comes back and is refused."""
-
-    def joined(self, node: str) -> None:  # noqa: D102 (told by Watch, as all that follow)
-        typer.echo(f"{node} is here")
-
-    def back(self, node: str) -> None:  # noqa: D102
-        typer.secho(f"{node} is back", fg="green")
-
-    def lost(self, node: str, why: str) -> None:  # noqa: D102
-        typer.secho(f"{node} is lost: {why}", fg="yellow")
-
-    def refused(self, node: str, why: str) -> None:  # noqa: D102
-        typer.secho(f"{node} refused or was refused: {why}", fg="yellow")
+def say_who(event: str, **facts: Any) -> None:
+    """Say on the terminal who comes, is lost, comes back and is refused (an event of a run)."""
+    match event:
+        case "joined":
+            typer.echo(f"{facts['node']} is here")
+        case "back":
+            typer.secho(f"{facts['node']} is back", fg="green")
+        case "lost":
+            typer.secho(f"{facts['node']} is lost: {facts['why']}", fg="yellow")
+        case "refused":
+            typer.secho(f"{facts['node']} refused or was refused: {facts['why']}", fg="yellow")
 
 
 class _Lines:

@@ -159,6 +159,7 @@ def run_training(
     from fedhealth.cli.progress import training_progress
     from fedhealth.data.dataset import load_dataset
     from fedhealth.privacy import policy_of
+    from fedhealth.runtime.federation import Federation
     from fedhealth.runtime.local import exchange_in_process
     from fedhealth.study import load_study
 
@@ -168,5 +169,5 @@ def run_training(
     with recorded(loaded, training, "in-process") as recording, training_progress(loaded, dataset) as progress:
         run = recording.journal.run
         exchange = exchange_in_process(loaded, dataset.shards, training.runs / "audit", data, run)
-        rest = (dataset.synthetic, training, progress, recording, policies)
-        return train_and_write(loaded, exchange, dataset, *rest)
+        nodes = Federation(exchange, dataset.synthetic, policies, dataset)
+        return train_and_write(loaded, nodes, training, progress, recording)

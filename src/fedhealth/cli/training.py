@@ -1,8 +1,8 @@
 """A training run as commands ask for it: what to train, written down as it goes, over whichever exchange."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,13 +12,12 @@ import typer
 
 if TYPE_CHECKING:
     from fedhealth.cli.progress import TrainingProgress
-    from fedhealth.data.dataset import Dataset
-    from fedhealth.federation import Exchange
     from fedhealth.federation.strategies import Strategy
     from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
     from fedhealth.runtime.events import Log, Watch
     from fedhealth.runtime.experiment import RoundReport
+    from fedhealth.runtime.federation import Federation
     from fedhealth.runtime.journal import Journal
     from fedhealth.study import Study
 
@@ -85,60 +84,44 @@ class Recording:
 
 @contextmanager
 def recorded(study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = ()) -> Iterator[Recording]:
-    """A run's journal and log; how the run ends is the last line of its log. ``others`` are told what the log is.
+    """A run's journal and log; how the run ends is the last line of its log. ``others`` are told of its events too.
 
     Raises:
         JournalError: there is no run to resume.
     """
-    from fedhealth.runtime.events import Log, Several
+    from fedhealth.runtime.events import Log, together
     from fedhealth.runtime.journal import Journal
 
     settings = training.settings(study, runtime)
     journal = (Journal.resume if training.resume else Journal.begin)(training.runs, settings)
     log = Log(journal.folder / "log.jsonl", journal.run)
-    log.write("resumed" if training.resume else "started", **settings)
+    log("resumed" if training.resume else "started", **settings)
     try:
-        yield Recording(journal, log, Several((log, *others)))
+        yield Recording(journal, log, together(log, *others))
     except BaseException as error:
         kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        log.write(kind, why=str(error) or type(error).__name__)
+        log(kind, why=str(error) or type(error).__name__)
         typer.echo(f"Run {journal.run} is unfinished; the same command with --resume goes on with it", err=True)
         raise
     journal.finish()
 
 
 def train_and_write(
-    study: "Study",
-    exchange: "Exchange",
-    dataset: "Dataset | None",
-    synthetic: tuple[str, ...],
-    training: Training,
-    progress: "TrainingProgress",
-    recording: Recording,
-    policies: Mapping[str, str],
+    study: "Study", nodes: "Federation", training: Training, progress: "TrainingProgress", recording: Recording
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    """Train over ``exchange`` and write what the run leaves: bundle (None for a network), report and folder.
+    """Train over ``nodes`` and write what the run leaves: bundle (None for a network), report and folder.
 
-    The champion in ``training.models`` is evaluated on the same rows. ``policies`` are the hashes of the nodes'
-    policies, by name, and ``synthetic`` the names of the nodes whose rows were generated.
+    The champion in ``training.models`` is evaluated on the same rows.
     """
-    told = _Told(progress, recording.watch)
-    written = _train(study, recording.journal.exchange(exchange), dataset, synthetic, training, told, policies)
-    bundle, report, folder = written
-    recording.log.write(
-        "finished", folder=str(folder), version=bundle and bundle.version, auroc=report["global"]["auroc"]
-    )
-    return written
+    nodes = replace(nodes, exchange=recording.journal.exchange(nodes.exchange))
+    bundle, report, folder = _train(study, nodes, training, _Told(progress, recording.watch))
+    version = bundle and bundle.version
+    recording.log("finished", folder=str(folder), version=version, auroc=report["global"]["auroc"])
+    return bundle, report, folder
 
 
 def _train(
-    study: "Study",
-    exchange: "Exchange",
-    dataset: "Dataset | None",
-    synthetic: tuple[str, ...],
-    training: Training,
-    progress: "TrainingProgress",
-    policies: Mapping[str, str],
+    study: "Study", nodes: "Federation", training: Training, progress: "TrainingProgress"
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.runs import write_network_run, write_run
     from fedhealth.federation import NetworkFit
@@ -149,31 +132,31 @@ def _train(
     from fedhealth.runtime.network import NetworkRun, run_network
     from fedhealth.runtime.private import run_private
 
-    told, model, generated = (progress.round, progress.stage), training.model, bool(synthetic)
-    where = {"runtime": "in-process" if dataset else "flower", "synthetic_nodes": list(synthetic)}
-    if model is Model.mlp:
+    told, kind, seed = (progress.round, progress.stage), training.model.value, training.seed
+    exchange, dataset, generated = nodes.exchange, nodes.dataset, bool(nodes.synthetic)
+    where = {"runtime": "in-process" if dataset else "flower", "synthetic_nodes": list(nodes.synthetic)}
+    if training.model is Model.mlp:
         require_torch()
     if training.budget:
-        private = run_private(study, exchange, training.budget, model.value, training.seed, generated, progress.stage)
+        private = run_private(study, exchange, training.budget, kind, seed, generated, progress.stage)
         private.report.update(where)
         if isinstance(private.fit, NetworkFit):
             network = NetworkRun(private.fit, private.report)
             return None, *write_network_run(study, network, training.runs, training.models)
-        return write_run(study, Run(private.fit, private.report), training.runs, policies)
-    if model is Model.mlp:
+        return write_run(study, Run(private.fit, private.report), training.runs, nodes.policies)
+    if training.model is Model.mlp:
         strategy = training.strategy or FEDAVG
-        network = run_network(study, exchange, dataset, training.seed, generated, *told, strategy=strategy)
+        network = run_network(study, exchange, dataset, seed, generated, *told, strategy=strategy)
         network.report.update(where)
         return None, *write_network_run(study, network, training.runs, training.models)
-    options = (model.value, training.seed, generated)
-    run = run_experiment(study, exchange, dataset, *options, *told, interactions=training.interactions)
+    run = run_experiment(study, exchange, dataset, kind, seed, generated, *told, interactions=training.interactions)
     run.report.update(where)
     served = champion(training.models)
     if served and served.study.hash == study.hash:
         progress.stage(f"comparing with the served model {served.version} on the same held-out rows")
         beside = beside_champion(study, exchange, run.fit.model, served.model)
         run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
-    return write_run(study, run, training.runs, policies)
+    return write_run(study, run, training.runs, nodes.policies)
 
 
 @dataclass(frozen=True)
@@ -185,7 +168,9 @@ class _Told:
 
     def round(self, finished: "RoundReport") -> None:
         self.progress.round(finished)
-        self.watch.round(finished.number, finished.train_loss, finished.held_out.auroc)
+        auroc = finished.held_out.auroc
+        facts = {"round": finished.number, "loss": round(finished.train_loss, 6)}
+        self.watch("round", **facts, auroc=None if auroc != auroc else round(auroc, 4))
 
     def stage(self, name: str) -> None:
         self.progress.stage(name)

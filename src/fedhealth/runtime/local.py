@@ -9,7 +9,8 @@ from fedhealth.data.shard import Shard
 from fedhealth.federation import Exchange, State
 from fedhealth.privacy import is_summed_under_masks, policy_of
 from fedhealth.runtime.node import Node
-from fedhealth.runtime.secure import Call, SecureExchange, SummingNode
+from fedhealth.runtime.secure import SecureExchange
+from fedhealth.runtime.summing import Call, SummingNode
 from fedhealth.study import Study
 
 

@@ -1,14 +1,12 @@
 """A server's figures for Prometheus: rounds, nodes, seconds, bytes, refusals."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from fedhealth.runtime.events import Watch
 
-
-class Figures(Watch):
-    """Counts what happens in a run, and shows it at ``http://127.0.0.1:PORT/metrics``."""
+class Figures:
+    """Counts the events of a run (:mod:`fedhealth.runtime.events`); shown at ``http://127.0.0.1:PORT/metrics``."""
 
     def __init__(self, port: int) -> None:
         """Begin to listen.
@@ -25,22 +23,18 @@ class Figures(Watch):
         self._seconds = Histogram("fedhealth_step_seconds", "Seconds that all nodes took", ["step"], registry=own)
         start_http_server(port, addr="127.0.0.1", registry=own)
 
-    def joined(self, node: str) -> None:  # noqa: D102 (told by Watch, as all that follow)
-        self._nodes.inc()
-
-    def back(self, node: str) -> None:  # noqa: D102
-        self._nodes.inc()
-
-    def lost(self, node: str, why: str) -> None:  # noqa: D102
-        self._nodes.dec()
-        self._lost.labels(node).inc()
-
-    def refused(self, node: str, why: str) -> None:  # noqa: D102
-        self._refusals.labels(node).inc()
-
-    def step(self, step: str, nodes: Sequence[str], seconds: float, size: int) -> None:  # noqa: D102
-        self._bytes.labels(step).inc(size)
-        self._seconds.labels(step).observe(seconds)
-
-    def round(self, number: int, loss: float, auroc: float) -> None:  # noqa: D102
-        self._rounds.inc()
+    def __call__(self, event: str, **facts: Any) -> None:
+        """Count one event."""
+        match event:
+            case "joined" | "back":
+                self._nodes.inc()
+            case "lost":
+                self._nodes.dec()
+                self._lost.labels(facts["node"]).inc()
+            case "refused":
+                self._refusals.labels(facts["node"]).inc()
+            case "step":
+                self._bytes.labels(facts["step"]).inc(facts["bytes"])
+                self._seconds.labels(facts["step"]).observe(facts["seconds"])
+            case "round":
+                self._rounds.inc()

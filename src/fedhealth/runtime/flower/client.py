@@ -29,7 +29,7 @@ from fedhealth.runtime.flower.wire import (
     unpack_question,
 )
 from fedhealth.runtime.node import Node
-from fedhealth.runtime.secure import SummingNode
+from fedhealth.runtime.summing import SummingNode
 from fedhealth.study import Study, StudyError, load_study
 
 OF_THE_OWNER = PolicyRefusal, PolicyError, AuditError  # a limit, a file or a log of this node's owner stands against it

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -25,12 +26,13 @@ from fedhealth.runtime.flower.wire import (
     unpack_contribution,
     unpack_introduction,
 )
-from fedhealth.runtime.secure import Call
+from fedhealth.runtime.summing import Call
 from fedhealth.runtime.validation import faults
 from fedhealth.study import Study
 
 HELLO_LIMIT = 30.0  # seconds in which a node must say who it is
 LOOK = 2.0  # seconds between looks at who is still there
+T = TypeVar("T")
 NEW = "a new node"  # until it gave its name
 
 
@@ -64,6 +66,7 @@ class Cohort:
     check: Callable[[int, Introduction], None] = lambda node_id, introduction: None
     ids: dict[str, int] = field(default_factory=dict)
     introductions: dict[str, Introduction] = field(default_factory=dict)
+    _turned_away: set[int] = field(default_factory=set)
 
     @property
     def enough(self) -> int:
@@ -78,13 +81,13 @@ class Cohort:
             FlowerError: too few came in time, or one refuses, is unknown, or came twice.
         """
         until = time.monotonic() + self.patience.nodes
-        while len(self.ids) < len(self.study.nodes) and not (time.monotonic() > until and self._are_enough()):
+        while len(self.ids) < len(self.study.nodes) and not (time.monotonic() > until and len(self.ids) >= self.enough):
             if time.monotonic() > until:
                 raise FlowerError(f"waited {self.patience.nodes:.0f} s; did not come: {', '.join(self._absent())}")
             self._welcome(strict=True)
             time.sleep(SHORTEST)
         for name in self._absent():
-            self.watch.lost(name, f"did not come within {self.patience.nodes:.0f} s")
+            self.watch("lost", node=name, why=f"did not come within {self.patience.nodes:.0f} s")
 
     def contributions(self, step: str, state: State) -> dict[str, Contribution]:
         """The nodes' contributions to a step, in the study's order: all, or as many as are needed.
@@ -97,11 +100,7 @@ class Cohort:
         while True:
             asked = {name: question for name in self.ids if name not in found}
             replies, refused = self._replies(asked)
-            for name, reply in replies.items():
-                try:
-                    found[name] = unpack_contribution(question, reply)
-                except ValueError as error:
-                    refused[name] = f"its answer {error}"
+            found |= _unpacked(replies, refused, lambda reply: unpack_contribution(question, reply))
             for name, why in faults(step, found).items():
                 del found[name]
                 refused[name] = why
@@ -123,18 +122,14 @@ class Cohort:
             asked = {name: replace(question, call=call) for name, call in calls.items()}
             there = {name: one for name, one in asked.items() if name in self.ids and name not in found}
             replies, refused = self._replies(there)
-            for name, reply in replies.items():
-                try:
-                    found[name] = unpack_body(reply)
-                except ValueError as error:
-                    refused[name] = f"its answer {error}"
+            found |= _unpacked(replies, refused, unpack_body)
             if self._settled(first.step, found, refused, wait=first.phase == "keys"):
                 return found
 
     def _settled(self, step: str, found: Mapping[str, object], refused: Mapping[str, str], wait: bool = True) -> bool:
         """Whether the answers ``found`` are all that can be had; if they are too few, ``wait`` for a node to return."""
         for name, why in refused.items():
-            self.watch.refused(name, f"step {step!r}: {why}")
+            self.watch("refused", node=name, why=f"step {step!r}: {why}")
         if refused and len(found) < self.enough:
             told = "; ".join(f"{name}, step {step!r}: {why}" for name, why in refused.items())
             raise FlowerError(f"{told} ({len(found)} nodes answered; expected at least {self.enough})")
@@ -178,8 +173,8 @@ class Cohort:
                     self._lose(name, f"gave no answer to step {step!r} within {limit:.0f} s")
                 break
             time.sleep(next(waits) if waiting else 0.0)
-        sent = sum(size_of(reply) for reply in answers.values())
-        self.watch.step(step, list(answers), time.monotonic() - started, sent)
+        size, seconds = sum(size_of(reply) for reply in answers.values()), round(time.monotonic() - started, 3)
+        self.watch("step", step=step, nodes=list(answers), seconds=seconds, bytes=size)
         return answers, refused
 
     def _push(self, questions: Mapping[str, Question]) -> dict[str, str]:
@@ -205,11 +200,9 @@ class Cohort:
                 if strict:
                     raise
                 self._turned_away.add(node_id)
-                self.watch.refused("a node that came", str(error))
+                self.watch("refused", node="a node that came", why=str(error))
         self.ids = {node.name: self.ids[node.name] for node in self.study.nodes if node.name in self.ids}
         return found
-
-    _turned_away: set[int] = field(default_factory=set)
 
     def _introduce(self, node_id: int) -> list[str]:
         """Ask a node who it is, and let it in; give its name, or nothing if it is gone already."""
@@ -230,14 +223,14 @@ class Cohort:
             return self._turn_away(node_id, one.node, str(error))
         self._check_introduction(one)
         self.ids[one.node] = node_id
-        (self.watch.back if one.node in self.introductions else self.watch.joined)(one.node)
+        self.watch("back" if one.node in self.introductions else "joined", node=one.node)
         self.introductions[one.node] = one
         return [one.node]
 
     def _turn_away(self, node_id: int, name: str, why: str) -> list[str]:
         """Tell a node that is not who it says to leave; others may come under its name."""
         self._turned_away.add(node_id)
-        self.watch.refused(name, why)
+        self.watch("refused", node=name, why=why)
         self.ids[NEW] = node_id
         self._push({NEW: Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")})
         self.ids.pop(NEW)
@@ -264,10 +257,7 @@ class Cohort:
 
     def _lose(self, name: str, why: str) -> None:
         if self.ids.pop(name, None) is not None and name != NEW:
-            self.watch.lost(name, why)
-
-    def _are_enough(self) -> bool:
-        return len(self.ids) >= self.enough
+            self.watch("lost", node=name, why=why)
 
     def _absent(self) -> list[str]:
         return [node.name for node in self.study.nodes if node.name not in self.ids]
@@ -281,3 +271,14 @@ class Cohort:
         while waiting and time.monotonic() < until:
             waiting -= {reply.metadata.reply_to_message_id for reply in self.grid.pull_messages(sorted(waiting))}
             time.sleep(SHORTEST)
+
+
+def _unpacked(replies: Mapping[str, Message], refused: dict[str, str], unpack: Callable[[Message], T]) -> dict[str, T]:
+    """What can be read of the replies; why the rest cannot be is added to ``refused``."""
+    found = {}
+    for name, reply in replies.items():
+        try:
+            found[name] = unpack(reply)
+        except ValueError as error:
+            refused[name] = f"its answer {error}"
+    return found

@@ -1,33 +1,20 @@
 """The server's side: wait for the study's nodes, then train by asking them, step after step."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedhealth.federation import Exchange
 from fedhealth.privacy import is_summed_under_masks
-from fedhealth.runtime.events import Watch
+from fedhealth.runtime.events import Watch, unwatched
+from fedhealth.runtime.federation import Federation
 from fedhealth.runtime.flower.cohort import Cohort, Patience
 from fedhealth.runtime.flower.wire import Introduction
 from fedhealth.runtime.secure import SecureExchange
 from fedhealth.study import Study
 
-SILENT = Watch()
 PATIENT = Patience()
-
-
-@dataclass(frozen=True)
-class Federation:
-    """The nodes that came: an exchange with them, in the study's node order; names of those with generated rows.
-
-    ``policies`` are the hashes of their policies, by name, as each told its own.
-    """
-
-    exchange: Exchange
-    synthetic: tuple[str, ...]
-    policies: Mapping[str, str]
 
 
 def server_app(
@@ -35,7 +22,7 @@ def server_app(
     seed: int,
     train: Callable[[Federation], None],
     patience: Patience = PATIENT,
-    watch: Watch = SILENT,
+    watch: Watch = unwatched,
     run: str = "",
     check: Callable[[int, Introduction], None] = lambda node_id, introduction: None,
 ) -> ServerApp:

@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedhealth.federation import Contribution, State, packing
 from fedhealth.federation.packing import Packed, Piece
-from fedhealth.runtime.secure import Call
+from fedhealth.runtime.summing import Call
 
 HELLO, GOODBYE = "hello", "goodbye"
 LARGEST = 256 * 2**20  # bytes of a message
