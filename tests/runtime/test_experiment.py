@@ -187,3 +187,17 @@ def test_rows_of_the_world_that_were_changed_are_not_taken_for_its_people(world,
     assert dataset.full == ()
     assert dataset.best is None
     assert dataset.synthetic
+
+
+def test_a_node_that_is_lost_before_the_end_is_not_in_the_report(tmp_path):
+    whole = exchange_in_process(OFFSET_STUDY, SHARDS, tmp_path)
+    for lost_from in ("local_baseline", "inventory"):
+        gone = []
+
+        def exchange(step, state, lost_from=lost_from, gone=gone):
+            gone += [step] if step == lost_from else []
+            return {name: reply for name, reply in whole(step, state).items() if not gone or name != "west"}
+
+        report = run_experiment(OFFSET_STUDY, exchange, model="logistic").report
+        assert report["took_part"] == [node["name"] for node in report["nodes"]] == ["east", "north", "south"]
+        assert [node["name"] for node in report["rounds"][0]["nodes"]][-1] == "west"

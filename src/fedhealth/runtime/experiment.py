@@ -111,11 +111,15 @@ def describe_model(
     rounds: Sequence[RoundReport],
     alone: Mapping[str, Contribution],
 ) -> dict[str, Any]:
-    """The course of the training and how the model does everywhere, beside each node ``alone``, for the report."""
-    replies = evaluate(study, exchange, model)
+    """The course of the training and how the model does everywhere, beside each node ``alone``, for the report.
+
+    A node that was lost on the way to its end is not in it.
+    """
+    inventory, evaluated = exchange("inventory", {}), evaluate(study, exchange, model)
+    replies = {name: reply for name, reply in evaluated.items() if name in inventory and name in alone}
     return {
         "rounds": [_round(r) for r in rounds],
-        "nodes": node_reports(study, exchange("inventory", {}), replies, alone),
+        "nodes": node_reports(study, inventory, replies, alone),
         "subgroups": subgroup_reports(study, replies, alone),
         "global": metrics(total(replies.values())).as_dict(),
         "curves": curves(total(replies.values())),
