@@ -154,8 +154,8 @@ def _train(
     served = champion(training.models)
     if served and served.study.hash == study.hash:
         progress.stage(f"comparing with the served model {served.version} on the same held-out rows")
-        beside = beside_champion(study, exchange, run.fit.model, served.model)
-        run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
+        if beside := beside_champion(study, exchange, run.fit.model, served.model):
+            run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
     return write_run(study, run, training.runs, nodes.policies)
 
 

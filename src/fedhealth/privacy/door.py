@@ -96,7 +96,7 @@ class Door:
                 f"before, and the two answers would tell of those alone; its {self.policy.name!r} policy needs a "
                 f"difference of at least {self.policy.minimum_cell}, or noise (--epsilon)"
             )
-        if self.policy.minimum_cell > 1 and self.cohort.is_split_anew():
+        if self.cohort.is_split_anew():
             raise PolicyRefusal(
                 f"{self.node} refused step {step!r}: its rows were split into training and held-out ones by another "
                 "seed before, and answers about many splits would tell of single rows; use that seed again (--seed), "

@@ -8,16 +8,22 @@ from fedhealth.runtime.experiment import evaluate
 from fedhealth.study import Study
 
 
-def beside_champion(study: Study, exchange: Exchange, model: RiskModel, champion: RiskModel) -> dict[str, Any]:
+def beside_champion(study: Study, exchange: Exchange, model: RiskModel, champion: RiskModel) -> dict[str, Any] | None:
     """For the report: both models' metrics and their paired difference (``model`` minus ``champion``), by node and all.
 
-    Three questions to every node: ``evaluate`` for each model, then ``compare``.
+    Three questions to every node: ``evaluate`` for each model, then ``compare``. None where not all the same nodes
+    answered all three: ranks are among all their rows.
 
     Raises:
         PolicyRefusal: a node's policy does not allow it.
     """
     found, other = evaluate(study, exchange, model), evaluate(study, exchange, champion)
-    apart = paired(found, other, exchange("compare", question(model, champion, found, other)))
+    if found.keys() != other.keys():
+        return None
+    compared = exchange("compare", question(model, champion, found, other))
+    if compared.keys() != found.keys():
+        return None
+    apart = paired(found, other, compared)
     groups = {"all": (total(found.values()), total(other.values()), apart.all)}
     groups |= {name: (found[name], other[name], apart.nodes[name]) for name in found}
     described = {

@@ -35,8 +35,8 @@ class Node:
         Its ledger is in ``data``, or beside the audit log.
         """
         ledger = Ledger(shard.node, ledger_file(data or audit_folder, shard.node), policy.most_epsilon, policy.delta)
-        real = data if data and not is_synthetic(study.node(shard.node), data) else None
-        cohort = Cohort.of(shard, cohort_folder(real, shard.node)) if real else None
+        guarded = data and policy.minimum_cell > 1 and not is_synthetic(study.node(shard.node), data)
+        cohort = Cohort.of(shard, cohort_folder(data, shard.node)) if data and guarded else None
         door = Door(shard.node, policy, audit_file(shard.node, audit_folder, data), ledger, cohort)
         return cls(study, shard, policy.visible(study, shard), door)
 

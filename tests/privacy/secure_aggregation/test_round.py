@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.privacy.secure_aggregation.rounds import PHASES, aggregate
 
-from fedhealth.privacy.secure_aggregation import Member, NodeRound, SecureAggregationError, ServerRound, aggregate
+from fedhealth.privacy.secure_aggregation import Member, NodeRound, SecureAggregationError, ServerRound
 from fedhealth.privacy.secure_aggregation.fixed_point import decode, encode
-from fedhealth.privacy.secure_aggregation.within import PHASES
 
 CONTEXT = b"study run step round model"
 

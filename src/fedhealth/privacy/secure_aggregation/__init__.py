@@ -3,7 +3,6 @@
 from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError, UnfitError
 from fedhealth.privacy.secure_aggregation.node import FEWEST, Member, NodeRound, fewest
 from fedhealth.privacy.secure_aggregation.server import ServerRound
-from fedhealth.privacy.secure_aggregation.within import aggregate
 
 __all__ = [
     "FEWEST",
@@ -12,6 +11,5 @@ __all__ = [
     "SecureAggregationError",
     "ServerRound",
     "UnfitError",
-    "aggregate",
     "fewest",
 ]

@@ -1,4 +1,4 @@
-"""A whole round in one process: for nodes of the in-process runtime, tests and measurements."""
+"""A whole round in one process, with whoever is lost on the way."""
 
 from collections.abc import Collection, Mapping
 
