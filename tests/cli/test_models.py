@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from tests.registry.trained import SHARDS, Registry, flipped
 from typer.testing import CliRunner
 
 from fedhealth.cli import app, monitor, promote, train
 from fedhealth.cli import runs as run_folders
 from fedhealth.data.shard import HELD_OUT
+from fedhealth.data.synthetic import write_world
+from fedhealth.keys import issue_key
 from fedhealth.registry import challenger, history, load_bundle, load_signed
+from fedhealth.serving import create_app
 
 ROOT = Path(__file__).parents[2]
 
@@ -254,3 +258,28 @@ def test_a_broken_link_of_the_lineage_is_named(published, damage, said):
 
 def test_nothing_to_list_says_how_to_train(tmp_path):
     assert "fedhealth train" in invoke("list", "--runs", tmp_path, models=tmp_path).output
+
+
+def test_a_private_model_whose_rows_only_its_nodes_have_counted_is_shown_and_served(tmp_path, monkeypatch):
+    data, runs, models = (tmp_path / name for name in ("data", "runs", "models"))
+    write_world(data, rows=1500, seed=7)
+    invoke = CliRunner().invoke
+    folders = ["--runs", str(runs), "--models", str(models)]
+    trained = invoke(app, ["train", "--model", "logistic", "--epsilon", "3", "--data", str(data), *folders])
+    assert trained.exit_code == 0, trained.output
+    version = load_bundle(next(runs.glob("health-risk-*"))).version
+    promoted = invoke(
+        app, ["models", "promote", version, "--reason", "first", "--override", "a test", "--yes", *folders]
+    )
+    assert promoted.exit_code == 0, promoted.output
+    for command in (["show"], ["show", "--lineage"], ["diff", "champion", version], ["list"]):
+        shown = invoke(app, ["models", *command, *folders], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0, shown.output
+    assert "that only their node has counted" in invoke(app, ["models", "show", *folders]).output
+    monkeypatch.setenv("FEDHEALTH_RUNS", str(runs))
+    monkeypatch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path / "keys.jsonl"))
+    headers = {"X-API-Key": issue_key("viewer", "viewer", None)}
+    with TestClient(create_app(models)) as api:
+        for path in ("/models", f"/models/{version}", "/nodes", "/privacy"):
+            assert api.get(path, headers=headers).status_code == 200, path
+        assert [one["rows"] for one in api.get("/models", headers=headers).json()["versions"]] == [None]

@@ -91,13 +91,13 @@ def diff(first: Name, second: Name, models: Models = Path("models"), runs: Runs 
 
 
 def _rows(one: "Bundle", two: "Bundle") -> list[tuple[str, list[str]]]:
-    from fedhealth.cli.progress import figure
+    from fedhealth.cli.progress import count, figure
 
     both, facts = (one, two), (one.facts, two.facts)
     rows = [("study", [f"{b.study.name} {b.study.hash[:12]}" for b in both])]
     rows += [("outcome", [b.study.outcome.name for b in both]), ("features", [", ".join(b.study.names) for b in both])]
     rows += [(name, [str(f.get(name)) for f in facts]) for name in ("model", "seed", "policy", "synthetic")]
-    rows += [("trained on rows", [f"{sum(n['rows'] for n in f['nodes']):,}" for f in facts])]
+    rows += [("trained on rows", [count(b.rows) for b in both])]
     rows += [(name, [figure((f["metrics"] or {}).get(name)) for f in facts]) for name in FIGURES]
     return rows
 
@@ -158,10 +158,12 @@ def _show_nodes(nodes: tuple[Mapping[str, Any], ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from fedhealth.cli.progress import count
+
     table = Table("took part", "rows", "policy", "epsilon spent in the run", box=None)
     for node in nodes:
         spent = "none: answers without noise" if node["epsilon"] is None else f"{node['epsilon']:g}"
-        table.add_row(node["name"], f"{node['rows']:,}", (node["policy"] or "not told")[:12], spent)
+        table.add_row(node["name"], count(node["rows"]), (node["policy"] or "not told")[:12], spent)
     Console().print(table)
 
 

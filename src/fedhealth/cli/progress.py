@@ -104,8 +104,7 @@ def show_results(report: Mapping[str, Any]) -> None:
         console.print(f"Differential privacy: {limit}. All figures have noise.")
     table = Table("node", "rows", "features", "local AUROC", "global AUROC (95 %)", "slope", "ECE", box=None)
     for node in report["nodes"]:
-        rows = "–" if node["rows"] is None else f"{node['rows']:,}"
-        together, counts = node["global"], (rows, str(len(node["features"])))
+        together, counts = node["global"], (count(node["rows"]), str(len(node["features"])))
         slope, ece = figure(together["calibration_slope"]), figure(together["ece"])
         table.add_row(node["name"], *counts, figure(node["local"]["auroc"]), _auroc(together), slope, ece)
     console.print(table)
@@ -158,3 +157,8 @@ def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
 def figure(value: float | None) -> str:
     """A metric with four decimals, a dash where it is undefined."""
     return "–" if value is None else f"{value:.4f}"
+
+
+def count(rows: int | None) -> str:
+    """A number of rows, a dash where only their node has counted them."""
+    return "–" if rows is None else f"{rows:,}"

@@ -59,6 +59,12 @@ class Bundle:
         return self.hash[:12]
 
     @property
+    def rows(self) -> int | None:
+        """Rows of all nodes that took part; None where only they have counted them (noise shared under masks)."""
+        known = [node["rows"] for node in self.facts.get("nodes") or []]
+        return None if None in known else sum(known)
+
+    @property
     def threshold(self) -> float:
         """The risk (0..1) from which a person is called high-risk."""
         return float(self.facts["threshold"]["value"])
