@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from processes import free_port
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = "/usr/bin/chromium"
@@ -32,12 +32,6 @@ PER_DAY = 24  # readings of each city
 LIMITS = {"first chart, s": 3.0, "change of range, s": 1.0, "live tick, KB": 5.0}
 STILL = "[data-testid=stApp][data-test-script-state=notRunning]"
 TICKS = 2
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

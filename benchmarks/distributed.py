@@ -15,21 +15,24 @@ import argparse
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+from processes import Processes, free_port, processes
 from rich.console import Console
 from rich.table import Table
 
+from fedhealth.data.dataset import load_dataset
 from fedhealth.data.synthetic import write_world
+from fedhealth.federation import exchange_within, fit
 from fedhealth.runtime.flower.environment import SETTINGS
+from fedhealth.study import load_study
 
 TOP = Path(__file__).parents[1]
 BUILTIN = (TOP / "src/fedhealth/study/builtin/health-risk.toml").read_text(encoding="utf-8")
@@ -108,41 +111,22 @@ out = "{out}"
 """
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return int(free.getsockname()[1])
+class Memory:
+    """The most memory that processes and their children held together, in bytes, while the block ran."""
 
+    def __init__(self, own: Processes) -> None:
+        self.own, self.peak, self._done = own, 0, threading.Event()
 
-class Processes:
-    """Processes that are ended with the block; what they print goes to files."""
+    def __enter__(self) -> "Memory":
+        threading.Thread(target=self._look, daemon=True).start()
+        return self
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.children = folder, dict[str, subprocess.Popen[bytes]]()
-        self.peak = 0  # bytes of memory, all together
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
 
-    def start(self, name: str, *command: str, **settings: str) -> "subprocess.Popen[bytes]":
-        """Start one."""
-        environment = {**os.environ, **SETTINGS, "FEDHEALTH_SERVER": str(self.folder / "none"), **settings}
-        with (self.folder / f"{name}.txt").open("wb") as screen:
-            self.children[name] = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdout=screen,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
-        return self.children[name]
-
-    def screen(self, name: str) -> str:
-        """What it printed."""
-        return (self.folder / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
-
-    def watch_memory(self, stop: threading.Event) -> None:
-        """Note the most memory that all groups of processes hold together."""
-        while not stop.wait(2.0):
-            groups = {child.pid for child in self.children.values()}
+    def _look(self) -> None:
+        while not self._done.wait(2.0):
+            groups = {child.pid for child in self.own.children.values()}
             pages = 0
             for stat in Path("/proc").glob("[0-9]*/stat"):
                 with suppress(OSError, ValueError):
@@ -150,24 +134,6 @@ class Processes:
                     if int(fields[2]) in groups or int(fields[1]) in groups:
                         pages += int(fields[21])
             self.peak = max(self.peak, pages * os.sysconf("SC_PAGE_SIZE"))
-
-
-@contextmanager
-def processes() -> Iterator[Processes]:
-    """A folder and processes, both gone with the block."""
-    with tempfile.TemporaryDirectory(prefix="fedhealth-distributed-") as folder:
-        own = Processes(Path(folder))
-        try:
-            yield own
-        finally:
-            for child in own.children.values():
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, 15)
-            for child in own.children.values():
-                with suppress(subprocess.TimeoutExpired):
-                    child.wait(timeout=10)
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, 9)
 
 
 def study_of(folder: Path, nodes: int, policy: str) -> tuple[Path, list[str]]:
@@ -187,48 +153,39 @@ def study_of(folder: Path, nodes: int, policy: str) -> tuple[Path, list[str]]:
 
 def ours(rows: int, policy: str, nodes: int = 3, model: str = "additive") -> dict[str, float]:
     """Seconds of a run and of its rounds, and the bytes that nodes send, from the run's own log."""
-    with processes() as own:
+    with processes() as own, Memory(own) as memory:
         write_world(own.folder / "data", rows, 7)
         study, names = study_of(own.folder, nodes, policy)
-        port, stop = free_port(), threading.Event()
-        threading.Thread(target=own.watch_memory, args=(stop,), daemon=True).start()
-        common = ["--study", str(study), "--port", str(port), "--runs", str(own.folder / "runs")]
+        common = ["--study", str(study), "--port", str(free_port()), "--runs", str(own.folder / "runs")]
         server = own.start("server", sys.executable, str(TOP / "fl/server.py"), "--model", model, *common)
         code = "import sys, typer; from fedhealth.cli.flower import client; typer.run(client(sys.argv.pop(1)))"
+        data = ["--data", str(own.folder / "data"), "--auto-approve"]
         for name in names:
-            own.start(name, sys.executable, "-c", code, name, "--data", str(own.folder / "data"), *common)
+            own.start(name, sys.executable, "-c", code, name, *data, *common)
         if server.wait(timeout=LIMIT):
             raise RuntimeError(own.screen("server")[-2000:])
-        stop.set()
         log = next((own.folder / "runs").glob("started/*/log.jsonl"))
         events = [json.loads(line) for line in log.read_text().splitlines()]
     at = {event["event"]: _seconds(event) for event in events}
     ready = max(_seconds(event) for event in events if event["event"] == "joined")
     rounds = [_seconds(event) for event in events if event["event"] == "round"]
-    sent = [event["bytes"] for event in events if event["event"] == "step" and event["step"] == "newton"]
+    steps = [event for event in events if event["event"] == "step" and event["step"] == "newton"]
+    sent = [event["bytes"] for event in steps if event["round"]]  # before round 1 the smoothness is searched for
     return {
         "total": at["finished"] - ready,
         "rounds": float(len(rounds)),
         "round": (rounds[-1] - rounds[0]) / (len(rounds) - 1),
-        "bytes_per_node_and_round": sum(sent) / nodes / sum(event["event"] == "round" for event in events),
-        "peak_memory": float(own.peak),
+        "bytes_per_node_and_round": sum(sent) / nodes / (len(rounds) - 1),
+        "peak_memory": float(memory.peak),
     }
 
 
 def _seconds(event: dict[str, str]) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(event["time"]).timestamp()
 
 
 def stock(rows: int, rounds: int) -> dict[str, float]:
     """Seconds of a round with Flower's own SuperNodes, for the same Newton step."""
-    import numpy as np
-
-    from fedhealth.data.dataset import load_dataset
-    from fedhealth.federation import exchange_within, fit
-    from fedhealth.study import load_study
-
     with processes() as own:
         write_world(own.folder / "data", rows, 7)
         study, names = study_of(own.folder, 3, "research")
@@ -251,7 +208,8 @@ def stock(rows: int, rounds: int) -> dict[str, float]:
         home, port = own.folder / "home", free_port()
         home.mkdir()
         (home / "config.toml").write_text(f'[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n')
-        found, bin_ = {"FLWR_HOME": str(home)}, Path(sys.executable).parent
+        bin_ = Path(sys.executable).parent
+        found = {**SETTINGS, "FLWR_HOME": str(home), "PATH": f"{bin_}:{os.environ['PATH']}"}
         link = [str(bin_ / "flower-superlink"), "--insecure", "--host", "127.0.0.1", "--port", str(port)]
         own.start("superlink", *link, **found)
         time.sleep(8)
@@ -263,8 +221,9 @@ def stock(rows: int, rounds: int) -> dict[str, float]:
         own.start("run", str(bin_ / "flwr"), "run", str(place), "here", "--stream", **found)
         until = time.monotonic() + LIMIT
         while not out.is_file():
-            if time.monotonic() > until:
-                raise RuntimeError(own.screen("run")[-1500:] + own.screen("superlink")[-1500:])
+            over = [name for name, child in own.children.items() if child.poll()]
+            if over or time.monotonic() > until:
+                raise RuntimeError("".join(own.screen(name)[-1500:] for name in over or ("run", "superlink")))
             time.sleep(0.5)
         time.sleep(0.5)
         took = json.loads(out.read_text())
@@ -279,13 +238,17 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=0, help="Also a federation of so many nodes.")
     parser.add_argument("--json", type=Path)
     asked, console = parser.parse_args(), Console()
-    found: dict[str, dict[str, float]] = {
-        "ours": ours(asked.rows, "research"),
-        "ours, secure aggregation": ours(asked.rows, "default"),
-        "stock Flower": stock(asked.rows, asked.rounds),
+    measured: dict[str, Callable[[], dict[str, float]]] = {
+        "ours": lambda: ours(asked.rows, "research"),
+        "ours, secure aggregation": lambda: ours(asked.rows, "default"),
+        "stock Flower": lambda: stock(asked.rows, asked.rounds),
     }
     if asked.nodes:
-        found[f"ours, secure aggregation, {asked.nodes} nodes"] = ours(asked.rows, "default", asked.nodes)
+        measured[f"ours, secure aggregation, {asked.nodes} nodes"] = lambda: ours(asked.rows, "default", asked.nodes)
+    found = {}
+    for name, measure in measured.items():
+        with console.status(name):
+            found[name] = measure()
     console.print(table(found))
     plain, secure, usual = list(found.values())[:3]
     shares = (f"{one['round'] / usual['round']:.2f}" for one in (plain, secure))

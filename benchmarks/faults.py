@@ -25,9 +25,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from processes import Processes, free_port
 from rich.console import Console
 from rich.table import Table
 
@@ -88,33 +88,13 @@ class Link:
         self.cut = False
 
 
-@dataclass
-class Scene:
+class Scene(Processes):
     """A server, its nodes, and the network between them."""
 
-    folder: Path
-    data: Path
-    noisy: bool = False
-    port: int = 0
-    children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    link: Link | None = None
-
-    @property
-    def runs(self) -> Path:
-        """Where the server keeps runs."""
-        return self.folder / "runs"
-
-    def start(self, name: str, *typed: str, **settings: str) -> None:
-        """Start a command of its own process group; what it prints is kept."""
-        with (self.folder / f"{name}.txt").open("ab") as screen:
-            self.children[name] = subprocess.Popen(
-                typed,
-                cwd=self.folder,
-                stdout=screen,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "FEDHEALTH_SERVER": str(self.folder / "none"), **settings},
-            )
+    def __init__(self, folder: Path, noisy: bool, on_the_line: bool) -> None:
+        super().__init__(folder)
+        self.data, self.runs, self.noisy, self.port = folder / "data", folder / "runs", noisy, free_port()
+        self.link = Link(self.port) if on_the_line else None
 
     def start_server(self, *more: str, **settings: str) -> None:
         """Start the server; ``more`` are options of its command."""
@@ -129,10 +109,6 @@ class Scene:
         options = ["--data", str(self.data), "--runs", str(self.runs), "--port", port, "--auto-approve"]
         self.start(name, sys.executable, "-m", "fedhealth", "node", "run", name, *options, **settings)
 
-    def screen(self, name: str) -> str:
-        """What a command printed."""
-        return (self.folder / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
-
     def wait_for_step(self, step: str) -> None:
         """Until the nodes have answered some of this step, or the server ended."""
         until = time.monotonic() + LIMIT
@@ -145,11 +121,6 @@ class Scene:
     def wait_for_server(self) -> int:
         """The server's exit code, once it has ended."""
         return self.children["server"].wait(timeout=LIMIT)
-
-    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Send a signal to a process and all that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.children[name].pid, number)
 
     def superlink(self) -> int:
         """The process number of Flower's SuperLink, a child of the server in a group of its own."""
@@ -187,7 +158,7 @@ Fault = Callable[[Scene], None]
 def server_killed(scene: Scene) -> None:
     """The server and its SuperLink are gone at once."""
     link = scene.superlink()
-    scene.kill("server")
+    scene.signal("server")
     os.kill(link, signal.SIGKILL)
     scene.children["server"].wait()
     scene.start_server("--resume")
@@ -202,14 +173,14 @@ def superlink_killed(scene: Scene) -> None:
 
 def server_stopped(scene: Scene) -> None:
     """The operator stops the server."""
-    scene.kill("server", signal.SIGINT)
+    scene.signal("server", signal.SIGINT)
     scene.wait_for_server()
     scene.start_server("--resume")
 
 
 def node_killed(scene: Scene) -> None:
     """A node and what keeps it running are gone; it is started again."""
-    scene.kill("node_2")
+    scene.signal("node_2")
     scene.children["node_2"].wait()
     scene.start_node("node_2")
 
@@ -225,9 +196,9 @@ def worker_killed(scene: Scene) -> None:
 
 def node_frozen(scene: Scene) -> None:
     """A node does nothing for a while."""
-    scene.kill("node_3", signal.SIGSTOP)
+    scene.signal("node_3", signal.SIGSTOP)
     time.sleep(15)
-    scene.kill("node_3", signal.SIGCONT)
+    scene.signal("node_3", signal.SIGCONT)
 
 
 def connection_cut(scene: Scene) -> None:
@@ -252,13 +223,13 @@ def node_refuses(scene: Scene) -> None:
     """An owner limits what a node answers while it takes part: the run ends with its name, and goes on once it may."""
     policy = scene.data / "node_1.policy.toml"
     policy.write_text('steps = ["inventory"]\n')
-    scene.kill("node_1")
+    scene.signal("node_1")
     scene.children["node_1"].wait()
     scene.start_node("node_1")
     scene.wait_for_server()
     assert "node_1" in scene.screen("server")
     policy.unlink()
-    scene.kill("node_1")
+    scene.signal("node_1")
     scene.children["node_1"].wait()
     scene.start_node("node_1")
     scene.start_server("--resume")
@@ -291,7 +262,7 @@ def disk_full(scene: Scene) -> None:
 
 def clock_skewed(scene: Scene) -> None:
     """A node whose clock is an hour behind comes back."""
-    scene.kill("node_2")
+    scene.signal("node_2")
     scene.children["node_2"].wait()
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     scene.start_node("node_2", LD_PRELOAD=str(library), FAKETIME="-1h", FAKETIME_DONT_FAKE_MONOTONIC="1")
@@ -319,12 +290,9 @@ SMALL_DISK = 48  # MB, of the server's runs where the disk will be full
 @contextmanager
 def scene(noisy: bool, on_the_line: bool = False, small_disk: bool = False) -> Iterator[Scene]:
     """Fresh tables, a server and three nodes; all ended with the block. A small disk needs root, to mount it."""
-    with tempfile.TemporaryDirectory(prefix="fedhealth-faults-") as name:
-        place = Scene(Path(name), Path(name) / "data", noisy)
+    with tempfile.TemporaryDirectory(prefix="fedhealth-faults-") as folder:
+        place = Scene(Path(folder), noisy, on_the_line)
         write_world(place.data, 800, 7)
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            place.port = int(free.getsockname()[1])
-        place.link = Link(place.port) if on_the_line else None
         place.runs.mkdir()
         if small_disk:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}m", "tmpfs", place.runs], check=True)
@@ -334,11 +302,7 @@ def scene(noisy: bool, on_the_line: bool = False, small_disk: bool = False) -> I
                 place.start_node(node)
             yield place
         finally:
-            with suppress(ProcessLookupError):
-                os.kill(place.superlink(), signal.SIGKILL)
-            for child in place.children:
-                place.kill(child)
-                place.children[child].wait()
+            place.end()
             if place.link:
                 place.link.door.close()
             if small_disk:

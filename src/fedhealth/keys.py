@@ -50,20 +50,32 @@ def _from_file(path: Path, create: bool) -> str | None:
 
 
 def make_key_file(path: Path) -> None:
-    """Write a random key of 64 hexadecimal digits to ``path``, readable by its owner only, unless the file is there.
+    """Write a random key of 64 hexadecimal digits to ``path``, readable by its owner only, unless the file is there."""
+    write_private(path, secrets.token_hex(32).encode() + b"\n", anew=False)
 
-    It is written whole aside (``mkstemp`` makes it with mode 600) before it gets its name.
+
+def write_private(path: Path, content: bytes, anew: bool = True) -> bool:
+    """Write a file that only its owner may read, whole or not at all; whether it was written.
+
+    It is written aside (``mkstemp`` makes it with mode 600) before it gets its name. A file that is there is replaced
+    if ``anew``, and else stays: of several processes that try at once, the first one's counts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32) + "\n")
-        os.link(aside, path)
-    except FileExistsError:
-        pass  # another process was quicker; its key counts
-    finally:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        if anew:
+            os.replace(aside, path)
+        else:
+            os.link(aside, path)
+            os.unlink(aside)
+    except BaseException as error:
         os.unlink(aside)
+        if not isinstance(error, FileExistsError):
+            raise
+        return False
+    return True
 
 
 @dataclass(frozen=True)

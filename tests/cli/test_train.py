@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.cli.train import AggregationName, StrategyName
+from fedhealth.cli.up import _write_network
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation.aggregation import AGGREGATIONS
 from fedhealth.federation.strategies import STRATEGIES
@@ -225,3 +226,12 @@ def test_a_budget_that_cannot_be_kept_is_refused(options, said):
     result = invoke("train", "--epsilon", "1", *options)
     assert result.exit_code == 1
     assert said in result.output
+
+
+def test_where_nodes_allow_no_network_up_goes_on_without_one(tmp_path, capsys):
+    pytest.importorskip("torch")
+    write_world(tmp_path, rows=600, seed=1)
+    (tmp_path / "world.json").unlink()  # real rows, for all that anybody knows
+    _write_network(tmp_path, tmp_path / "models", tmp_path / "runs")
+    assert "Challenger: no neural net; node_1 refused step 'average'" in capsys.readouterr().out
+    assert not (tmp_path / "models").exists()

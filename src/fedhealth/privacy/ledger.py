@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
 
+from fedhealth.data.transactions import transaction
 from fedhealth.privacy.accounting import epsilon_of
 from fedhealth.privacy.policy import PolicyRefusal
 
@@ -106,19 +107,9 @@ class Ledger:
 
     @contextmanager
     def _open(self, purpose: str) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process shares, on disk when the block ends without an error."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            store = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-            try:
-                store.execute("PRAGMA synchronous = FULL")
-                store.execute("BEGIN IMMEDIATE")
-                store.execute(_TABLE)
-                store.execute(_KEPT)
+            with transaction(self.path, _TABLE, _KEPT) as store:
                 yield store
-                store.execute("COMMIT")
-            finally:
-                store.close()  # what was not committed is undone
         except (sqlite3.Error, OSError) as error:
             raise PolicyRefusal(
                 f"{self.node} refused {purpose}: its ledger {self.path} cannot be used ({error}); nothing may leave "

@@ -6,7 +6,6 @@ trusted public keys. ``bundle.sig`` names the SHA-256 of each of the bundle's fi
 
 import json
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from hashlib import sha256
@@ -18,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from fedhealth.keys import write_private
 from fedhealth.registry.bundle import FILES, Bundle, BundleError, bundle_of, read_files, replace_file
 
 SIGNATURE = "bundle.sig"
@@ -85,17 +85,8 @@ def _make_key(path: Path) -> None:
     """Write a new key to ``path``, readable by its owner only, whole at once, unless another process was quicker."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-        os.link(aside, path)
-    except FileExistsError:
-        return
-    finally:
-        os.unlink(aside)
-    _trust(public_digits(key))
+    if write_private(path, pem, anew=False):
+        _trust(public_digits(key))
 
 
 def _trust(digits: str) -> None:

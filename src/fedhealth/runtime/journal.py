@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fedhealth.data.transactions import transaction
 from fedhealth.federation import Contribution, Exchange, State, packing
 from fedhealth.federation.packing import Packed
 
@@ -97,17 +98,9 @@ class Journal:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is on disk when the block ends without an error."""
         try:
-            store = sqlite3.connect(self.folder / FILE, isolation_level=None)
-            try:
-                store.execute("PRAGMA synchronous = FULL")
-                store.execute("BEGIN IMMEDIATE")
-                store.execute(_TABLE)
+            with transaction(self.folder / FILE, _TABLE) as store:
                 yield store
-                store.execute("COMMIT")
-            finally:
-                store.close()
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"{self.folder / FILE} cannot be written ({error}); make room, then run the same command with --resume"

@@ -1,16 +1,19 @@
 """What the gates say of a bundle when the server's own predictor is asked, and publishing what they let through."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fedhealth.registry import Bundle, BundleError, champion, publish
 from fedhealth.registry.gates import Line, judge
 from fedhealth.registry.limits import read_limits
+from fedhealth.serving.errors import Unavailable
 from fedhealth.serving.predictor import Predictor
 from fedhealth.serving.schema import PredictionBody
+
+Found = TypeVar("Found")
 
 
 def examine(bundle: Bundle, folder: Path, models: Path, gates: Path | None = None) -> list[Line]:
@@ -55,3 +58,11 @@ def publish_judged(
 def evidence(lines: Sequence[Line], folder: Path, by: str = "") -> dict[str, Any]:
     """What the history keeps of a judgement: every gate's line, the run that it judged, who asked for it."""
     return {"run": folder.name, "gates": [asdict(line) for line in lines], **({"by": by} if by else {})}
+
+
+def history_or_unavailable(look: Callable[[], Found]) -> Found:
+    """What ``look`` finds with the help of the history; Unavailable, and what to do, where that cannot be read."""
+    try:
+        return look()
+    except BundleError:
+        raise Unavailable("the history of models cannot be read; fedhealth models history names the line") from None

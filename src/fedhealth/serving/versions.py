@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,13 +14,12 @@ from fedhealth.registry.gates import Line
 from fedhealth.registry.lineage import lineage
 from fedhealth.registry.signing import signing_key_file
 from fedhealth.serving.access import INVALID, Caller, allowed
-from fedhealth.serving.errors import Message, Unavailable
-from fedhealth.serving.judging import evidence, examine, publish_judged
+from fedhealth.serving.errors import Message
+from fedhealth.serving.judging import evidence, examine, history_or_unavailable, publish_judged
 from fedhealth.serving.models import Models
 from fedhealth.serving.reports import runs_folder
 
 FIGURES = ("auroc", "auroc_low", "auroc_high", "auprc", "brier", "log_loss", "ece", "calibration_slope", "n")
-Found = TypeVar("Found")
 VersionName = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$", description="First digits of the version's hash")]
 
 
@@ -125,14 +124,14 @@ def add_versions(router: APIRouter, models: Models) -> None:
         now = champion(models.folder)
         known = sorted(_known(models), key=lambda one: ORDER.index(one.standing))
         answers = [_version(one, now) for one in known]
-        next_one = _or_unavailable(lambda: challenger(models.folder))
+        next_one = history_or_unavailable(lambda: challenger(models.folder))
         return VersionsAnswer(champion=now.version if now else None, challenger=next_one, versions=answers)
 
     @router.get("/models/{version}", responses=missing)
     def one_version(version: VersionName) -> LineageAnswer:
         """A version's lineage, every link checked, and what the gates say of it."""
         chosen = _find(models, version)
-        found = _or_unavailable(lambda: lineage(chosen.bundle, models.folder))
+        found = history_or_unavailable(lambda: lineage(chosen.bundle, models.folder))
         judged = (found.promotion or {}).get("gates")
         lines, why = (judged, None) if judged else _judge(chosen, models)
         fields = VersionChange.model_fields
@@ -156,14 +155,7 @@ ORDER = ("champion", "challenger", "former", "trained")
 
 
 def _known(models: Models) -> list[Version]:
-    return _or_unavailable(lambda: versions(models.folder, runs_folder()))
-
-
-def _or_unavailable(look: Callable[[], Found]) -> Found:
-    try:
-        return look()
-    except BundleError:
-        raise Unavailable("the history of models cannot be read; fedhealth models history names the line") from None
+    return history_or_unavailable(lambda: versions(models.folder, runs_folder()))
 
 
 def _find(models: Models, name: str) -> Version:

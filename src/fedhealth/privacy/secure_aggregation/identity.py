@@ -1,12 +1,12 @@
 """Who the nodes of a sum are: a signing key of one's own in a file, and the others' public ones as first seen."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fedhealth.keys import write_private
 from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
 
 
@@ -27,9 +27,7 @@ def own_key(path: Path) -> Ed25519PrivateKey:
         SecureAggregationError: the file holds something else.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(Ed25519PrivateKey.generate().private_bytes_raw())
+        write_private(path, Ed25519PrivateKey.generate().private_bytes_raw(), anew=False)
     try:
         return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
     except ValueError:

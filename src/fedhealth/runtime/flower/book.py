@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fedhealth.data.transactions import transaction
 from fedhealth.runtime.flower.certificates import fingerprint
 from fedhealth.runtime.flower.environment import FlowerError
 
@@ -127,14 +128,8 @@ class Book:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            store = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-            try:
-                store.execute("BEGIN IMMEDIATE")
-                store.execute(_TABLE)
+            with transaction(self.path, _TABLE) as store:
                 yield store
-                store.execute("COMMIT")
-            finally:
-                store.close()  # what was not committed is undone
         except sqlite3.Error as error:
             raise FlowerError(f"{self.path}: the book of the nodes cannot be used ({error})") from None
 

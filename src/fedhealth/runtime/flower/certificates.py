@@ -5,7 +5,6 @@ any other authority.
 """
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedhealth.keys import write_private
 from fedhealth.runtime.flower.environment import FlowerError
 
 AUTHORITY_AGE, SERVER_AGE = timedelta(days=3653), timedelta(days=365)
@@ -59,16 +59,6 @@ class ServerFolder:
     def is_initialised(self) -> bool:
         """Whether ``fedhealth server init`` was run."""
         return self.certificate.is_file()
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    part.replace(path)
 
 
 def prepare(folder: ServerFolder, hosts: Sequence[str], now: datetime | None = None) -> list[str]:

@@ -14,8 +14,8 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fedhealth.keys import write_private
 from fedhealth.privacy.secure_aggregation import identity
-from fedhealth.runtime.flower.certificates import write_private
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.pinned import post
 

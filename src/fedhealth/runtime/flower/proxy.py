@@ -121,7 +121,7 @@ class FleetProxy:
         if method == "POST" and path == ENROL:
             return await self._enrol(await _body(receive, LARGEST_ENROLMENT))
         if method != "POST" or path not in PASSED:
-            raise _NotPassed(404, f"{method} {path[:100]} is not open to nodes")
+            raise _NotPassed(404, f"{method} {_printable(path[:100])} is not open to nodes")
         await self._follow_book()
         try:
             self._of_key(_key(scope))
@@ -152,8 +152,9 @@ class FleetProxy:
         """Forget what is known of the book, and tell, if it was written to."""
         written = self._book.path.stat().st_mtime_ns
         if written != self._read_at:
-            self._known, self._read_at = {}, written
+            self._known = {}
             await asyncio.to_thread(self._on_change)
+            self._read_at = written  # only now: a register that could not follow is told again
 
     def _of_key(self, key: str) -> Listed:
         if key not in self._known:
@@ -184,6 +185,11 @@ async def _body(receive: Receive, largest: int) -> bytes:
             raise _NotPassed(413, f"a request of more than {largest:,} bytes")
         if not piece.get("more_body"):
             return bytes(body)
+
+
+def _printable(text: str) -> str:
+    """What may go to the operator's terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _key(scope: Scope) -> str:
