@@ -85,9 +85,9 @@ class Remembered:
     def __init__(self, inner, nodes):
         self.inner, self.nodes = inner, nodes
 
-    def __call__(self, config, seed):
+    def __call__(self, config, seed, policy):
         if (config.study, config.node) not in self.nodes:
-            self.nodes[config.study, config.node] = self.inner.__wrapped__(config, seed)
+            self.nodes[config.study, config.node] = self.inner.__wrapped__(config, seed, policy)
         return self.nodes[config.study, config.node]
 
 

@@ -43,6 +43,7 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same_parameters(tmp_path, s
     first = Journal.begin(tmp_path, SETTINGS)
     with pytest.raises(Killed):
         fit(STUDY, first.exchange(dies_after(steps, nodes)))
+    first.release()
     again = Journal.resume(tmp_path, SETTINGS)
     assert again.run == first.run
     found = fit(STUDY, again.exchange(lambda step, state: asked.append(step) or nodes(step, state))).model.arrays()
@@ -50,6 +51,13 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same_parameters(tmp_path, s
         np.testing.assert_array_equal(found[name], array)
     assert again.replayed == steps
     assert asked[0] == ["moments", "counts", "columns", "newton"][min(steps, 3)]
+
+
+def test_a_run_that_is_still_going_is_not_resumed_beside_itself(tmp_path):
+    going = Journal.begin(tmp_path, SETTINGS)
+    going.exchange(exchange_in_process(STUDY, SHARDS, tmp_path / "audit"))("moments", {})
+    with pytest.raises(JournalError, match="is still going in another process; end that one first, or wait"):
+        Journal.resume(tmp_path, SETTINGS)
 
 
 def test_what_differs_is_said(tmp_path):
@@ -66,7 +74,9 @@ def test_what_differs_is_said(tmp_path):
 
 def test_a_program_that_asks_something_else_is_refused(tmp_path):
     nodes = exchange_in_process(STUDY, SHARDS, tmp_path / "audit")
-    Journal.begin(tmp_path, SETTINGS).exchange(nodes)("moments", {})
+    begun = Journal.begin(tmp_path, SETTINGS)
+    begun.exchange(nodes)("moments", {})
+    begun.release()
     with pytest.raises(JournalError, match="step 1 was 'moments', and is 'inventory' now"):
         Journal.resume(tmp_path, SETTINGS).exchange(nodes)("inventory", {})
 

@@ -20,7 +20,7 @@ from fedhealth.runtime.local import exchange_in_process
 from fedhealth.runtime.node import Node
 from fedhealth.runtime.private import run_private
 from fedhealth.runtime.secure import SecureExchange
-from fedhealth.runtime.summing import Arrived, Call, SummingNode
+from fedhealth.runtime.summing import Arrived, Call, SummingNode, Values
 
 DEFAULT = dataclasses.replace(STUDY, policy="default")
 ROWS = draw_rows(2400, seed=31, missing=0.1)
@@ -28,14 +28,31 @@ SHARDS = split(ROWS, np.arange(len(ROWS)) % 4)
 NAMES = [shard.node for shard in SHARDS]
 
 
-@pytest.fixture
-def nodes(tmp_path):
+FIVE = dataclasses.replace(
+    DEFAULT, nodes=(*DEFAULT.nodes, dataclasses.replace(DEFAULT.node(NAMES[-1]), name="middle"))
+)
+FIVE_SHARDS = [*SHARDS, dataclasses.replace(SHARDS[-1], node="middle")]
+
+
+def summing(study, shards, folder):
     """The nodes of a sum by name, each with a key of its own."""
     made = {}
-    for shard in SHARDS:
-        node = Node.behind_door(DEFAULT, shard, policy_of(DEFAULT, shard.node, None), tmp_path)
+    for shard in shards:
+        node = Node.behind_door(study, shard, policy_of(study, shard.node, None), folder)
         made[shard.node] = SummingNode(node, Ed25519PrivateKey.generate())
     return made
+
+
+@pytest.fixture
+def nodes(tmp_path):
+    """Four, of which a sum needs all."""
+    return summing(DEFAULT, SHARDS, tmp_path)
+
+
+@pytest.fixture
+def five(tmp_path):
+    """Five, of which a sum may lose one."""
+    return summing(FIVE, FIVE_SHARDS, tmp_path)
 
 
 def exchange_over(nodes, change=lambda name, call, state: (call, state), answer=lambda name, call, reply: reply):
@@ -45,7 +62,8 @@ def exchange_over(nodes, change=lambda name, call, state: (call, state), answer=
         return {name: answer(name, call, nodes[name].hear(*change(name, call, state))) for name, call in calls.items()}
 
     plain = lambda step, state: {name: node.node.answer(step, state) for name, node in nodes.items()}  # noqa: E731
-    return SecureExchange(DEFAULT.hash, plain, talk, {name: node.public_key for name, node in nodes.items()})
+    study = next(iter(nodes.values())).node.study
+    return SecureExchange(study.hash, plain, talk, {name: node.public_key for name, node in nodes.items()})
 
 
 def test_the_model_is_that_of_plain_sums(tmp_path):
@@ -286,6 +304,45 @@ def test_values_that_do_not_fit_end_a_nodes_part_and_are_not_told(nodes):
         exchange_over(nodes)("counts", state)
     with pytest.raises(SecureAggregationError, match="east refused: its values did not fit into an earlier sum"):
         exchange_over(nodes)("counts", state)
+
+
+def damaged(change, phase="masked", who="east"):
+    """A node whose answers in one phase are changed on the way."""
+
+    def answer(name, call, reply):
+        if (name, call.phase) != (who, phase):
+            return reply
+        return packing.encode(change(packing.decode(reply, Values))) if phase == "masked" else change(reply)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (damaged(lambda one: dataclasses.replace(one, values=one.values[:-8])), "answers with damaged values"),
+        (damaged(lambda one: dataclasses.replace(one, noise=np.nan)), "answers with damaged values"),
+        (damaged(lambda one: dataclasses.replace(one, names=one.names[::-1])), "answers with other arrays than"),
+        (damaged(lambda reply: b"?", "keys"), "got a message of east that cannot be read"),
+        (damaged(lambda reply: reply.replace(b"east", b"west"), "keys"), "answers as west"),
+    ],
+)
+def test_a_node_that_sends_damaged_messages_is_refused_by_name_and_the_sum_goes_on(five, answer, why):
+    told = []
+    exchange = exchange_over(five, answer=answer)
+    exchange.watch = lambda event, **facts: told.append((event, *facts.values()))
+    total = exchange("moments", {})[TOGETHER]
+    others = exchange_within([one for one in FIVE_SHARDS if one.node != "east"], FIVE)("moments", {})
+    np.testing.assert_allclose(total["squares"], sum(one["squares"] for one in others.values()), rtol=1e-6)
+    assert told[0][:2] == ("refused", "east")
+    assert told[0][2].startswith("step 'moments': ")
+    assert why in told[0][2]
+
+
+def test_a_sum_that_needs_the_node_that_sends_damage_names_it(nodes):
+    exchange = exchange_over(nodes, answer=damaged(lambda one: dataclasses.replace(one, values=b"")))
+    with pytest.raises(SecureAggregationError, match="lost in each of 5 sums; east: answers with damaged values"):
+        exchange("private_counts", arrays(spend=0.01))
 
 
 class TooMuch:

@@ -87,7 +87,7 @@ def recorded(study: "Study", training: Training, runtime: str, others: Sequence[
     """A run's journal and log; how the run ends is the last line of its log. ``others`` are told of its events too.
 
     Raises:
-        JournalError: there is no run to resume.
+        JournalError: there is no run to resume, or it is still going.
     """
     from fedhealth.runtime.events import Log, together
     from fedhealth.runtime.journal import Journal
@@ -98,12 +98,14 @@ def recorded(study: "Study", training: Training, runtime: str, others: Sequence[
     log("resumed" if training.resume else "started", **settings)
     try:
         yield Recording(journal, log, together(log, *others))
+        journal.finish()
     except BaseException as error:
         kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         log(kind, why=str(error) or type(error).__name__)
         typer.echo(f"Run {journal.run} is unfinished; the same command with --resume goes on with it", err=True)
         raise
-    journal.finish()
+    finally:
+        journal.release()
 
 
 def train_and_write(

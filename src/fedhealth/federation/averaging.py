@@ -144,7 +144,8 @@ def contribution(study: Study, state: State, shard: Shard, trained: Sequence[Map
 
     Sums: ``moved.<weight>``, each weight's change (clipped to ``state['norm_bound']``) times its measure; ``coverage
     (J, d)`` and ``rows (J,)``, the measures; ``loss (J,)`` before training, ``left_out (J,)``, the loss over the fold
-    left out; with control variates also ``gradient.<weight>``, the gradient before training times its measure.
+    left out; with control variates also ``gradient.<weight>``, the gradient before training (clipped likewise) times
+    its measure.
     """
     rows = shard.training
     parts = [_sums(study, state, rows, j, after) for j, after in enumerate(trained)]
@@ -160,10 +161,11 @@ def _sums(study: Study, state: State, rows: Shard, j: int, after: Mapping[str, F
     moved = {name: after[name] - before.weights[name] for name in WEIGHTS}
     moved[FIRST] = np.where(np.tile(seen, 2) > 0, moved[FIRST], 0.0)  # weight decay moves also what reads nothing
     sums = arrays(loss=each[used].sum(), left_out=each[~used].sum(), coverage=seen, rows=n)
-    sums |= weighted("moved", norms.clip(moved, float(state["norm_bound"])), seen, n)
+    bound = float(state["norm_bound"])
+    sums |= weighted("moved", norms.clip(moved, bound), seen, n)
     if f"control.{FIRST}" in state:
         own = torch_module().gradient(before.weights, inputs[used], rows.y[used])
-        sums |= weighted("gradient", own, seen, n)
+        sums |= weighted("gradient", norms.clip(own, bound), seen, n)
     return sums
 
 

@@ -43,7 +43,7 @@ class Policy:
             have, or have not (Ritchie & Elliot 2015: thresholds on every cell).
         rows_per_parameter: fewest rows for each parameter of a model that learns from exact sums, so that it cannot
             learn single rows by heart; 0 sets no limit (and synthetic rows are nobody's).
-        norm_bound: longest move of a network's weights in one round.
+        norm_bound: longest move of a network's weights in one round, and longest gradient.
         epsilon, delta: limit of what all noisy answers over the node's rows may tell of one row, for ever; while it
             is finite, an answer without noise stays inside.
         lifetime: limit of epsilon for all noisy answers, where the owner set none; it asks for no noise.

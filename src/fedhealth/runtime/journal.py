@@ -5,6 +5,7 @@ which gives the very same parameters, and asks the nodes only what is not there 
 """
 
 import json
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ class Journal:
     folder: Path
     replayed: int = 0
     _number: int = 0
+    _held: int | None = None
 
     @property
     def run(self) -> str:
@@ -48,21 +50,22 @@ class Journal:
         folder = runs / "started" / f"{now}-{settings['study']}-{secrets.token_hex(2)}"
         folder.mkdir(parents=True)
         (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        return cls(folder)
+        return cls(folder, _held=_hold(folder))
 
     @classmethod
     def resume(cls, runs: Path, settings: Mapping[str, Any]) -> "Journal":
         """The journal of the latest unfinished run with just these settings.
 
         Raises:
-            JournalError: there is none; the message names those with other settings, and what differs.
+            JournalError: there is none, or it is still going; the message names those with other settings, and what
+                differs.
         """
         others = []
         for path in sorted(runs.glob(f"started/*/{FILE}"), reverse=True):
             known = json.loads((path.parent / SETTINGS).read_text(encoding="utf-8"))
             differ = [name for name in {**known, **settings} if known.get(name) != settings.get(name)]
             if not differ:
-                return cls(path.parent)
+                return cls(path.parent, _held=_hold(path.parent))
             others.append(f"{path.parent.name} ({_differences(differ, known, settings)})")
         found = f"; unfinished with other settings: {'; '.join(others)}" if others else ""
         raise JournalError(f"--resume: no unfinished run with these settings in {runs / 'started'}{found}")
@@ -96,6 +99,12 @@ class Journal:
         """Forget the answers: the run is finished."""
         (self.folder / FILE).unlink(missing_ok=True)
 
+    def release(self) -> None:
+        """Let others resume the run; the end of its process does so too."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -105,6 +114,19 @@ class Journal:
             raise JournalError(
                 f"{self.folder / FILE} cannot be written ({error}); make room, then run the same command with --resume"
             ) from None
+
+
+def _hold(folder: Path) -> int:
+    """The run's settings, open and locked until the run's process ends, so that no other goes on with it meanwhile."""
+    import fcntl
+
+    held = os.open(folder / SETTINGS, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise JournalError(f"{folder.name} is still going in another process; end that one first, or wait") from None
+    return held
 
 
 def _differences(names: list[str], known: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

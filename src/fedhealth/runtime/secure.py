@@ -1,8 +1,9 @@
 """The server's side: an exchange whose training steps come as totals, over any way to reach the nodes."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from fedhealth.privacy import EXITS
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, ServerRound, fewest
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares
 from fedhealth.privacy.secure_aggregation.node import threshold
+from fedhealth.runtime.events import Watch, unwatched
 from fedhealth.runtime.summing import Agreed, Arrived, Call, Values, decode
 
 TRIES = 5  # sums that are begun for one step
@@ -37,7 +39,7 @@ class SecureExchange:
 
     ``roster`` has the nodes' public keys by name; ``talk`` gives the answers of those that are still there, and begins
     a sum (phase ``keys``) only with enough. ``run`` names the run to the nodes; a total over fewer than ``enough`` is
-    not asked for.
+    not asked for. A node whose message cannot be used is refused, told to ``watch``, and its values are not in the sum.
     """
 
     study_hash: str
@@ -46,30 +48,45 @@ class SecureExchange:
     roster: Mapping[str, bytes]
     run: str = ""
     enough: int = 0
+    watch: Watch = unwatched
     _next: Begun | None = None
+    _refused: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, step: str, state: State) -> Mapping[str, Contribution]:
         """Ask all nodes; a sum that lost too many of them is begun anew.
 
         Raises:
-            SecureAggregationError: a node refused, the nodes' answers do not belong together, or no sum was finished.
+            SecureAggregationError: a node refused, or no sum was finished.
         """
         if not EXITS[step].summed:
             return self.plain(step, state)
+        self._refused = {}
         for _ in range(TRIES):
             about = Call("", self.run, "", step, packing.digest(state), b"")
             begun, self._next = self._next or self._begin(about), None
             if begun and (total := self._total(begun, about, state)) is not None:
                 return {TOGETHER: total}
-        raise SecureAggregationError(f"step {step!r}: nodes were lost in each of {TRIES} sums; see why they are lost")
+        why = "; ".join(f"{name}: {fault}" for name, fault in self._refused.items()) or "see why they are lost"
+        raise SecureAggregationError(f"step {step!r}: nodes were lost in each of {TRIES} sums; {why}")
 
     def _ask(self, about: Call, phase: str, bodies: Mapping[str, object], kind: Any, state: State = NOTHING) -> Any:
         calls = {name: replace(about, phase=phase, body=packing.encode(body)) for name, body in bodies.items()}
-        found = {name: decode(told, kind, name) for name, told in self.talk(calls, state).items() if told}
-        for name, told in found.items():
-            if getattr(told, "node", name) != name:
-                raise SecureAggregationError(f"{name} answers as {told.node}")
+        found = {}
+        for name, told in self.talk(calls, state).items():
+            try:
+                if told:
+                    found[name] = decode(told, kind, name)
+            except SecureAggregationError as error:
+                self._refuse(about.step, name, str(error))
+        others = {name: told.node for name, told in found.items() if getattr(told, "node", name) != name}
+        for name, other in others.items():
+            del found[name]
+            self._refuse(about.step, name, f"answers as {other}")
         return found
+
+    def _refuse(self, step: str, name: str, why: str) -> None:
+        self._refused[name] = why
+        self.watch("refused", node=name, why=f"step {step!r}: {why}")
 
     def _begin(self, about: Call) -> Begun | None:
         """A new sum with whoever is there; None if too few stay until its letters are written."""
@@ -89,9 +106,11 @@ class SecureExchange:
         server, nodes = begun.server, len(begun.server.keys)
         about = replace(about, sum=begun.name, then=secrets.token_hex(8))
         values: dict[str, Values] = self._ask(about, "masked", begun.passed, Values, state)
+        for name, why in _unlike(values).items():
+            del values[name]
+            self._refuse(about.step, name, why)
         if len(values) < max(fewest(nodes, EXITS[about.step].noisy), self.enough):
             return None
-        _check_alike(about.step, values)
         numbers = {name: np.frombuffer(each.values, dtype=np.uint64) for name, each in values.items()}
         arrived = server.arrived([Masked(name, each) for name, each in numbers.items()], about.subject)
         keys = [each.keys for each in values.values()]
@@ -104,23 +123,30 @@ class SecureExchange:
             return None
         if len(agreed) == len(self.roster):  # with a node missing the next sum begins anew, so that it can come back
             self._next = self._begun(about, about.then, keys, {name: one.letters for name, one in agreed.items()})
-        return _contribution(server.total(shares), list(values.values()))
+        try:
+            return _contribution(server.total(shares), list(values.values()))
+        except SecureAggregationError as error:
+            self._refused["the server"] = str(error)
+            return None
 
 
 def _same(names: Iterable[str], body: object) -> dict[str, Any]:
     return {name: body for name in names}  # noqa: C420 (dict.fromkeys would read as if the bodies were copies)
 
 
-def _check_alike(step: str, values: Mapping[str, Values]) -> None:
-    first, one = next(iter(values.items()))
-    for name, other in values.items():
-        size = 8 * (1 + sum(int(np.prod(shape)) for shape in other.shapes))
-        if len(other.values) != size or not 0 <= other.noise < np.inf or other.keys.node != name:
-            raise SecureAggregationError(f"{name} answers step {step!r} with damaged values")
-        if (other.names, other.shapes, len(other.values)) != (one.names, one.shapes, len(one.values)):
-            raise SecureAggregationError(
-                f"{name} answers step {step!r} with other arrays than {first}; install one version everywhere"
-            )
+def _unlike(values: Mapping[str, Values]) -> dict[str, str]:
+    """Why values cannot be summed with the others, by the name of the node that sent them."""
+    found = {}
+    for name, one in values.items():
+        size = 8 * (1 + sum(int(np.prod(shape)) for shape in one.shapes))
+        if len(one.values) != size or not 0 <= one.noise < np.inf or one.keys.node != name:
+            found[name] = "answers with damaged values"
+    forms = {name: (tuple(one.names), str(one.shapes)) for name, one in values.items() if name not in found}
+    usual = Counter(forms.values()).most_common(1)
+    for name, form in forms.items():
+        if form != usual[0][0]:
+            found[name] = "answers with other arrays than the other nodes; install one version everywhere"
+    return found
 
 
 def _contribution(flat: Any, values: list[Values]) -> Contribution:

@@ -65,7 +65,7 @@ class ServerRound:
                 key = secret_of({places[one.node]: one.mask_keys[name] for one in used}, weighed)
                 total = total - self._left_over(name, X25519PrivateKey.from_private_bytes(key), len(total))
         except (KeyError, OverflowError):
-            raise SecureAggregationError("the server got shares that do not fit; the round must begin anew") from None
+            raise SecureAggregationError("got shares that do not fit; the round must begin anew") from None
         return decode(total)
 
     def _left_over(self, lost: str, key: X25519PrivateKey, length: int) -> Ring:

@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 
 from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.federation import STEPS
-from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal, policy_of
+from fedhealth.privacy import AuditError, Policy, PolicyError, PolicyRefusal, policy_of
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, UnfitError, identity
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.wire import (
@@ -93,11 +93,12 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
         return RecordDict()
     study = load_study(config.study, config.outcome or None)
     _check_study(question, study, config.node)
-    summing = _summing(config, question.seed)
+    data = Path(config.data)
+    policy = policy_of(study, config.node, data)  # read every time: what its owner changes holds from the next step
+    summing = _summing(config, question.seed, policy)
     if question.step == HELLO:
-        data = Path(config.data)
-        synthetic, policy = is_synthetic(study.node(config.node), data), policy_of(study, config.node, data).hash
-        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy))
+        synthetic = is_synthetic(study.node(config.node), data)
+        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy.hash))
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     if question.call:
@@ -114,10 +115,10 @@ def _check_study(question: Question, study: Study, node: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _summing(config: NodeConfig, seed: int) -> SummingNode:
-    """The node's rows behind its door, read once per process."""
+def _summing(config: NodeConfig, seed: int, policy: Policy) -> SummingNode:
+    """The node's rows behind its door, read once per process and policy."""
     study, data = load_study(config.study, config.outcome or None), Path(config.data)
-    shard, policy = read_own_shard(study, config.node, data, seed), policy_of(study, config.node, data)
+    shard = read_own_shard(study, config.node, data, seed)
     node = Node.behind_door(study, shard, policy, Path(config.runs) / "audit", data)
     known = partial(identity.check_peers, identity.peers_file(data, config.node), config.node)
     return SummingNode(node, identity.own_key(identity.key_file(data, config.node)), known)
