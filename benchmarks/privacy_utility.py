@@ -8,7 +8,7 @@ world. Synthetic: five nodes like one another, and the three unlike nodes of the
 
     python benchmarks/privacy_utility.py [--seeds 20] [--rows 30000] [--real FOLDER] [--json FILE]
 
-With ``--real`` also NHANES (diabetes) and the four hospitals of the heart-disease data in FOLDER.
+With ``--real`` also NHANES (diabetes) and the four hospitals, whose files are in FOLDER/uci_heart.
 """
 
 import argparse
@@ -176,7 +176,7 @@ def worlds(rows: int, folder: Path | None) -> dict[str, Callable[[int], World]]:
     }
     if folder:
         found["NHANES, diabetes, 3 unlike nodes"] = lambda seed: real("nhanes", folder, seed)
-        found["four hospitals"] = lambda seed: real("heart-disease", folder, seed)
+        found["four hospitals"] = lambda seed: real("heart-disease", folder / "uci_heart", seed)
     return found
 
 

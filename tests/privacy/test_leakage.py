@@ -33,6 +33,7 @@ def test_an_honest_mechanism_spends_no_more_than_it_claims_and_is_seen_to_spend_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_twenty_audits_of_an_honest_mechanism_stay_below_its_claim():
     assert all(audit(seed).epsilon_low <= EPSILON for seed in range(20))
 

@@ -60,6 +60,7 @@ import sys
 from pathlib import Path
 from fedhealth.privacy import Ledger, PolicyRefusal
 ledger, out = Ledger("north", Path(sys.argv[1]), 1.0, 1e-5), open(sys.argv[2], "ab", buffering=0)
+print("ready", flush=True)
 while True:
     try:
         entry = ledger.reserve("5" * 64, "private_gradient", 0.0189)
@@ -76,14 +77,15 @@ def test_killed_at_any_moment_no_answer_is_forgotten_and_the_limit_holds(tmp_pat
     rng, path, out = np.random.default_rng(4), tmp_path / "north.ledger.sqlite", tmp_path / "out"
     killed = 0
     for _ in range(200):
-        process = subprocess.Popen([sys.executable, "-c", RELEASING, str(path), str(out)])
-        try:
-            process.wait(timeout=0.15 + 0.15 * rng.random())
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            killed += 1
+        command = [sys.executable, "-c", RELEASING, str(path), str(out)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            try:
+                process.wait(timeout=0.1 * rng.random())
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
     released = out.stat().st_size
     book = ledger(tmp_path)
     assert killed > 3

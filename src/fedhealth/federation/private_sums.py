@@ -166,8 +166,9 @@ def clipped(rows: Floats, bound: float) -> Floats:
 
     A row that is not finite, or has no finite norm, is 0: whether there is one must not show.
     """
-    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = np.where(np.isfinite(norms), rows, 0.0)
-    return np.asarray(rows * np.minimum(1.0, bound / np.maximum(np.where(np.isfinite(norms), norms, 0.0), 1e-300)))
+    finite = np.isfinite(norms)
+    if not finite.all():
+        rows, norms = np.where(finite, rows, 0.0), np.where(finite, norms, 0.0)
+    return np.asarray(rows * np.minimum(1.0, bound / np.maximum(norms, 1e-300)))

@@ -13,7 +13,7 @@ from fedhealth.federation import SEGMENTS, Exchange, State, exchange_within, fit
 from fedhealth.federation.contribution import Contribution
 from fedhealth.federation.training import FOLDS
 from fedhealth.model import RiskModel
-from fedhealth.privacy import Budget
+from fedhealth.privacy import Budget, is_summed_under_masks
 from fedhealth.privacy.leakage import Membership, canaries, differencing, label_odds, membership, shadow_odds
 from fedhealth.privacy.noise import fresh_generator, noised
 from fedhealth.study import Study
@@ -85,11 +85,12 @@ def _train(study: Study, rows: Shard, facts: Mapping[str, Any], budget: Budget |
 
 
 def _noisy(study: Study, shards: Sequence[Shard], nodes: int) -> Exchange:
-    """An exchange whose replies have the noise of ``nodes`` nodes' doors."""
+    """An exchange whose replies have the noise of ``nodes`` nodes: a total's under masks, else that of all doors."""
     inner, generator = exchange_within(shards, study), fresh_generator()
+    variances = nodes / (nodes - 1) if nodes > 1 and is_summed_under_masks(study) else nodes
 
     def exchange(step: str, state: State) -> dict[str, Contribution]:
-        price = float(state["spend"]) / sqrt(nodes)
+        price = float(state["spend"]) / sqrt(variances)
         return {name: noised(reply, price, generator) for name, reply in inner(step, state).items()}
 
     return exchange
