@@ -77,7 +77,7 @@ def test_notes_speak_only_of_what_the_node_holds():
 def test_about_a_third_of_the_people_are_held_out():
     _, dataset = load("cvd")
     for shard in dataset.shards:
-        assert len(shard.held_out) / len(shard) == pytest.approx(0.3, abs=0.01)
+        assert len(shard.held_out) / len(shard) == pytest.approx(0.3, abs=0.03)
 
 
 @pytest.mark.timeout(900)

@@ -365,32 +365,33 @@ people = st.lists(st.integers(0, 30), min_size=1, max_size=80)
 
 @given(people, st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.2, 0.3]), st.integers(2, 5))
 def test_people_stay_on_one_side_of_the_split(who: Sequence[int], seed: int, share: float, folds: int):
-    fold = assign_folds(np.array(who), seed, "north", share, folds)
+    fold = assign_folds([str(w) for w in who], seed, "north", share, folds)
     sides = {person: set(fold[np.array(who) == person].tolist()) for person in who}
     assert all(len(side) == 1 for side in sides.values())
-    assert sum(side == {HELD_OUT} for side in sides.values()) == round(share * len(sides))
+    alone = {person: assign_folds([str(person)], seed, "north", share, folds).tolist() for person in sides}
+    assert {person: list(side) for person, side in sides.items()} == alone  # whoever else is there
     assert set(fold.tolist()) <= {HELD_OUT, *range(folds)}
 
 
 @given(people, st.integers(0, 99))
 def test_the_split_belongs_to_people_and_seed_and_not_to_the_order_of_rows(who: Sequence[int], seed: int):
-    names = np.array([f"p{w}" for w in who])
+    names = [f"p{w}" for w in who]
     fold = assign_folds(names, seed, "north")
     np.testing.assert_array_equal(assign_folds(names, seed, "north"), fold)
     order = np.random.default_rng(seed).permutation(len(names))
-    np.testing.assert_array_equal(assign_folds(names[order], seed, "north"), fold[order])
+    np.testing.assert_array_equal(assign_folds([names[i] for i in order], seed, "north"), fold[order])
 
 
 def test_other_seeds_and_nodes_split_otherwise():
-    who = np.arange(300)
+    who = [str(i) for i in range(30_000)]
     splits = {assign_folds(who, seed, node).tobytes() for seed in (0, 1, 2) for node in ("north", "south")}
     assert len(splits) == 6
     fold = assign_folds(who, 0, "north")
-    assert np.bincount(fold + 1).tolist() == [60, 80, 80, 80]
+    assert np.bincount(fold + 1) / len(who) == pytest.approx([0.2, 0.8 / 3, 0.8 / 3, 0.8 / 3], abs=0.01)
 
 
 def test_fixed_rows_are_held_out_and_no_others():
-    fold = assign_folds(np.arange(50), 0, "north", fixed=(3, 7, 49))
+    fold = assign_folds([str(i) for i in range(50)], 0, "north", fixed=(3, 7, 49))
     np.testing.assert_array_equal(np.flatnonzero(fold == HELD_OUT), [3, 7, 49])
 
 
@@ -400,7 +401,7 @@ def test_a_file_is_split_by_its_people(tmp_path):
     who = np.array([int(re.match(r"p(\d+)", row)[1]) for row in rows])
     sides = [set(shard.fold[who == person].tolist()) for person in range(12)]
     assert all(len(side) == 1 for side in sides)
-    assert sum(side == {HELD_OUT} for side in sides) == 2
+    assert 0 < sum(side == {HELD_OUT} for side in sides) < 12
     assert_same(shard, read(tmp_path, table(*rows)))
     other = read(tmp_path, table(*rows), seed=5)
     assert not np.array_equal(shard.fold, other.fold)

@@ -82,6 +82,7 @@ def make_shard(x: object, observed: object, y: object, fold: object = None, node
         np.asarray(np.where(cycle % 5 == 0, HELD_OUT, cycle % 3) if fold is None else fold, dtype=np.int8),
         np.full(len(rows), [n.name for n in STUDY.nodes].index(node), dtype=np.int16),
         np.full(len(rows), -1, dtype=np.int16),
+        cycle.astype(np.uint64),
     )
 
 

@@ -93,8 +93,8 @@ def test_the_same_rows_and_rows_that_differ_in_many_are_answered(tmp_path):
     first = moments(ROWS, tmp_path)
     np.testing.assert_array_equal(first["sum"], moments(ROWS, tmp_path)["sum"])
     moments(ROWS.rows(np.arange(1000) >= 100), tmp_path)
-    changed = dataclasses.replace(ROWS, x=ROWS.x.copy())
-    changed.x[np.flatnonzero(ROWS.fold >= 0)[0], 0] += 1  # one row changed: gone, and come
+    changed = dataclasses.replace(ROWS, identity=ROWS.identity.copy())
+    changed.identity[0] = 10_000  # one row changed: gone, and come
     with pytest.raises(PolicyRefusal, match="differ in 2 from rows"):
         moments(changed, tmp_path)
 

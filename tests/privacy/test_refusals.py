@@ -24,8 +24,8 @@ def answer(step, rows=1000, value=1.0, **more):
     return Contribution(sums, rows, sensitivity=1.0 if EXITS[step].noisy else np.inf)
 
 
-def refused(folder, step, contribution, policy=DEFAULT, spend=0.1, study=HASH):
-    door = open_door(folder, policy=policy)
+def refused(folder, step, contribution, policy=DEFAULT, spend=0.1, study=HASH, labels=(900, 100)):
+    door = open_door(folder, policy=policy, labels=labels)
     with pytest.raises(PolicyRefusal) as caught:
         door.release(study, step, contribution, spend)
     assert not door.audit_path.exists()
@@ -41,7 +41,7 @@ def test_every_exit_lets_a_proper_answer_out(tmp_path, step):
 @pytest.mark.parametrize("step", EXITS)
 @pytest.mark.parametrize("rows", [1, 99])
 def test_no_exit_answers_from_too_few_rows(tmp_path, step, rows):
-    said = refused(tmp_path, step, answer(step, rows))
+    said = refused(tmp_path, step, answer(step, rows), labels=(rows, 0))
     assert (
         said == f"north refused step {step!r}: it would sum over {rows} rows; its 'default' policy needs at least 100"
     )
@@ -64,13 +64,14 @@ def test_no_exit_lets_out_what_is_no_number(tmp_path, step, value):
 @pytest.mark.parametrize("label", ["positives", "negatives"])
 def test_a_step_that_tells_labels_needs_ten_of_either(tmp_path, step, label):
     contribution = Contribution(arrays(**{label: [4.0, 5.0]}), 1000, sensitivity=1.0)
-    said = refused(tmp_path, step, contribution)
+    said = refused(tmp_path, step, contribution, labels=(9, 991) if label == "negatives" else (991, 9))
     assert f"only 9 rows are {label}; its 'default' policy needs at least 10" in said
 
 
-@pytest.mark.parametrize("step", ["newton", "calibrate", "calibrate_network"])
+@pytest.mark.parametrize("step", ["newton", "calibrate", "calibrate_network", "columns"])
 def test_a_model_needs_ten_rows_for_each_parameter(tmp_path, step):
-    contribution = Contribution(arrays(hessian=np.eye(11), gradient=np.ones(11)), 109)
+    name = "products" if step == "columns" else "hessian"
+    contribution = Contribution(arrays(**{name: np.eye(11)}), 109)
     said = refused(tmp_path, step, contribution)
     assert "a model of 11 parameters over 109 rows; its 'default' policy needs at least 10 rows for each" in said
 

@@ -73,7 +73,7 @@ def served(world, nodes, tmp_path, monkeypatch):
         exchange = made.contributions
         if masked:
             roster = {name: one.public_key for name, one in made.introductions.items()}
-            exchange = SecureExchange(loaded.hash, exchange, made.bodies, roster, "run", made.enough)
+            exchange = SecureExchange(loaded, 0, exchange, made.bodies, roster, "run", made.enough)
         return grid, exchange, told
 
     return make
@@ -85,9 +85,9 @@ class Remembered:
     def __init__(self, inner, nodes):
         self.inner, self.nodes = inner, nodes
 
-    def __call__(self, config, seed, policy):
+    def __call__(self, config, *asked):
         if (config.study, config.node) not in self.nodes:
-            self.nodes[config.study, config.node] = self.inner.__wrapped__(config, seed, policy)
+            self.nodes[config.study, config.node] = self.inner.__wrapped__(config, *asked)
         return self.nodes[config.study, config.node]
 
 

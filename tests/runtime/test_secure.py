@@ -28,9 +28,7 @@ SHARDS = split(ROWS, np.arange(len(ROWS)) % 4)
 NAMES = [shard.node for shard in SHARDS]
 
 
-FIVE = dataclasses.replace(
-    DEFAULT, nodes=(*DEFAULT.nodes, dataclasses.replace(DEFAULT.node(NAMES[-1]), name="middle"))
-)
+FIVE = dataclasses.replace(DEFAULT, nodes=(*DEFAULT.nodes, dataclasses.replace(DEFAULT.node(NAMES[-1]), name="middle")))
 FIVE_SHARDS = [*SHARDS, dataclasses.replace(SHARDS[-1], node="middle")]
 
 
@@ -63,7 +61,7 @@ def exchange_over(nodes, change=lambda name, call, state: (call, state), answer=
 
     plain = lambda step, state: {name: node.node.answer(step, state) for name, node in nodes.items()}  # noqa: E731
     study = next(iter(nodes.values())).node.study
-    return SecureExchange(study.hash, plain, talk, {name: node.public_key for name, node in nodes.items()})
+    return SecureExchange(study, 0, plain, talk, {name: node.public_key for name, node in nodes.items()})
 
 
 def test_the_model_is_that_of_plain_sums(tmp_path):
@@ -368,7 +366,7 @@ def test_asked_over_other_nodes_noise_is_drawn_and_paid_anew(tmp_path):
 def test_what_all_noise_may_tell_has_a_limit_without_the_owners_word(tmp_path):
     node = Node.behind_door(DEFAULT, SHARDS[0], policy_of(DEFAULT, "east", None), tmp_path)
     with pytest.raises(PolicyRefusal, match=r"owner's limit is 8 at delta 1e-05, 0 are spent, 8 are left"):
-        node.answer("private_counts", arrays(spend=1e6), NAMES)
+        node.answer("private_counts", arrays(spend=100.0), NAMES)
 
 
 @pytest.mark.parametrize("asked", [np.nan, -50.0, np.inf, 3.0])

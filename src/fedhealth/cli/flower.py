@@ -202,7 +202,8 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
     from fedhealth.runtime.flower.environment import private_environment
     from fedhealth.study import load_study
 
-    _check_data(load_study(study, outcome), node, data)
+    loaded = load_study(study, outcome)
+    _check_data(loaded, node, data)
     with private_environment():
         _quiet()
         from fedhealth.runtime.flower.client import NodeConfig
@@ -214,7 +215,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
         address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
         typer.echo(f"{node}: looking for the server on {address}")
         wait_for_server(address, wait)
-        config = NodeConfig(node, study, str(data), str(runs), outcome or "")
+        config = NodeConfig(node, study, str(data), str(runs), outcome or "", loaded.hash)
         ending = serve_node(address, config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"), enrolment)
         typer.echo(f"{node}: {ending}")
 

@@ -1,13 +1,15 @@
 """A node's local rows as arrays, and how they are split before anything is fitted."""
 
+import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Hashes = NDArray[np.uint64]
 HELD_OUT = -1
 
 
@@ -23,6 +25,8 @@ class Shard:
         fold: shape ``(n,)``; -1 for held-out rows (never trained on), else the cross-fitting fold 0, 1, ...
         site: shape ``(n,)``; position of the row's node in ``study.nodes``.
         stratum: shape ``(n,)``; ``12 * city + month - 1`` with the city's position in ``study.cities``, -1 if unknown.
+        identity: shape ``(n,)``; a hash of all that the node's table says in the row, whatever the study reads of it;
+            shape ``(0,)`` where there is no table.
         notes: what the reader noticed, in words for the node's operator.
     """
 
@@ -33,6 +37,7 @@ class Shard:
     fold: NDArray[np.int8]
     site: NDArray[np.int16]
     stratum: NDArray[np.int16]
+    identity: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -48,6 +53,7 @@ class Shard:
             fold=self.fold[chosen],
             site=self.site[chosen],
             stratum=self.stratum[chosen],
+            identity=self.identity[chosen] if len(self.identity) else self.identity,
         )
 
     @property
@@ -80,21 +86,31 @@ def generator(seed: int, *keys: str | int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 
+def hashes(texts: Sequence[str]) -> Hashes:
+    """A 64-bit hash of each text, the same on every machine."""
+    found = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(found), dtype="<u8")
+
+
 def assign_folds(
-    people: NDArray[np.generic],
+    people: Sequence[str],
     seed: int,
     node: str,
     held_out: float = 0.2,
     folds: int = 3,
     fixed: Sequence[int] = (),
 ) -> NDArray[np.int8]:
-    """Fold of each row, shape ``(n,)``: a share ``held_out`` (0..1) of the people is -1, the rest 0..folds-1.
+    """Fold of each row, shape ``(n,)``: about a share ``held_out`` (0..1) of the people is -1, the rest 0..folds-1.
 
-    ``people`` names the person of each row (or numbers the rows); all rows of one person get one fold. Where
-    ``fixed`` numbers rows, exactly those are held out.
+    ``people`` names the person of each row; all rows of one person get one fold. It follows from the person's name,
+    seed and node alone: were it to depend on who else is there, one row more would move others' between training and
+    evaluation, and no clip would bound what that row changes. Where ``fixed`` numbers rows, exactly those are held out.
     """
-    unique, position = np.unique(people, return_inverse=True)
-    rank = generator(seed, node, "folds").permutation(len(unique))[position]
-    fold = (rank % folds).astype(np.int8)
-    fold[list(fixed) if fixed else rank < round(held_out * len(unique))] = HELD_OUT
+    names, position = np.unique(np.asarray(people, dtype=np.str_), return_inverse=True)
+    drawn = hashes([f"{seed}\0{node}\0{name}" for name in names.tolist()]) / 2.0**64
+    share = 0.0 if fixed else held_out
+    fold = np.floor((drawn - share) / (1.0 - share) * folds).clip(0, folds - 1).astype(np.int8)
+    fold[drawn < share] = HELD_OUT
+    fold = fold[position]
+    fold[list(fixed)] = HELD_OUT
     return fold

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fedhealth.data.files import DataError, Table, read_table
-from fedhealth.data.shard import Floats, Shard, assign_folds
+from fedhealth.data.shard import Floats, Shard, assign_folds, hashes
 from fedhealth.study import Feature, Node, Study
 
 MAX_OUT_OF_RANGE = 0.2
@@ -48,22 +48,29 @@ def _shard(study: Study, node: Node, table: Table, seed: int, held_out: float = 
             observed[:, column] = ~np.isnan(values)
             x[:, column] = np.nan_to_num(values)
             notes += remarks
-    fold = assign_folds(_people(node, table), seed, node.name, held_out, fixed=_fixed(node, table))
+    lines = _lines(table)
+    fold = assign_folds(_people(node, table) or lines, seed, node.name, held_out, fixed=_fixed(node, table))
     site = np.full(len(label), [n.name for n in study.nodes].index(node.name), dtype=np.int16)
-    shard = Shard(node.name, x, observed, np.nan_to_num(label), fold, site, _strata(study, table), tuple(notes))
-    return shard.rows(~np.isnan(label))
+    told = np.nan_to_num(label), fold, site, _strata(study, table), hashes(lines)
+    return Shard(node.name, x, observed, *told, tuple(notes)).rows(~np.isnan(label))
 
 
-def _people(node: Node, table: Table) -> NDArray[np.generic]:
-    """Who each row is about; every row by itself where the study names no person column."""
+def _lines(table: Table) -> list[str]:
+    """All that the table says in each row, as one text."""
+    cells = [pl.col(name).cast(pl.String).fill_null("") for name in table.frame.columns]
+    return table.frame.select(pl.concat_str(cells, separator="\0")).to_series().to_list()
+
+
+def _people(node: Node, table: Table) -> list[str]:
+    """Who each row is about; nobody where the study names no person column, so that each row stands for itself."""
     if not node.person:
-        return np.arange(table.frame.height)
+        return []
     people = table.column(node.person).cast(pl.String).str.strip_chars()
     absent = people.is_null() | (people == "")
     if absent.any():
         place = table.place(int(absent.arg_max() or 0))
         raise DataError(f"{table.origin}: {place}, column {node.person!r}: empty; expected a name or number")
-    return people.to_numpy()
+    return people.to_list()
 
 
 def _fixed(node: Node, table: Table) -> tuple[int, ...]:

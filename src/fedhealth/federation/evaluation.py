@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedhealth.data.shard import Shard
 from fedhealth.federation import intervals
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
+from fedhealth.federation.disclosure import fewest
 from fedhealth.federation.subgroups import large_enough, members
 from fedhealth.model import NetworkModel, RiskModel, model_from_arrays, sigmoid
 from fedhealth.study import Study
@@ -96,19 +97,20 @@ def _plain(values: dict[str, float | int]) -> dict[str, float | int | None]:
 def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     """Score histograms of the model in ``state`` over this node's held-out rows, in all and by subgroup.
 
-    ``state['withhold']`` (shape ``(d,)``) marks features to hide; rows that observe none of them are then left out, and
-    nothing is said of subgroups. Without, also the summed log loss over the ``training_rows``.
+    ``state['withhold']`` (shape ``(d,)``) marks features to hide; rows that observe none of them are then left out
+    (unless they are so few that two answers, subtracted, would tell of them), and nothing is said of subgroups.
+    Without, also the summed log loss over the ``training_rows``.
     """
     rows, training = shard.held_out, shard.training
     hidden = state["withhold"].astype(bool)
     if hidden.any():
-        rows, training = (
-            rows.rows(np.asarray(rows.observed[:, hidden].any(axis=1))),
-            training.rows(np.zeros(len(training), dtype=bool)),
-        )
+        concerned = np.asarray(rows.observed[:, hidden].any(axis=1))
+        if (~concerned).sum() >= fewest(study, state, "minimum_cell"):
+            rows = rows.rows(concerned)
+        training = training.rows(np.zeros(len(training), dtype=bool))
     model = model_from_arrays(study, state)
     risk = model.risk(rows.x, rows.observed & ~hidden, rows.site)
-    found = _histograms(study, risk, rows.y, _told_apart(study, rows) & ~hidden.any())
+    found = _histograms(study, risk, rows.y, _told_apart(study, state, rows) & ~hidden.any())
     loss = losses(model.risk(training.x, training.observed, training.site), training.y)["log_loss"].sum()
     return Contribution({**found.sums, **arrays(training_loss=loss, training_rows=len(training))}, found.rows)
 
@@ -120,7 +122,7 @@ def compare(study: Study, state: State, alone: RiskModel | NetworkModel, shard: 
     subgroup, of a row's loss under the model in ``state`` minus that under ``alone``, and of its square.
     """
     rows = shard.held_out
-    belongs = _told_apart(study, rows)
+    belongs = _told_apart(study, state, rows)
     risks = [model.risk(rows.x, rows.observed, rows.site) for model in (model_from_arrays(study, state), alone)]
     together, local = (losses(risk, rows.y) for risk in risks)
     sums = {}
@@ -132,10 +134,10 @@ def compare(study: Study, state: State, alone: RiskModel | NetworkModel, shard: 
     return Contribution({**own.sums, **sums}, own.rows)
 
 
-def _told_apart(study: Study, rows: Shard) -> NDArray[np.bool_]:
+def _told_apart(study: Study, state: State, rows: Shard) -> NDArray[np.bool_]:
     """Rows by subgroup, shape ``(n, G)``, empty where a subgroup is too small to leave the node."""
     belongs = members(study, rows)
-    return belongs & large_enough(study, belongs, rows.y)
+    return belongs & large_enough(study, belongs, rows.y, fewest(study, state, "minimum_class"))
 
 
 def _histograms(study: Study, risk: Floats, y: Floats, belongs: NDArray[np.bool_]) -> Contribution:

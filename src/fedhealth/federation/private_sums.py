@@ -85,10 +85,7 @@ def contribute_gradient(study: Study, state: State, shard: Shard) -> Contributio
     with np.errstate(all="ignore"):  # of rows that are not finite
         matrix, gradient = design.matrix(rows.x, rows.observed, rows.site), np.zeros(design.width)
         for seen, chosen in patterns(rows.observed):
-            try:
-                fill = design.fill(seen)
-            except np.linalg.LinAlgError:
-                continue  # as if these rows were not finite: whether there are any must not show
+            fill = design.fill(seen)
             columns = matrix[chosen]
             columns[:, fill.missing] = columns[:, fill.seen] @ fill.weights
             doubt = fill.doubt(coefficients)
@@ -143,7 +140,8 @@ def contribute_line(study: Study, state: State, shard: Shard) -> Contribution:
     logit = np.nan_to_num(logit)  # whether there is a row that is not finite must not show
     away = np.clip((logit - float(state["centre"])) / LOGITS, -1.0, 1.0)
     columns = np.column_stack([np.ones(len(rows)), away])
-    risk = sigmoid(columns @ state["line"])
+    with np.errstate(all="ignore"):
+        risk = sigmoid(np.nan_to_num(columns @ state["line"]))
     hessian = (columns * (risk * (1 - risk))[:, None]).T @ columns
     return Contribution(arrays(gradient=columns.T @ (risk - rows.y), hessian=hessian), len(rows), 1.5)
 

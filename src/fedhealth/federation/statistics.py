@@ -139,7 +139,7 @@ def drift_bins(study: Study, edges: Floats, x: Floats) -> NDArray[np.intp]:
 def contribute_reference(study: Study, state: State, shard: Shard) -> Contribution:
     """Counts of values by city and month, feature and drift bin, shape ``(strata, d, 10)``; rows by city and month.
 
-    All are rounded to multiples of the fewest rows that the study's policy lets a cell tell.
+    All are rounded to multiples of the fewest rows that a cell may tell.
     """
     rows = shard.training
     rows = rows.rows(rows.stratum >= 0)
@@ -148,7 +148,7 @@ def contribute_reference(study: Study, state: State, shard: Shard) -> Contributi
     feature = np.broadcast_to(np.arange(len(study.features)), bins.shape)
     stratum = np.broadcast_to(rows.stratum[:, None].astype(np.intp), bins.shape)
     sizes = np.bincount(rows.stratum, minlength=study.strata).astype(np.float64)
-    fewest = disclosure.FEWEST[study.policy]
+    fewest = disclosure.fewest(study, state, "minimum_cell")
     np.add.at(counts, (stratum[rows.observed], feature[rows.observed], bins[rows.observed]), 1.0)
     return Contribution(
         arrays(

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.data.shard import Floats, Shard
-from fedhealth.federation.disclosure import FEWEST
 from fedhealth.study import Study
 
 
@@ -27,14 +26,13 @@ def members(study: Study, rows: Shard) -> NDArray[np.bool_]:
     return np.concatenate(parts, axis=1)
 
 
-def large_enough(study: Study, members: NDArray[np.bool_], y: Floats) -> NDArray[np.bool_]:
-    """Which subgroups may leave a node, shape ``(G,)``: those with at least ``FEWEST`` rows of each label.
+def large_enough(study: Study, members: NDArray[np.bool_], y: Floats, fewest: int) -> NDArray[np.bool_]:
+    """Which subgroups may leave a node, shape ``(G,)``: those with at least ``fewest`` rows of each label.
 
     What is left of all rows once the subgroups of one kind are subtracted must be as large (or nothing), else the
     smallest of them stays inside too: complementary suppression (Hundepool et al. 2012, Statistical Disclosure Control,
     ch. 4).
     """
-    fewest = FEWEST[study.policy]
     sizes = np.stack([y @ members, (1 - y) @ members])
     whole = np.array([y.sum(), len(y) - y.sum()])
     allowed = np.asarray((sizes >= fewest).all(axis=0))

@@ -10,6 +10,7 @@ from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger, ledger_file
 from fedhealth.privacy.policy import (
     POLICIES,
+    NotFinite,
     Policy,
     PolicyError,
     PolicyRefusal,
@@ -29,6 +30,7 @@ __all__ = [
     "Cohort",
     "Door",
     "Ledger",
+    "NotFinite",
     "Policy",
     "PolicyError",
     "PolicyRefusal",

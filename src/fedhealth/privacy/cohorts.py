@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedhealth.data.shard import Shard
-
-Hashes = NDArray[np.uint64]
+from fedhealth.data.shard import Hashes, Shard
 
 
 @dataclass(frozen=True)
@@ -29,10 +26,8 @@ class Cohort:
 
     @classmethod
     def of(cls, shard: Shard, folder: Path) -> "Cohort":
-        """The cohort of a shard's rows."""
-        table = np.column_stack([shard.x, shard.observed, shard.y])
-        hashes = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in table]
-        found = np.frombuffer(b"".join(hashes), dtype=np.uint64)
+        """The cohort of a shard's rows: the same for every study and outcome that reads the same table."""
+        found = shard.identity
         order = np.lexsort((shard.fold, found))
         split = hashlib.sha256(found[order].tobytes() + np.ascontiguousarray(shard.fold[order]).tobytes()).hexdigest()
         return cls(folder, np.sort(found), split)

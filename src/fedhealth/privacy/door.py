@@ -1,7 +1,7 @@
 """The only way out of a node."""
 
 from dataclasses import dataclass, replace
-from math import inf, isfinite, isinf
+from math import isfinite
 from pathlib import Path
 
 from fedhealth.federation import Contribution, packing
@@ -13,15 +13,23 @@ from fedhealth.privacy.noise import fresh_generator, noised
 from fedhealth.privacy.policy import Policy, PolicyRefusal
 from fedhealth.privacy.secure_aggregation import FEWEST
 
+SPEND = 1e-5, 1e3  # mu of one answer: less would let a server ask for next to nothing, over and over
+SENSITIVITY = 1e-6, 1e9
+DEVIATION = 2.0**-20, 1e12  # of noise: finer is lost in the grid of sums under masks, coarser in the values' digits
+
 
 @dataclass(frozen=True)
 class Door:
-    """Lets contributions of one node out, or refuses: a declared exit, policy, ledger and noise, audit, out."""
+    """Lets contributions of one node out, or refuses: a declared exit, policy, ledger and noise, audit, out.
+
+    ``labels`` counts the negatives and the positives among all rows of the node.
+    """
 
     node: str
     policy: Policy
     audit_path: Path
     ledger: Ledger
+    labels: tuple[int, int]
     cohort: Cohort | None = None
 
     def release(
@@ -32,13 +40,15 @@ class Door:
         spend: float = 0.0,
         summed_over: int = 1,
         question: bytes = b"",
+        rows: bytes = b"",
     ) -> Contribution:
         """Check, add the noise of a noisy exit, write down, and hand over.
 
         ``spend`` is the mu that the server asks to spend on a noisy one; the noise follows from it and from the
         contribution's own sensitivity, and the ledger is charged the same mu before. ``summed_over`` is how many nodes'
         answers are added under masks, this one among them, before anybody sees the total; 1: it leaves as it is. A
-        noisy answer to a ``question`` that was asked before, by the same run, is the same as then and costs no more.
+        noisy answer to a ``question`` that was asked before, by the same run, is the same as then and costs no more;
+        ``rows`` says by a hash which rows it is about.
 
         Raises:
             PolicyRefusal: no exit is declared for it, or the policy does not allow it; nothing left.
@@ -46,27 +56,33 @@ class Door:
         self._check_exit(step, contribution)
         self.policy.admit(self.node, study_hash, step)
         self._check_noise(step, contribution, spend)
-        self.policy.check(self.node, step, contribution)
+        self.policy.check(self.node, step, contribution, self.labels if EXITS[step].noisy else None)
         self._check_masks(step, summed_over)
         if not EXITS[step].noisy:
             self._check_cohort(step)
             audit.append(self.audit_path, self.node, study_hash, step, contribution)
             return contribution
-        entry, leaving = self._paid(study_hash, step, contribution, spend, summed_over, question)
+        entry, leaving = self._paid(study_hash, step, contribution, spend, summed_over, (question, rows))
         audit.append(self.audit_path, self.node, study_hash, step, replace(leaving, rows=contribution.rows))
         self.ledger.settle(entry)
         return leaving
 
     def _paid(
-        self, study_hash: str, step: str, contribution: Contribution, spend: float, summed_over: int, question: bytes
+        self,
+        study_hash: str,
+        step: str,
+        contribution: Contribution,
+        spend: float,
+        summed_over: int,
+        asked: tuple[bytes, bytes],
     ) -> tuple[int, Contribution]:
         """The entry in the ledger that pays for the answer, and the answer with its noise."""
-        if question and (kept := self.ledger.kept(question)):
+        if asked[0] and (kept := self.ledger.kept(*asked)):
             return kept[0], packing.decode(kept[1], packing.Packed).contribution()
         entry = self.ledger.reserve(study_hash, step, spend)
         leaving = noised(contribution, spend, fresh_generator(), summed_over)
-        if question:
-            self.ledger.keep(entry, question, packing.encode(packing.Packed.of(leaving)))
+        if asked[0]:
+            self.ledger.keep(entry, *asked, packing.encode(packing.Packed.of(leaving)))
         return entry, leaving
 
     def _check_exit(self, step: str, contribution: Contribution) -> None:
@@ -110,8 +126,14 @@ class Door:
                 f"{self.node} refused step {step!r}: it has no noise, and its owner's limit is epsilon "
                 f"{self.policy.epsilon:g}; train with --epsilon"
             )
-        if EXITS[step].noisy and (isinf(contribution.sensitivity) or not 0 < spend < inf):
-            raise PolicyRefusal(
-                f"{self.node} refused step {step!r}: noise for mu {spend:g} and sensitivity "
-                f"{contribution.sensitivity:g}; expected both above 0 and finite"
-            )
+        if not EXITS[step].noisy:
+            return
+        for what, found, (least, most) in (
+            ("mu", spend, SPEND),
+            ("a sensitivity", contribution.sensitivity, SENSITIVITY),
+            ("a standard deviation", contribution.sensitivity / spend if spend else 0.0, DEVIATION),
+        ):
+            if not least <= found <= most:
+                raise PolicyRefusal(
+                    f"{self.node} refused step {step!r}: noise for {what} of {found:g}; expected {least:g} to {most:g}"
+                )

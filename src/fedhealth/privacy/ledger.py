@@ -3,7 +3,9 @@
 Costs are mu of Gaussian differential privacy and add up as squares (:mod:`fedhealth.privacy.accounting`). An answer's
 cost is reserved, on disk, before its noise is drawn, and settled once it is out. What was reserved and never settled
 (the process was killed) counts as spent: nobody can know that it did not leave. The latest answers are kept as they
-left, noise and all, so that a run that was interrupted and asks the same again gets the same, and pays once.
+left, noise and all, so that a run that was interrupted and asks the same again gets the same, and pays once. Noise for
+the same question is never drawn a second time: a server that got one node's share anew and another's as before could
+average the first away.
 """
 
 import sqlite3
@@ -26,7 +28,9 @@ _TABLE = """CREATE TABLE IF NOT EXISTS answers (
     mu REAL NOT NULL CHECK (mu > 0),
     settled INTEGER NOT NULL DEFAULT 0
 )"""
-_KEPT = """CREATE TABLE IF NOT EXISTS kept (number INTEGER PRIMARY KEY, question BLOB NOT NULL, answer BLOB NOT NULL)"""
+_KEPT = """CREATE TABLE IF NOT EXISTS kept (
+    number INTEGER PRIMARY KEY, question BLOB NOT NULL UNIQUE, rows BLOB NOT NULL, answer BLOB
+)"""
 _LATEST = 8  # answers that are kept
 _LEAST = 1e-9  # of epsilon: less is rounding
 
@@ -72,17 +76,31 @@ class Ledger:
             rows = "INSERT INTO answers (time, study, step, mu) VALUES (?, ?, ?, ?)"
             return int(store.execute(rows, (now, study_hash, step, mu)).lastrowid or 0)
 
-    def keep(self, number: int, question: bytes, answer: bytes) -> None:
-        """Keep the answer that ``number`` pays for, with its noise, for when ``question`` is asked again."""
+    def keep(self, number: int, question: bytes, rows: bytes, answer: bytes) -> None:
+        """Keep the answer about ``rows`` that ``number`` pays for, for when ``question`` comes again."""
         with self._open("an answer") as store:
-            store.execute("INSERT INTO kept VALUES (?, ?, ?)", (number, question, answer))
-            store.execute("DELETE FROM kept WHERE number <= (SELECT max(number) FROM kept) - ?", (_LATEST,))
+            store.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", (number, question, rows, answer))
+            store.execute(
+                "UPDATE kept SET answer = NULL WHERE number <= (SELECT max(number) FROM kept) - ?", (_LATEST,)
+            )
 
-    def kept(self, question: bytes) -> tuple[int, bytes] | None:
-        """The number and the answer of ``question``, if it was paid for lately."""
+    def kept(self, question: bytes, rows: bytes) -> tuple[int, bytes] | None:
+        """The number and the answer of ``question``, which was paid for before; None if it is new.
+
+        Raises:
+            PolicyRefusal: it was asked before and cannot be answered alike: of other rows, or too long ago.
+        """
         with self._open("a look") as store:
-            found = store.execute("SELECT number, answer FROM kept WHERE question = ?", (question,)).fetchone()
-            return (int(found[0]), bytes(found[1])) if found else None
+            found = store.execute("SELECT number, rows, answer FROM kept WHERE question = ?", (question,)).fetchone()
+        if not found:
+            return None
+        if found[1] != rows or found[2] is None:
+            why = "its answer is no longer kept" if found[1] == rows else "of other rows than are here now"
+            raise PolicyRefusal(
+                f"{self.node} refused a question that was answered before, {why}; other noise would take the first "
+                "off: start the run anew, without --resume"
+            )
+        return int(found[0]), bytes(found[2])
 
     def settle(self, number: int) -> None:
         """Note that the answer is out."""

@@ -1,6 +1,7 @@
 """What a node's owner lets out: limits in a TOML file beside the node's table, or one of the named policies."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,6 +26,10 @@ from fedhealth.study import Study
 
 class PolicyRefusal(Exception):
     """The node's policy does not let a contribution out; the message names the node, what was asked and the rule."""
+
+
+class NotFinite(PolicyRefusal):
+    """A contribution holds a value that is no number, or has none; asked cleverly, that tells of single rows."""
 
 
 class PolicyError(Exception):
@@ -88,27 +93,31 @@ class Policy:
         if self.steps and step not in self.steps:
             raise PolicyRefusal(f"{node} refused step {step!r}: its owner answers only {', '.join(self.steps)}")
 
-    def check(self, node: str, step: str, contribution: Contribution) -> None:
-        """Raise PolicyRefusal unless the contribution may leave ``node``."""
-        if 0 < contribution.rows < self.minimum_rows:
+    def check(self, node: str, step: str, contribution: Contribution, labels: tuple[int, int] | None = None) -> None:
+        """Raise PolicyRefusal unless the contribution may leave ``node``.
+
+        One that will have noise is judged by ``labels``, the negatives and positives among all rows of the node, and
+        not by its own sums, of which a refusal would tell without noise.
+        """
+        rows = sum(labels) if labels else contribution.rows
+        if 0 < rows < self.minimum_rows:
             raise PolicyRefusal(
-                f"{node} refused step {step!r}: it would sum over {contribution.rows} rows; its {self.name!r} policy "
+                f"{node} refused step {step!r}: it would sum over {rows} rows; its {self.name!r} policy "
                 f"needs at least {self.minimum_rows}"
             )
         for name, array in contribution.sums.items():
             if not np.isfinite(array).all():
-                raise PolicyRefusal(f"{node} refused step {step!r}: {name!r} holds a value that is not finite")
+                raise NotFinite(f"{node} refused step {step!r}: {name!r} holds a value that is not finite")
         parameters = _parameters(contribution)
-        if 0 < contribution.rows < self.rows_per_parameter * parameters:
+        if not labels and 0 < rows < self.rows_per_parameter * parameters:
             raise PolicyRefusal(
-                f"{node} refused step {step!r}: a model of {parameters} parameters over {contribution.rows} rows; its "
+                f"{node} refused step {step!r}: a model of {parameters} parameters over {rows} rows; its "
                 f"{self.name!r} policy needs at least {self.rows_per_parameter} rows for each, or noise (--epsilon)"
             )
-        for label in ("positives", "negatives"):
-            rows = contribution.sums[label].sum() if label in contribution.sums else 0
-            if 0 < rows < self.minimum_class:
+        for label, count in zip(("negatives", "positives"), labels or _labels(contribution), strict=True):
+            if 0 < count < self.minimum_class:
                 raise PolicyRefusal(
-                    f"{node} refused step {step!r}: only {rows:.0f} rows are {label}; its {self.name!r} policy needs "
+                    f"{node} refused step {step!r}: only {count:.0f} rows are {label}; its {self.name!r} policy needs "
                     f"at least {self.minimum_class}"
                 )
 
@@ -137,7 +146,7 @@ class Policy:
     def promises(self) -> tuple[str, ...]:
         """The limits in plain words, each to follow "this node will never"."""
         promised = [
-            "let a row, a person's name or a score of one person out",
+            "let a row or a person's name out",
             f"answer from fewer than {self.minimum_rows} rows (part of an answer, such as a subgroup, may be smaller)",
             f"take part in a step that reads labels with fewer than {self.minimum_class} rows of either label",
             f"let out anything of a feature that fewer than {self.minimum_cell} of its training rows observe, or of a "
@@ -169,7 +178,14 @@ class Policy:
 def _parameters(contribution: Contribution) -> int:
     """How many parameters the model has whose training this is a part of; 0 for anything else."""
     moved = sum(array[0].size for name, array in contribution.sums.items() if name.startswith("moved."))
-    return moved or (contribution.sums["hessian"].shape[-1] if "hessian" in contribution.sums else 0)
+    return moved or max(contribution.sums[name].shape[-1] if name in contribution.sums else 0 for name in SQUARE)
+
+
+def _labels(contribution: Contribution) -> tuple[float, float]:
+    """Rows of either label that an exact contribution tells of; 0 where it tells of none."""
+    sums = contribution.sums
+    negatives, positives = (float(sums[n].sum()) if n in sums else 0.0 for n in ("negatives", "positives"))
+    return negatives, positives
 
 
 POLICIES: Mapping[str, Policy] = {
@@ -188,6 +204,7 @@ LIMITS = ("minimum_rows", "minimum_class", "minimum_cell", "rows_per_parameter")
 NUMBERS = ("epsilon", "delta", "norm_bound")
 LISTS = ("studies", "steps")
 KEYS = (*LIMITS, *NUMBERS, *LISTS, "audit")
+SQUARE = ("hessian", "products")  # arrays with a row and a column for each parameter
 HASH_DIGITS = 12  # the fewest that name a study
 
 
@@ -215,9 +232,9 @@ def policy_of(study: Study, node: str, data: Path | None) -> Policy:
     if is_synthetic(study.node(node), data):
         named = replace(named, rows_per_parameter=0, lifetime=inf)
     named = replace(named, withheld=withheld_features(study, node, data))
-    if not policy_file(data, node).is_file():
+    own = _own_limits(data, node)
+    if not own:
         return named
-    own = read_limits(policy_file(data, node))
     stricter: dict[str, Any] = {name: max(getattr(named, name), own[name]) for name in LIMITS if name in own}
     stricter |= {name: min(getattr(named, name), float(own[name])) for name in NUMBERS if name in own}
     stricter |= {name: tuple(own[name]) for name in LISTS if name in own}
@@ -230,8 +247,13 @@ def audit_file(node: str, folder: Path, data: Path | None) -> Path:
     Raises:
         PolicyError: the owner's file cannot be used.
     """
-    own = read_limits(policy_file(data, node)) if data and policy_file(data, node).is_file() else {}
+    own = _own_limits(data, node) if data else {}
     return Path(own.get("audit", folder / f"{node}.jsonl"))
+
+
+def _own_limits(data: Path, node: str) -> dict[str, Any]:
+    path = policy_file(data, node)
+    return read_limits(path) if os.path.lexists(path) else {}
 
 
 def read_limits(path: Path) -> dict[str, Any]:
@@ -242,6 +264,8 @@ def read_limits(path: Path) -> dict[str, Any]:
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}; nothing may leave before it can") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
     for name, value in found.items():

@@ -35,4 +35,4 @@ def exchange_in_process(
     def talk(calls: Mapping[str, Call], state: State) -> dict[str, bytes]:
         return {name: summing[name].hear(call, state) for name, call in calls.items()}
 
-    return SecureExchange(study.hash, plain, talk, {name: node.public_key for name, node in summing.items()}, run)
+    return SecureExchange(study, 0, plain, talk, {name: node.public_key for name, node in summing.items()}, run)

@@ -13,9 +13,9 @@ from fedhealth.federation import TOGETHER, Contribution, Exchange, State, packin
 from fedhealth.privacy import EXITS
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, ServerRound, fewest
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares
-from fedhealth.privacy.secure_aggregation.node import threshold
 from fedhealth.runtime.events import Watch, unwatched
 from fedhealth.runtime.summing import Agreed, Arrived, Call, Values, decode
+from fedhealth.study import Study
 
 TRIES = 5  # sums that are begun for one step
 NOTHING: State = MappingProxyType({})
@@ -37,12 +37,14 @@ class Begun:
 class SecureExchange:
     """An exchange in which what trains a model comes as a total, under ``TOGETHER``; all else as ``plain`` gives it.
 
-    ``roster`` has the nodes' public keys by name; ``talk`` gives the answers of those that are still there, and begins
-    a sum (phase ``keys``) only with enough. ``run`` names the run to the nodes; a total over fewer than ``enough`` is
-    not asked for. A node whose message cannot be used is refused, told to ``watch``, and its values are not in the sum.
+    ``seed`` is that of the nodes' splits. ``roster`` has the nodes' public keys by name; ``talk`` gives the answers of
+    those that are still there, and begins a sum (phase ``keys``) only with enough. ``run`` names the run to the nodes;
+    a total over fewer than ``enough`` is not asked for. A node whose message cannot be used is refused, told to
+    ``watch``, and its values are not in the sum.
     """
 
-    study_hash: str
+    study: Study
+    seed: int
     plain: Exchange
     talk: Talk
     roster: Mapping[str, bytes]
@@ -68,6 +70,9 @@ class SecureExchange:
                 return {TOGETHER: total}
         why = "; ".join(f"{name}: {fault}" for name, fault in self._refused.items()) or "see why they are lost"
         raise SecureAggregationError(f"step {step!r}: nodes were lost in each of {TRIES} sums; {why}")
+
+    def _fewest(self) -> int:
+        return max(fewest(len(self.study.nodes)), self.enough)
 
     def _ask(self, about: Call, phase: str, bodies: Mapping[str, object], kind: Any, state: State = NOTHING) -> Any:
         calls = {name: replace(about, phase=phase, body=packing.encode(body)) for name, body in bodies.items()}
@@ -96,30 +101,30 @@ class SecureExchange:
         return self._begun(about, about.sum, keys, letters)
 
     def _begun(self, about: Call, name: str, keys: list[Keys], letters: Mapping[str, list[Letter]]) -> Begun | None:
-        if len(letters) < max(fewest(len(keys)), self.enough):
+        if len(letters) < self._fewest():
             return None
-        server = ServerRound(about.context(self.study_hash, name), keys)
+        server = ServerRound(about.context(self.study.hash, self.seed, name), keys, len(self.study.nodes))
         return Begun(name, server, server.pass_on([letter for each in letters.values() for letter in each]))
 
     def _total(self, begun: Begun, about: Call, state: State) -> Contribution | None:
         """The sum over all nodes that stay to its end; None if they are too few."""
-        server, nodes = begun.server, len(begun.server.keys)
+        server = begun.server
         about = replace(about, sum=begun.name, then=secrets.token_hex(8))
         values: dict[str, Values] = self._ask(about, "masked", begun.passed, Values, state)
         for name, why in _unlike(values).items():
             del values[name]
             self._refuse(about.step, name, why)
-        if len(values) < max(fewest(nodes, EXITS[about.step].noisy), self.enough):
+        if len(values) < (len(server.keys) if EXITS[about.step].noisy else self._fewest()):
             return None
         numbers = {name: np.frombuffer(each.values, dtype=np.uint64) for name, each in values.items()}
         arrived = server.arrived([Masked(name, each) for name, each in numbers.items()], about.subject)
         keys = [each.keys for each in values.values()]
         agreed: dict[str, Agreed] = self._ask(about, "signed", _same(arrived, Arrived(list(arrived), keys)), Agreed)
-        if len(agreed) < threshold(nodes):
+        if len(agreed) < server.least:
             return None
         signed = [one.signed for one in agreed.values()]
         shares = list(self._ask(about, "shares", _same(agreed, signed), Shares).values())
-        if len(shares) < threshold(nodes):
+        if len(shares) < server.least:
             return None
         if len(agreed) == len(self.roster):  # with a node missing the next sum begins anew, so that it can come back
             self._next = self._begun(about, about.then, keys, {name: one.letters for name, one in agreed.items()})

@@ -7,14 +7,14 @@ and signatures, so that all nodes sum the same and nobody's values serve twice.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fedhealth.federation import State, packing
-from fedhealth.privacy import EXITS
+from fedhealth.privacy import EXITS, NotFinite
 from fedhealth.privacy.secure_aggregation import Member, NodeRound, SecureAggregationError, UnfitError, fewest
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Signed
 from fedhealth.runtime.node import Node
@@ -37,9 +37,9 @@ class Call:
     body: bytes
     then: str = ""
 
-    def context(self, study_hash: str, name: str) -> bytes:
+    def context(self, study_hash: str, seed: int, name: str) -> bytes:
         """What names the sum ``name``, as 32 bytes; the same at all nodes, or they do not understand each other."""
-        return hashlib.sha256(packing.encode((study_hash, self.run, name))).digest()
+        return hashlib.sha256(packing.encode((study_hash, seed, self.run, name))).digest()
 
     @property
     def subject(self) -> bytes:
@@ -74,6 +74,14 @@ class Agreed:
     letters: list[Letter]
 
 
+@dataclass
+class Past:
+    """What a node remembers of all sums, whatever seed or policy they were asked with."""
+
+    seen: set[bytes] = field(default_factory=set)
+    unfit: bool = False
+
+
 class SummingNode:
     """A node's side: what passed its door leaves under masks."""
 
@@ -81,15 +89,21 @@ class SummingNode:
         self,
         node: Node,
         key: Ed25519PrivateKey,
+        seed: int = 0,
         check_roster: Callable[[Mapping[str, bytes]], None] = lambda _: None,
+        past: Past | None = None,
     ) -> None:
-        """``check_roster`` is shown the nodes' public keys by name before any sum, and raises if they are others'."""
-        self.node, self._key, self._check_roster = node, key, check_roster
+        """``seed`` is that of the rows' split.
+
+        ``check_roster`` is shown the nodes' public keys by name before any sum, and raises if they are others'.
+        """
+        self.node, self._key, self._seed, self._check_roster = node, key, seed, check_roster
+        self._past = past or Past()
         self._member: Member | None = None
         self._sums: dict[str, NodeRound] = {}
+        self._runs: dict[str, str] = {}
         self._nodes: dict[str, tuple[str, ...]] = {}
         self._steps: dict[str, str] = {}
-        self._unfit = False
 
     @property
     def public_key(self) -> bytes:
@@ -99,19 +113,22 @@ class SummingNode:
     def hear(self, call: Call, state: State) -> bytes:
         """Do one phase; nothing comes back from a node that was started after the sum had begun.
 
-        A node whose values were once too large for a sum takes part in no more: how large would tell of its rows.
+        A node whose values were once too large for a sum, or no numbers, takes part in no more: whether they are would
+        tell of single rows.
 
         Raises:
             SecureAggregationError: the server, or another node, does what it must not.
             PolicyRefusal: the node's policy does not let the answer out.
         """
-        if self._unfit:
+        if self._past.unfit:
             raise self._refusal("its values did not fit into an earlier sum")
         if call.phase == "keys":
             self._know(decode(call.body, dict[str, bytes]))
             return packing.encode(self._begin(call, call.sum))
         if call.sum not in self._sums:
             return b""
+        if call.run != self._runs[call.sum]:
+            raise self._refusal("the sum was begun by another run")
         phases: dict[str, Callable[[Call, State], object]] = {
             "letters": lambda call, _: self._letters(call.sum, decode(call.body, list[Keys])),
             "masked": self._masked,
@@ -132,13 +149,13 @@ class SummingNode:
         except ValueError:
             raise self._refusal("a node's key is none") from None
         self._check_roster(roster)
-        seen = self._member.seen if self._member else set()
-        self._member = Member(self.node.name, self._key, known, seen)
-        self._sums, self._nodes, self._steps = {}, {}, {}
+        self._member = Member(self.node.name, self._key, known, self._past.seen, len(self.node.study.nodes))
+        self._sums, self._runs, self._nodes, self._steps = {}, {}, {}, {}
 
     def _begin(self, call: Call, name: str) -> Keys:
         assert self._member
-        self._sums[name] = NodeRound(self._member, call.context(self.node.study.hash, name))
+        self._sums[name] = NodeRound(self._member, call.context(self.node.study.hash, self._seed, name))
+        self._runs[name] = call.run
         return self._sums[name].keys()
 
     def _letters(self, name: str, everyone: list[Keys]) -> list[Letter]:
@@ -156,12 +173,12 @@ class SummingNode:
         if call.sum not in self._nodes or call.sum in self._steps:
             raise self._refusal("values are asked for before the letters of a sum, or a second time")
         self._steps[call.sum], letters = call.step, decode(call.body, list[Letter])
-        answer = self.node.answer(call.step, state, self._nodes[call.sum], call.run)
-        flat = np.concatenate([*(np.ravel(array) for array in answer.sums.values()), [float(answer.rows)]])
         try:
+            answer = self.node.answer(call.step, state, self._nodes[call.sum], call.run)
+            flat = np.concatenate([*(np.ravel(array) for array in answer.sums.values()), [float(answer.rows)]])
             hidden = self._sums[call.sum].masked(letters, flat, call.subject)
-        except UnfitError:
-            self._unfit = True
+        except (UnfitError, NotFinite):
+            self._past.unfit = True
             raise
         shapes = [list(np.shape(array)) for array in answer.sums.values()]
         keys = self._begin(call, call.then)
@@ -171,7 +188,7 @@ class SummingNode:
         if call.sum not in self._steps:
             raise self._refusal("its signature is asked for before its values")
         arrived, nodes = decode(call.body, Arrived), self._nodes[call.sum]
-        needed = fewest(len(nodes), EXITS[self._steps[call.sum]].noisy)
+        needed = len(nodes) if EXITS[self._steps[call.sum]].noisy else fewest(len(self.node.study.nodes))
         if len(set(arrived.nodes)) < needed:
             raise self._refusal(f"values of {len(set(arrived.nodes))} of {len(nodes)} nodes arrived; expected {needed}")
         signed = self._sums[call.sum].signed(arrived.nodes)

@@ -143,6 +143,20 @@ def test_a_list_of_two_is_not_signed():
         nodes["node_000"].signed(["node_000", "node_001"])
 
 
+def test_what_must_be_there_is_counted_of_all_nodes_and_not_of_those_that_the_server_lets_begin():
+    who = dict(list(members(10).items())[:7])
+    nodes = {name: NodeRound(member, CONTEXT) for name, member in who.items()}
+    keys = [node.keys() for node in nodes.values()]
+    server = ServerRound(CONTEXT, keys, 10)
+    passed = server.pass_on([letter for node in nodes.values() for letter in node.letters(keys)])
+    names = server.arrived([nodes[name].masked(passed[name], np.ones(3)) for name in nodes])
+    first = nodes["node_000"]
+    with pytest.raises(SecureAggregationError, match="values of 6 nodes arrived; expected at least 7"):
+        first.signed(names[:6])
+    with pytest.raises(SecureAggregationError, match="got keys of 6 nodes; expected at least 7"):
+        NodeRound(who["node_001"], b"another context").letters(keys[:6])
+
+
 def test_too_few_signatures_unmask_nothing():
     nodes, _, names = arrived()
     signed = [nodes[name].signed(names) for name in names]

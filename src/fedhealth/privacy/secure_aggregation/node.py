@@ -44,22 +44,29 @@ def threshold(nodes: int) -> int:
     return 2 * nodes // 3 + 1
 
 
-def fewest(nodes: int, noisy: bool = False) -> int:
-    """How many of the ``nodes`` that begin a sum must be in it: all where they share noise, or are fewer than five.
-
-    Else more than two thirds.
-    """
-    return nodes if noisy or nodes < FREE_FROM else threshold(nodes)
+def fewest(nodes: int) -> int:
+    """How many of a study's ``nodes`` must be in a sum: all of fewer than five, else more than two thirds."""
+    return nodes if nodes < FREE_FROM else threshold(nodes)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A node's lasting identity: its signing key, everybody's public ones by name, and the rounds it has seen."""
+    """A node's lasting identity: its signing key, everybody's public ones by name, and the rounds it has seen.
+
+    ``nodes`` is how many there are, whether they take part or not; None: those that are known. All shares of what must
+    be there to the end are of that many: of those alone that a server lets begin, fewer could be bared.
+    """
 
     name: str
     key: Ed25519PrivateKey
     known: Mapping[str, Ed25519PublicKey]
     seen: set[bytes] = field(default_factory=set)
+    nodes: int | None = None
+
+    @property
+    def least(self) -> int:
+        """How many nodes must take part in a round to its end."""
+        return max(FEWEST, threshold(self.nodes or len(self.known)))
 
 
 class NodeRound:
@@ -97,14 +104,15 @@ class NodeRound:
         """A letter for each other node, with shares of this node's own mask and of its mask key."""
         self._once("letters")
         self._keys = {keys.node: keys for keys in everyone}
-        if len(self._keys) != len(everyone) or len(self._keys) < FEWEST:
-            self._refuse(f"got keys of {len(self._keys)} nodes; expected at least {FEWEST}, each once")
+        least = self._member.least
+        if len(self._keys) != len(everyone) or len(self._keys) < least:
+            self._refuse(f"got keys of {len(self._keys)} nodes; expected at least {least}, each once")
         for keys in everyone:
             text = keys_text(self._context, keys.node, keys.mask_key, keys.letter_key)
             self._check(keys.node, keys.signature, text, "its keys")
         if self._keys.get(self._member.name) != self.keys():
             self._refuse("its own keys were changed or left out")
-        names, least = sorted(self._keys), threshold(len(self._keys))
+        names = sorted(self._keys)
         own, key = (share(secret, least, len(names)) for secret in (self._own, self._mask_key.private_bytes_raw()))
         both = {name: own[place] + key[place] for place, name in enumerate(names)}
         self._letters[self._member.name] = both.pop(self._member.name)
@@ -121,8 +129,8 @@ class NodeRound:
         me, self._subject = self._member.name, subject
         for letter in letters:
             self._letters[letter.sender] = self._opened(letter)
-        if len(self._letters) < max(FEWEST, threshold(len(self._keys))):
-            self._refuse(f"got letters of {len(self._letters)} nodes; expected {threshold(len(self._keys))} or more")
+        if len(self._letters) < self._member.least:
+            self._refuse(f"got letters of {len(self._letters)} nodes; expected {self._member.least} or more")
         hidden = encode(values, len(self._keys)) + mask(self._own, values.size)
         for name in sorted(self._letters.keys() - {me}):
             purpose = mask_purpose(self._context + subject, me, name)
@@ -145,7 +153,7 @@ class NodeRound:
         """This node's signature under the list of those whose values arrived."""
         self._once("signed")
         self._arrived = tuple(sorted(set(arrived)))
-        least = max(FEWEST, threshold(len(self._keys)))
+        least = self._member.least
         if not set(self._arrived) <= self._letters.keys() or self._member.name not in self._arrived:
             self._refuse(f"the list {', '.join(self._arrived)} holds strangers, or not this node")
         if len(self._arrived) < least:
@@ -160,7 +168,7 @@ class NodeRound:
         if "signed" not in self._done:
             self._refuse("it is asked to unmask before it signed who arrived")
         signers = {one.node for one in signatures}
-        least = threshold(len(self._keys))
+        least = self._member.least
         if len(signers & set(self._arrived)) < least:
             self._refuse(f"{len(signers & set(self._arrived))} nodes signed the list; expected at least {least}")
         for one in signatures:

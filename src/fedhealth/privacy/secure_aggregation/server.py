@@ -17,15 +17,15 @@ from fedhealth.privacy.secure_aggregation.sharing import secret_of, weights
 class ServerRound:
     """What the server knows in one round; each call takes all messages of one kind."""
 
-    def __init__(self, context: bytes, everyone: Sequence[Keys]) -> None:
-        """Begin with the keys of all nodes that came.
+    def __init__(self, context: bytes, everyone: Sequence[Keys], nodes: int = 0) -> None:
+        """Begin with the keys of all nodes that came, of ``nodes`` that there are; 0: all came.
 
         Raises:
             SecureAggregationError: they are too few.
         """
         self._context = context
         self.keys = {keys.node: keys for keys in everyone}
-        self._least = max(FEWEST, threshold(len(self.keys)))
+        self.least = max(FEWEST, threshold(nodes or len(self.keys)))
         self._senders: set[str] = set()
         self._masked: dict[str, Ring] = {}
         self._subject = b""
@@ -51,7 +51,7 @@ class ServerRound:
             SecureAggregationError: too few are left, or their shares do not fit.
         """
         self._enough("sent shares", len(shares))
-        names, used = sorted(self.keys), sorted(shares, key=lambda one: one.node)[: threshold(len(self.keys))]
+        names, used = sorted(self.keys), sorted(shares, key=lambda one: one.node)[: self.least]
         places = {one.node: names.index(one.node) + 1 for one in used}
         weighed = weights(list(places.values()))
         total = np.zeros_like(next(iter(self._masked.values())))
@@ -80,5 +80,5 @@ class ServerRound:
         return left
 
     def _enough(self, what: str, count: int) -> None:
-        if count < self._least:
-            raise SecureAggregationError(f"{count} nodes {what}; expected at least {self._least}")
+        if count < self.least:
+            raise SecureAggregationError(f"{count} nodes {what}; expected at least {self.least}")

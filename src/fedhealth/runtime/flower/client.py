@@ -2,12 +2,12 @@
 
 Settings come from the node's own configuration, never from the server: ``node`` (its name), ``study`` (a built-in
 name or a TOML file), ``outcome`` (empty: the study's first), ``data`` (the folder with its table), ``runs`` (where its
-audit log goes).
+audit log goes), ``approved`` (the hash of the study that the owner approved; empty: any).
 """
 
 import sys
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -29,7 +29,7 @@ from fedhealth.runtime.flower.wire import (
     unpack_question,
 )
 from fedhealth.runtime.node import Node
-from fedhealth.runtime.summing import SummingNode
+from fedhealth.runtime.summing import Past, SummingNode
 from fedhealth.study import Study, StudyError, load_study
 
 OF_THE_OWNER = PolicyRefusal, PolicyError, AuditError  # a limit, a file or a log of this node's owner stands against it
@@ -47,6 +47,7 @@ class NodeConfig:
     data: str
     runs: str
     outcome: str = ""
+    approved: str = ""
 
     @classmethod
     def read(cls, context: Context) -> "NodeConfig":
@@ -57,7 +58,7 @@ class NodeConfig:
         """
         given = context.node_config
         wanted = {name: str(given[name]) for name in ("node", "study", "data", "runs")}
-        return cls(**wanted, outcome=str(given.get("outcome", "")))
+        return cls(**wanted, outcome=str(given.get("outcome", "")), approved=str(given.get("approved", "")))
 
 
 @app.query()
@@ -92,10 +93,10 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     if question.step == GOODBYE:
         return RecordDict()
     study = load_study(config.study, config.outcome or None)
-    _check_study(question, study, config.node)
+    _check_study(question, study, config)
     data = Path(config.data)
     policy = policy_of(study, config.node, data)  # read every time: what its owner changes holds from the next step
-    summing = _summing(config, question.seed, policy)
+    summing = _summing(config, study.hash, question.seed, policy)
     if question.step == HELLO:
         synthetic = is_synthetic(study.node(config.node), data)
         return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy.hash))
@@ -106,7 +107,12 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     return pack_contribution(question, summing.node.answer(question.step, question.state, run=question.run))
 
 
-def _check_study(question: Question, study: Study, node: str) -> None:
+def _check_study(question: Question, study: Study, config: NodeConfig) -> None:
+    node = config.node
+    if config.approved not in ("", study.hash):
+        raise FlowerError(
+            f"{node} refused: its study file was changed since it started; its operator must start it anew"
+        )
     if question.study_hash != study.hash:
         raise FlowerError(
             f"{node} refused: it takes part in study {study.name!r} (hash {study.hash[:12]}), but the server's has "
@@ -115,10 +121,15 @@ def _check_study(question: Question, study: Study, node: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _summing(config: NodeConfig, seed: int, policy: Policy) -> SummingNode:
-    """The node's rows behind its door, read once per process and policy."""
+def _summing(config: NodeConfig, study_hash: str, seed: int, policy: Policy) -> SummingNode:
+    """The node's rows behind its door, read once per process, study and policy."""
     study, data = load_study(config.study, config.outcome or None), Path(config.data)
     shard = read_own_shard(study, config.node, data, seed)
     node = Node.behind_door(study, shard, policy, Path(config.runs) / "audit", data)
     known = partial(identity.check_peers, identity.peers_file(data, config.node), config.node)
-    return SummingNode(node, identity.own_key(identity.key_file(data, config.node)), known)
+    return SummingNode(node, identity.own_key(identity.key_file(data, config.node)), seed, known, _past(config.node))
+
+
+@cache
+def _past(node: str) -> Past:
+    return Past()

@@ -48,7 +48,7 @@ def server_app(
             exchange: Exchange = cohort.contributions
             if is_summed_under_masks(study):
                 roster = {name: one.public_key for name, one in cohort.introductions.items()}
-                exchange = SecureExchange(study.hash, exchange, cohort.bodies, roster, run, cohort.enough, watch)
+                exchange = SecureExchange(study, seed, exchange, cohort.bodies, roster, run, cohort.enough, watch)
             synthetic = tuple(name for name, one in cohort.introductions.items() if one.synthetic)
             policies = {name: one.policy for name, one in cohort.introductions.items()}
             train(Federation(exchange, synthetic, policies))
