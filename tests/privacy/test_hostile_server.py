@@ -143,7 +143,7 @@ def test_a_sum_belongs_to_the_run_that_began_it(tmp_path):
 def test_a_study_that_changed_since_the_node_started_is_not_answered(tmp_path):
     study = load_study("health-risk")
     config = NodeConfig("node_1", "health-risk", str(tmp_path), str(tmp_path), approved="e" * 64)
-    with pytest.raises(FlowerError, match="node_1 refused: its study was changed since it started"):
+    with pytest.raises(FlowerError, match="node_1 refused: its study file was changed since it started"):
         respond(Question("inventory", study.hash, 0, {}, "run"), config)
 
 

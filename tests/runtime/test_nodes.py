@@ -1,7 +1,9 @@
 """Real servers and nodes over TLS: the same model as in one process, nothing readable, refusals at both ends."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from tests.runtime.terminals import (
     written,
 )
 
+from fedhealth.privacy import DELTA, Budget, Ledger, ledger_file
 from fedhealth.registry import load_bundle
 from fedhealth.runtime.flower.book import Book
 from fedhealth.runtime.flower.certificates import ServerFolder, prepare
@@ -43,12 +46,15 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_enrolled_nodes_over_tls_give_the_same_bundle_and_nothing_is_readable_on_the_way(
-    tmp_path: Path, terminals: Terminals
+@pytest.mark.parametrize("epsilon", [None, 3.0])
+def test_enrolled_nodes_over_tls_train_as_in_one_process_and_nothing_is_readable_on_the_way(
+    tmp_path: Path, terminals: Terminals, epsilon: float | None
 ) -> None:
+    """Secure aggregation is on; without noise the bundle is the same, with noise every node has paid the budget."""
     data, told = tmp_path / "data", 6.1234567890123
     write_planted_world(data, told)
-    here = Waiting(terminals.folder, "--model", "logistic")
+    options = ["--model", "logistic", *(["--epsilon", str(epsilon)] if epsilon else [])]
+    here = Waiting(terminals.folder, *options)
     terminals.children = here.children  # ended with the test
     tap = Tap(here.port)
     for name in NODES:
@@ -63,8 +69,18 @@ def test_enrolled_nodes_over_tls_give_the_same_bundle_and_nothing_is_readable_on
         assert f"{name} enrolled" in screen
         assert f"{name} is here" in screen
         assert f"{name}: the run is finished" in here.end(name, 20)[1]
-    alone = run_in_process(data, tmp_path / "alone", "--model", "logistic")
-    assert load_bundle(written(screen)).hash == load_bundle(alone).hash
+    shutil.copytree(data, tmp_path / "again", ignore=shutil.ignore_patterns("*.ledger.sqlite"))
+    alone = run_in_process(tmp_path / "again", tmp_path / "alone", *options)
+    if epsilon:
+        reports = [json.loads((folder / "report.json").read_text()) for folder in (written(screen), alone)]
+        first, second = (report["global"]["auroc"] for report in reports)
+        assert first == pytest.approx(second, abs=0.15)
+        for name in NODES:
+            (spent,) = Ledger(name, ledger_file(data, name), 8.0, DELTA).studies()
+            assert spent.mu == pytest.approx(Budget(epsilon).mu)
+            assert spent.unsettled == 0
+    else:
+        assert load_bundle(written(screen)).hash == load_bundle(alone).hash
     for way in (bytes(tap.sent), bytes(tap.answered)):
         assert len(way) > 20_000
         assert np.float64(told).tobytes() not in way

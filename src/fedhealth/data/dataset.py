@@ -81,5 +81,6 @@ def _full_rows(study: Study, shards: tuple[Shard, ...], facts: dict[str, Any], s
         shard_from_table(everything, n, synthetic.draw(n.name, facts["rows"], facts["seed"]), seed, n.name)
         for n in everything.nodes
     )
-    same = all(np.array_equal(f.y, s.y) and np.array_equal(f.fold, s.fold) for f, s in zip(full, shards, strict=True))
-    return full if same else ()
+    if not all(np.array_equal(f.y, s.y) for f, s in zip(full, shards, strict=True)):
+        return ()
+    return tuple(replace(f, fold=s.fold, identity=s.identity) for f, s in zip(full, shards, strict=True))
