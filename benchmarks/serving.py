@@ -4,7 +4,8 @@ Each server has one core to itself, the load comes from another (``taskset``); e
 ratios come from one run, server after server, several times over, the best of each. Where other programs want the
 cores too, trust the ratios of the server's processor time rather than those of requests a second. Load is made by
 ``wrk`` where it is installed, else by a small client of this file. The ordinary way: FastAPI with pydantic, a ``def``
-endpoint, a PyTorch network of the same inputs, plain uvicorn with its access log. Needs two cores and PyTorch.
+endpoint, a PyTorch network of the same inputs, uvicorn as ``pip install uvicorn`` gives it, with its access log. Needs
+two cores and PyTorch.
 """
 
 import argparse
@@ -132,7 +133,7 @@ def serving(name: str, folder: Path) -> Iterator[tuple[str, dict[str, str], int]
     quiet = ["--log-level", "warning", "--no-access-log"]
     commands = {
         "ours": ["-m", "fedhealth", "serve", "--port", str(port), "--models", str(ROOT / "models")],
-        "ordinary": own,
+        "ordinary": [*own, "--loop", "asyncio", "--http", "h11"],
         "columnar": own + quiet,
         "constant": own + quiet,
     }

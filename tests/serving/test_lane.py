@@ -5,10 +5,9 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from fedhealth.serving.lane import FastLane
+from fedhealth.serving.app import Api
 from fedhealth.serving.schema import PredictionBody
 from fedhealth.study import Feature, Study
 
@@ -41,12 +40,9 @@ def bodies(study: Study, count: int) -> Iterator[bytes]:
 
 
 @pytest.fixture
-def slow(app: FastAPI) -> TestClient:
+def slow(app: Api) -> TestClient:
     """The app without its fast lane."""
-    inner = app.build_middleware_stack()
-    while not isinstance(inner, FastLane):
-        inner = inner.app  # type: ignore[attr-defined]
-    return TestClient(inner.app)
+    return TestClient(app.framework)
 
 
 @pytest.mark.parametrize("path", ["/predict", "/explain"])

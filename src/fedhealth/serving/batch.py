@@ -1,7 +1,7 @@
 """Many people at once: rows or columns of JSON in, risks out, without one Python object a person."""
 
 import re
-from array import array
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,12 +66,10 @@ class BatchBody:
             (f, column) for f, column in zip(self.body.study.features, columns, strict=False) if column is not None
         ]
         lengths = {len(column) for _, column in given}
-        if len(lengths) != 1 or not 1 <= (rows := lengths.pop()) <= MOST_ROWS:
+        if len(lengths) != 1 or not 1 <= lengths.pop() <= MOST_ROWS:
             got = ", ".join(f"{f.name}: {len(column)}" for f, column in given) or "no values"
             raise Refused([problem(kind, got, f"got {got}", f"1 to {MOST_ROWS} rows, as many in every column")])
-        table = np.empty((rows, len(given)))
-        for i, (feature, column) in enumerate(given):
-            table[:, i] = self._numbers(feature, column, kind)
+        table = np.stack([self._numbers(feature, column, kind) for feature, column in given]).T
         empty = np.flatnonzero(np.isnan(table).all(axis=1))
         if len(empty):
             raise Refused([problem(f"{kind}[{empty[0]}]", None, "no feature has a value", "at least one of them")])
@@ -94,8 +92,8 @@ class BatchBody:
 def _floats(column: Sequence[Any]) -> Floats:
     """Numbers fast where all are there; None becomes NaN."""
     try:
-        return np.frombuffer(array("d", column))
-    except TypeError:
+        return np.frombuffer(struct.pack(f"{len(column)}d", *column))
+    except struct.error:
         return np.array(column, dtype=np.float64)
 
 

@@ -20,7 +20,7 @@ ALWAYS = ((b"content-type", b"application/json"), *HEADERS)
 
 
 class FastLane:
-    """ASGI middleware, the outermost: answers ``POST`` to the paths of ``answers`` itself where it can."""
+    """ASGI middleware around the whole framework: answers ``POST`` to the paths of ``answers`` itself where it can."""
 
     def __init__(
         self, app: ASGIApp, models: Models, answers: Mapping[str, Answer], access: Admission, figures: Figures

@@ -1,11 +1,13 @@
-"""Figures for Prometheus, and the headers that every answer carries. Counters are looked up once and kept."""
+"""Figures for Prometheus, and the headers that every answer carries. All are noted by the server's one thread."""
 
 import time
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from functools import lru_cache
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,21 +23,40 @@ class Figures:
 
     def __init__(self, models: Models, log: PredictionLog) -> None:
         self.registry = CollectorRegistry()
-        own = self.registry
-        requests = Counter("fedhealth_requests", "Requests answered", ["path", "status"], registry=own)
-        seconds = Histogram("fedhealth_request_seconds", "Time to the answer", ["path"], buckets=SECONDS, registry=own)
-        self.requests = lru_cache(1024)(lambda path, status: requests.labels(path, str(status)).inc)
-        self.seconds = lru_cache(1024)(lambda path: seconds.labels(path).observe)
+        self.registry.register(_Requests(self))
         self.registry.register(_Inside(models, log))
+        self.requests: Counter[tuple[str, int]] = Counter()
+        self.within: Counter[tuple[str, int]] = Counter()  # by path and place in SECONDS
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def note(self, path: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self.requests(path, status)()
-        self.seconds(path)(seconds)
+        self.requests[path, status] += 1
+        self.within[path, bisect_left(SECONDS, seconds)] += 1
+        self.seconds[path] += seconds
 
     def text(self) -> bytes:
         """All figures in Prometheus' format."""
         return generate_latest(self.registry)
+
+
+class _Requests(Collector):
+    def __init__(self, figures: Figures) -> None:
+        self.figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """Requests by path and status, and a histogram of seconds for each path."""
+        figures = self.figures
+        answered = CounterMetricFamily("fedhealth_requests", "Requests answered", labels=["path", "status"])
+        for (path, status), count in sorted(figures.requests.items()):
+            answered.add_metric([path, str(status)], count)
+        yield answered
+        took = HistogramMetricFamily("fedhealth_request_seconds", "Time to the answer", labels=["path"])
+        ends = [*map(str, SECONDS), "+Inf"]
+        for path, seconds in sorted(figures.seconds.items()):
+            counts = accumulate(figures.within[path, place] for place in range(len(ends)))
+            took.add_metric([path], list(zip(ends, map(float, counts), strict=True)), seconds)
+        yield took
 
 
 class _Inside(Collector):
