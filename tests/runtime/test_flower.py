@@ -12,6 +12,7 @@ from tests.runtime.terminals import (
     TOP,
     Tap,
     Terminals,
+    child_of,
     listens,
     run_in_process,
     write_planted_world,
@@ -175,3 +176,18 @@ def test_ctrl_c_ends_the_server_and_its_superlink(port: int, terminals: Terminal
     assert "Stopped." in screen
     assert "Traceback" not in screen
     assert not listens(port)
+
+
+def test_a_superlink_that_is_killed_ends_the_run_and_the_server_says_how_to_go_on(
+    port: int, terminals: Terminals
+) -> None:
+    terminals.start("server", "fl/server.py", "--port", str(port))
+    until = time.monotonic() + 60
+    while not listens(port):
+        assert time.monotonic() < until, terminals.screen("server")
+        time.sleep(0.2)
+    os.kill(child_of(terminals.children["server"].pid, b"superlink"), signal.SIGKILL)
+    code, screen = terminals.end("server", 30)
+    assert code == 1, screen
+    assert "Flower's SuperLink ended (exit code -9) and the run with it; to go on, add --resume" in screen
+    assert "Traceback" not in screen

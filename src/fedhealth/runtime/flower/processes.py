@@ -4,8 +4,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -96,10 +96,11 @@ Client = TypeVar("Client", bound=ProtobufClient)
 
 @dataclass(frozen=True)
 class Link:
-    """A SuperLink: its address on loopback, and the authority of its certificate (None: no TLS)."""
+    """A SuperLink: its address on loopback, the authority of its certificate (None: no TLS), whether it still runs."""
 
     address: str
     authority: bytes | None = None
+    lives: Callable[[], bool] = lambda: True
 
     def client(self, kind: type[Client], component: str) -> Client:
         """A client of one of its APIs, which presents itself as ``component``."""
@@ -122,7 +123,7 @@ def superlink(
     It is ended with the block. Its log is kept in ``home``.
 
     Raises:
-        FlowerError: the port is taken, or the SuperLink does not start.
+        FlowerError: the port is taken, or the SuperLink does not start, or ends before the block does.
     """
     if listens(port):
         raise FlowerError(f"port {port} is taken; choose another with --port, for the server and every node")
@@ -135,7 +136,14 @@ def superlink(
         )
     try:
         _wait_for_start(child, port, log)
-        yield Link(f"{HOST}:{port}", authority)
+        yield Link(f"{HOST}:{port}", authority, lambda: child.poll() is None)
+    except Exception:
+        with suppress(subprocess.TimeoutExpired):
+            code = child.wait(timeout=1.0)
+            raise FlowerError(
+                f"Flower's SuperLink ended (exit code {code}) and the run with it; to go on, add --resume"
+            ) from None
+        raise
     finally:
         _end(child)
 
@@ -161,7 +169,15 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 class PromptGrid(HttpGrid):
-    """A grid that fetches an answer as soon as it is there; Flower's own waits a second or more when it is late."""
+    """A grid that fetches an answer as soon as it is there; Flower's own waits a second or more when it is late.
+
+    It gives a SuperLink up once that has ended; Flower's own would try for ever.
+    """
+
+    def __init__(self, link: Link, token: str) -> None:
+        super().__init__(link.address, link.authority is None, link.authority, token=token)
+        usual = self._retry_invoker.should_giveup or (lambda error: False)
+        self._retry_invoker.should_giveup = lambda error: not link.lives() or usual(error)
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """The answers to these messages that have come so far."""
@@ -183,7 +199,7 @@ class PromptGrid(HttpGrid):
 def _opened_run(link: Link) -> Iterator[tuple[Grid, Context]]:
     """A run on a SuperLink whose ServerApp is this process."""
     _start_run(link)
-    grid = PromptGrid(link.address, link.authority is None, link.authority, token=_acquire_task(link))
+    grid = PromptGrid(link, _acquire_task(link))
     client = grid._runtime_client
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()
