@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Error, Message
+from flwr.common.constant import ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 from tests.runtime.grids import LocalGrid
 
@@ -95,13 +96,23 @@ def rows_of(exchange):
     return exchange("moments", {})[TOGETHER]["rows"]
 
 
+def nothing(name, question):
+    return None
+
+
+def word_of_flower(name, question):
+    """What Flower answers for a node that is gone before it does not list it any more."""
+    return Message(Error(ErrorCode.NODE_UNAVAILABLE, "Error: Node Unavailable"), reply_to=question)
+
+
+@pytest.mark.parametrize("instead", [nothing, word_of_flower])
 @pytest.mark.parametrize("phase", ["keys", "letters", "masked", "signed", "shares"])
-def test_a_sum_over_six_goes_on_without_the_one_that_was_lost_in_any_phase(served, phase):
+def test_a_sum_over_six_goes_on_without_the_one_that_was_lost_in_any_phase(served, phase, instead):
     def dies(name, question, answer):
         call = wire.unpack_question(question).call
         if call and call.phase == phase and name == "node_4":
             grid.leave(name)
-            return None
+            return instead(name, question)
         return answer
 
     grid, exchange, told = served(change=dies)

@@ -48,12 +48,12 @@ def slow(app: Api) -> TestClient:
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
 def test_both_ways_answer_alike(client: TestClient, slow: TestClient, study: Study, path: str):
     answered = 0
-    for raw in [*BROKEN, *ODD, *bodies(study, 1500)]:
+    for raw in [*BROKEN, *ODD, *bodies(study, 600)]:
         fast, ordinary = client.post(path, content=raw), slow.post(path, content=raw)
         assert (fast.status_code, fast.content) == (ordinary.status_code, ordinary.content), raw
         assert fast.headers["content-type"] == ordinary.headers["content-type"]
         answered += fast.status_code == 200
-    assert 300 < answered < 1300
+    assert 120 < answered < 520
 
 
 def test_what_is_well_formed_takes_the_fast_lane_and_the_rest_does_not(study: Study):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from flwr.app import Message
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedhealth.federation import Contribution, State
@@ -32,6 +33,7 @@ from fedhealth.study import Study
 
 HELLO_LIMIT = 30.0  # seconds in which a node must say who it is
 LOOK = 2.0  # seconds between looks at who is still there
+OF_FLOWER = (ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE)
 T = TypeVar("T")
 NEW = "a new node"  # until it gave its name
 
@@ -160,7 +162,9 @@ class Cohort:
         while waiting:
             for reply in self.grid.pull_messages(list(waiting)):
                 name = waiting.pop(reply.metadata.reply_to_message_id)
-                if reply.has_error():
+                if reply.has_error() and reply.error.code in OF_FLOWER:
+                    self._lose(name, "it is no longer connected")
+                elif reply.has_error():
                     refused[name] = reply.error.reason or "it gave no reason"
                 else:
                     answers[name] = reply
