@@ -332,7 +332,7 @@ def one_case(kind: str, phase: str, noisy: bool, expected: str) -> dict[str, obj
             "phase": phase + (", with noise" if noisy else ""),
             "injected": 1,
             "ended": code == 0,
-            "rounds_lost": len(set(range(max(rounds, default=0) + 1)) - set(rounds)),
+            "rounds_lost": len(set(range(max(rounds, default=-1) + 1)) - set(rounds)),
             "rounds_duplicated": len(rounds) - len(set(rounds)),
             "overspent": place.overspent() if noisy else 0.0,
             "seconds": round(seconds, 1),
