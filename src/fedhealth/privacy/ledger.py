@@ -28,7 +28,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS answers (
     mu REAL NOT NULL CHECK (mu > 0),
     settled INTEGER NOT NULL DEFAULT 0
 )"""
-_KEPT = """CREATE TABLE IF NOT EXISTS kept (
+_KEPT = """CREATE TABLE IF NOT EXISTS questions (
     number INTEGER PRIMARY KEY, question BLOB NOT NULL UNIQUE, rows BLOB NOT NULL, answer BLOB
 )"""
 _LATEST = 8  # answers that are kept
@@ -79,9 +79,9 @@ class Ledger:
     def keep(self, number: int, question: bytes, rows: bytes, answer: bytes) -> None:
         """Keep the answer about ``rows`` that ``number`` pays for, for when ``question`` comes again."""
         with self._open("an answer") as store:
-            store.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", (number, question, rows, answer))
+            store.execute("INSERT INTO questions VALUES (?, ?, ?, ?)", (number, question, rows, answer))
             store.execute(
-                "UPDATE kept SET answer = NULL WHERE number <= (SELECT max(number) FROM kept) - ?", (_LATEST,)
+                "UPDATE questions SET answer = NULL WHERE number <= (SELECT max(number) FROM questions) - ?", (_LATEST,)
             )
 
     def kept(self, question: bytes, rows: bytes) -> tuple[int, bytes] | None:
@@ -91,7 +91,9 @@ class Ledger:
             PolicyRefusal: it was asked before and cannot be answered alike: of other rows, or too long ago.
         """
         with self._open("a look") as store:
-            found = store.execute("SELECT number, rows, answer FROM kept WHERE question = ?", (question,)).fetchone()
+            found = store.execute(
+                "SELECT number, rows, answer FROM questions WHERE question = ?", (question,)
+            ).fetchone()
         if not found:
             return None
         if found[1] != rows or found[2] is None:
