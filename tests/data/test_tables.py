@@ -132,8 +132,22 @@ def test_the_same_rows_however_the_file_is_written(tmp_path, content):
 
 
 def test_a_quoted_cell_may_hold_a_comma(tmp_path):
-    shard = read(tmp_path, table('"Khan, A",97,1,3,1', '"Khan, B",92,0,1,0'))
+    shard = read(tmp_path, table('"Khan, A",97,1,3,1', '"Khan, B",92,0,1,0'), seed=2)
     np.testing.assert_array_equal(shard.x[:, 0], [97, 92])
+
+
+def test_a_split_that_leaves_no_rows_to_evaluate_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"rows.csv: seed 0 leaves no held-out rows of 2; choose another --seed"):
+        read(tmp_path, table("p1,97,1,3,1", "p2,92,0,1,0"))
+
+
+def test_columns_in_another_order_and_numbers_written_otherwise_are_the_same_rows(tmp_path):
+    first = read(tmp_path, table(*ROWS))
+    names = HEAD.strip().split(",")
+    turned = [",".join(reversed(row.split(","))) for row in ROWS]
+    again = read(tmp_path, ",".join(reversed(names)) + "\n" + "\n".join(turned) + "\n")
+    np.testing.assert_array_equal(first.table, again.table)
+    np.testing.assert_array_equal(first.fold, again.fold)
 
 
 def test_parquet_reads_like_csv(tmp_path):

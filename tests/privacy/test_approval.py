@@ -93,10 +93,20 @@ def test_the_same_rows_and_rows_that_differ_in_many_are_answered(tmp_path):
     first = moments(ROWS, tmp_path)
     np.testing.assert_array_equal(first["sum"], moments(ROWS, tmp_path)["sum"])
     moments(ROWS.rows(np.arange(1000) >= 100), tmp_path)
-    changed = dataclasses.replace(ROWS, identity=ROWS.identity.copy())
-    changed.identity[0] = 10_000  # one row changed: gone, and come
+    changed = dataclasses.replace(ROWS, x=ROWS.x.copy())
+    changed.x[0, 0] += 1  # one row changed: gone, and come
     with pytest.raises(PolicyRefusal, match="differ in 2 from rows"):
         moments(changed, tmp_path)
+
+
+def test_a_person_less_is_noticed_under_another_outcome_and_in_a_table_written_anew(tmp_path):
+    moments(ROWS, tmp_path)
+    other = dataclasses.replace(ROWS, y=1 - ROWS.y)
+    moments(other, tmp_path)
+    with pytest.raises(PolicyRefusal, match="differ in 1 from rows"):
+        moments(dataclasses.replace(other.rows(np.arange(1000) > 0), table=ROWS.table[1:]), tmp_path)
+    with pytest.raises(PolicyRefusal, match="differ in 1 from rows"):
+        moments(dataclasses.replace(ROWS.rows(np.arange(1000) > 0), table=ROWS.table + 7777), tmp_path)
 
 
 def test_rows_that_are_split_by_another_seed_get_no_exact_answer(tmp_path):

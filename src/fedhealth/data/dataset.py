@@ -83,4 +83,4 @@ def _full_rows(study: Study, shards: tuple[Shard, ...], facts: dict[str, Any], s
     )
     if not all(np.array_equal(f.y, s.y) for f, s in zip(full, shards, strict=True)):
         return ()
-    return tuple(replace(f, fold=s.fold, identity=s.identity) for f, s in zip(full, shards, strict=True))
+    return tuple(replace(f, fold=s.fold, table=s.table) for f, s in zip(full, shards, strict=True))

@@ -25,8 +25,8 @@ class Shard:
         fold: shape ``(n,)``; -1 for held-out rows (never trained on), else the cross-fitting fold 0, 1, ...
         site: shape ``(n,)``; position of the row's node in ``study.nodes``.
         stratum: shape ``(n,)``; ``12 * city + month - 1`` with the city's position in ``study.cities``, -1 if unknown.
-        identity: shape ``(n,)``; a hash of all that the node's table says in the row, whatever the study reads of it;
-            shape ``(0,)`` where there is no table.
+        table: a hash of all that the node's table says in each of its rows, whatever the study reads of it, rows that
+            are not used too; shape ``(0,)`` where there is no table.
         notes: what the reader noticed, in words for the node's operator.
     """
 
@@ -37,7 +37,7 @@ class Shard:
     fold: NDArray[np.int8]
     site: NDArray[np.int16]
     stratum: NDArray[np.int16]
-    identity: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    table: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -53,7 +53,6 @@ class Shard:
             fold=self.fold[chosen],
             site=self.site[chosen],
             stratum=self.stratum[chosen],
-            identity=self.identity[chosen] if len(self.identity) else self.identity,
         )
 
     @property
@@ -106,11 +105,9 @@ def assign_folds(
     seed and node alone: were it to depend on who else is there, one row more would move others' between training and
     evaluation, and no clip would bound what that row changes. Where ``fixed`` numbers rows, exactly those are held out.
     """
-    names, position = np.unique(np.asarray(people, dtype=np.str_), return_inverse=True)
-    drawn = hashes([f"{seed}\0{node}\0{name}" for name in names.tolist()]) / 2.0**64
+    drawn = hashes([f"{seed}\0{node}\0{name}" for name in people]) / 2.0**64
     share = 0.0 if fixed else held_out
     fold = np.floor((drawn - share) / (1.0 - share) * folds).clip(0, folds - 1).astype(np.int8)
     fold[drawn < share] = HELD_OUT
-    fold = fold[position]
     fold[list(fixed)] = HELD_OUT
     return fold

@@ -52,13 +52,18 @@ def _shard(study: Study, node: Node, table: Table, seed: int, held_out: float = 
     fold = assign_folds(_people(node, table) or lines, seed, node.name, held_out, fixed=_fixed(node, table))
     site = np.full(len(label), [n.name for n in study.nodes].index(node.name), dtype=np.int16)
     told = np.nan_to_num(label), fold, site, _strata(study, table), hashes(lines)
-    return Shard(node.name, x, observed, *told, tuple(notes)).rows(~np.isnan(label))
+    shard = Shard(node.name, x, observed, *told, tuple(notes)).rows(~np.isnan(label))
+    if not len(shard.held_out) or not len(shard.training):
+        side = "held-out" if len(shard.training) else "training"
+        raise DataError(f"{table.origin}: seed {seed} leaves no {side} rows of {len(shard)}; choose another --seed")
+    return shard
 
 
 def _lines(table: Table) -> list[str]:
-    """All that the table says in each row, as one text."""
-    cells = [pl.col(name).cast(pl.String).fill_null("") for name in table.frame.columns]
-    return table.frame.select(pl.concat_str(cells, separator="\0")).to_series().to_list()
+    """All that the table says in each row, as one text, however columns are ordered and numbers are written."""
+    plain = {name: dtype for name, dtype in table.frame.schema.items() if not dtype.is_nested() and dtype != pl.Binary}
+    cells = [_texts(table.frame[name]).fill_null("").alias(name) for name in sorted(plain)]
+    return pl.DataFrame(cells).select(pl.concat_str(sorted(plain), separator="\0")).to_series().to_list()
 
 
 def _people(node: Node, table: Table) -> list[str]:

@@ -130,6 +130,7 @@ def _correction(state: State, inputs: Floats, y: Floats, j: int) -> dict[str, Fl
     if f"control.{FIRST}" not in state or not state["round"]:
         return {}
     own = torch_module().gradient({name: state[f"before.{name}"][j] for name in WEIGHTS}, inputs, y)
+    own = norms.clip(own, float(state["norm_bound"]))  # as it was told
     return {name: state[f"control.{name}"][j] - own[name] for name in WEIGHTS}
 
 

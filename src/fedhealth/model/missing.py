@@ -53,8 +53,8 @@ class Fill:
 def fill(covariance: Floats, seen: Mask) -> Fill:
     """The fill for columns with this ``covariance`` (shape ``(w, w)``) of which ``seen`` (shape ``(w,)``) are there.
 
-    Of a covariance that no rows can have, and that leaves the weights open, the smallest ones are taken: were it
-    refused, the refusal would tell which features somebody here observes.
+    Of a covariance that no rows can have, and that leaves the weights open, all are 0: were it refused, the refusal
+    would tell which features somebody here observes.
     """
     there, gone = np.flatnonzero(seen), np.flatnonzero(~seen)
     among, across = covariance[np.ix_(there, there)], covariance[np.ix_(there, gone)]
@@ -63,7 +63,7 @@ def fill(covariance: Floats, seen: Mask) -> Fill:
     try:
         weights = np.linalg.solve(among, across)
     except np.linalg.LinAlgError:
-        weights = np.linalg.lstsq(among, across)[0]
+        weights = np.zeros_like(across)
     left = covariance[np.ix_(gone, gone)] - across.T @ weights
     return Fill(there, gone, weights, (left + left.T) / 2)
 

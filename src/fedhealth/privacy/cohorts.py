@@ -1,9 +1,10 @@
 """Which rows were answered about before: two answers over nearly the same rows, subtracted, would tell the rest.
 
-A cohort is remembered by one 64-bit hash per row, in a folder beside the node's table. Nothing of it leaves.
+A cohort is remembered by 64-bit hashes of its rows, in a folder beside the node's table. Nothing of it leaves.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +18,24 @@ class Cohort:
     """The rows of one job as sorted hashes, how they were split, and the folder that remembers those of earlier ones.
 
     Training and held-out rows are both answered about, so a cohort is all of them; and sums over the held-out rows of
-    many splits would tell of single rows, so that one split is all that is answered about.
+    many splits would tell of single rows, so that one split is all that is answered about. Rows are known twice: by
+    what the study reads (``rows``), which a table written anew does not change, and by all that the ``table`` says,
+    which another outcome or other features do not change.
     """
 
     folder: Path
     rows: Hashes
+    table: Hashes
     split: str
 
     @classmethod
     def of(cls, shard: Shard, folder: Path) -> "Cohort":
-        """The cohort of a shard's rows: the same for every study and outcome that reads the same table."""
-        found = shard.identity
+        """The cohort of a shard's rows."""
+        read = np.column_stack([shard.x, shard.observed, shard.y])
+        found = np.frombuffer(b"".join(_hash(row.tobytes()) for row in read), dtype=np.uint64)
         order = np.lexsort((shard.fold, found))
         split = hashlib.sha256(found[order].tobytes() + np.ascontiguousarray(shard.fold[order]).tobytes()).hexdigest()
-        return cls(folder, np.sort(found), split)
+        return cls(folder, np.sort(found), np.sort(shard.table), split)
 
     def is_split_anew(self) -> bool:
         """Whether just these rows were answered about before, split otherwise into training and held-out ones."""
@@ -40,18 +45,22 @@ class Cohort:
         """In how many rows it differs from the earlier cohort most like it; 0 where it equals one or is the first."""
         if self._path.is_file():
             return 0
-        earlier = (np.load(path, allow_pickle=False) for path in sorted(self.folder.glob("*.npy")))
-        return min((_difference(self.rows, other) for other in earlier), default=0)
+        rows = [_difference(self.rows, other) for other in self._earlier(".npy")]
+        tables = [_difference(self.table, other) for other in self._earlier(".table.npy")]
+        return min((difference for difference in (*rows, *tables) if difference), default=0)
 
     def remember(self) -> None:
         """Keep it for :meth:`nearest`, on disk before anything is answered about it."""
         if not self._path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            staged = self._path.with_suffix(".new")
-            with staged.open("wb") as file:
-                np.save(file, self.rows, allow_pickle=False)
+            _write(self._path.with_suffix(".table.npy"), self.table)
             self._split_path.write_text(self.split, encoding="ascii")
-            staged.replace(self._path)
+            _write(self._path, self.rows)
+
+    def _earlier(self, ending: str) -> Iterator[Hashes]:
+        for path in sorted(self.folder.glob(f"*{ending}")):
+            if path.name.count(".") == ending.count("."):
+                yield np.load(path, allow_pickle=False)
 
     @property
     def _split_path(self) -> Path:
@@ -60,6 +69,17 @@ class Cohort:
     @property
     def _path(self) -> Path:
         return self.folder / f"{hashlib.sha256(self.rows.tobytes()).hexdigest()[:16]}.npy"
+
+
+def _hash(row: bytes) -> bytes:
+    return hashlib.blake2b(row, digest_size=8).digest()
+
+
+def _write(path: Path, found: Hashes) -> None:
+    staged = path.with_suffix(".new")
+    with staged.open("wb") as file:
+        np.save(file, found, allow_pickle=False)
+    staged.replace(path)
 
 
 def cohort_folder(data: Path, node: str) -> Path:

@@ -14,8 +14,8 @@ from fedhealth.privacy.policy import Policy, PolicyRefusal
 from fedhealth.privacy.secure_aggregation import FEWEST
 
 SPEND = 1e-5, 1e3  # mu of one answer: less would let a server ask for next to nothing, over and over
-SENSITIVITY = 1e-6, 1e9
-DEVIATION = 2.0**-20, 1e12  # of noise: finer is lost in the grid of sums under masks, coarser in the values' digits
+SENSITIVITY = 1e-6, 1e6
+DEVIATION = 2.0**-20, 1e7  # of noise: finer is lost in the grid of sums under masks, coarser does not fit into it
 
 
 @dataclass(frozen=True)

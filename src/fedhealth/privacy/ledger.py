@@ -31,7 +31,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS answers (
 _KEPT = """CREATE TABLE IF NOT EXISTS questions (
     number INTEGER PRIMARY KEY, question BLOB NOT NULL UNIQUE, rows BLOB NOT NULL, answer BLOB
 )"""
-_LATEST = 8  # answers that are kept
+_LATEST = 64  # answers that are kept
 _LEAST = 1e-9  # of epsilon: less is rounding
 
 

@@ -123,7 +123,7 @@ def _hold(folder: Path) -> int:
     held = os.open(folder / SETTINGS, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(held)
         raise JournalError(f"{folder.name} is still going in another process; end that one first, or wait") from None
     return held

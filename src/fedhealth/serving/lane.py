@@ -50,8 +50,11 @@ class FastLane:
         body = message.get("body", b"")
         if predictor is None or message.get("more_body") or len(body) > MAX_BODY:
             return None
-        values = predictor.body.parse_quickly(body)
-        return None if values is None else answer(predictor, values)
+        try:
+            values = predictor.body.parse_quickly(body)
+            return None if values is None else answer(predictor, values)
+        except Exception:  # the framework meets it again, logs it, and has a word for it
+            return None
 
 
 def _again(first: Message, receive: Receive) -> Receive:
