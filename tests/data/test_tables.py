@@ -138,7 +138,7 @@ def test_a_quoted_cell_may_hold_a_comma(tmp_path):
 
 def test_a_split_that_leaves_no_rows_to_evaluate_says_so(tmp_path):
     with pytest.raises(DataError, match=r"rows.csv: seed 0 leaves no held-out rows of 2; choose another --seed"):
-        read(tmp_path, table("p1,97,1,3,1", "p2,92,0,1,0"))
+        read(tmp_path, table('"Khan, A",97,1,3,1', '"Khan, B",92,0,1,0'))
 
 
 def test_columns_in_another_order_and_numbers_written_otherwise_are_the_same_rows(tmp_path):

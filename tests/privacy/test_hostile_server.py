@@ -172,14 +172,15 @@ def test_the_same_file_is_the_same_cohort_for_every_outcome_and_set_of_features(
 
 def test_the_evaluation_without_a_feature_does_not_leave_out_a_few(tmp_path):
     rows = draw_rows(1000, seed=5, node="north")
-    one = np.flatnonzero(rows.fold < 0)[0]
+    one, many = np.flatnonzero(rows.fold < 0)[0], np.flatnonzero(rows.fold < 0)[:100]
+    rows.observed[many, 0] = rows.observed[many[1:], 1] = False  # two features whose rows differ in one
     rows.observed[one, 0] = False
     model = fit_private(TWO, exchange_within([rows], TWO), 1e6).model.arrays()
     answers = [
         STEPS["evaluate"](TWO, {**model, **arrays(withhold=hidden)}, rows)
-        for hidden in (np.zeros(4), np.array([1.0, 0, 0, 0]))
+        for hidden in (np.zeros(4), np.array([1.0, 0, 0, 0]), np.array([0, 1.0, 0, 0]))
     ]
-    assert answers[0].rows == answers[1].rows
+    assert answers[0].rows == answers[1].rows == answers[2].rows
 
 
 def test_the_owners_stricter_limits_reach_every_cell(tmp_path):

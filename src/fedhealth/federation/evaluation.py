@@ -4,6 +4,7 @@ Globally, at every node, and in every subgroup of the study (coarser histograms;
 """
 
 from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from fedhealth.federation.contribution import Contribution, Floats, State, array
 from fedhealth.federation.disclosure import fewest
 from fedhealth.federation.subgroups import large_enough, members
 from fedhealth.model import NetworkModel, RiskModel, model_from_arrays, sigmoid
+from fedhealth.model.missing import Mask
 from fedhealth.study import Study
 
 EDGES = np.linspace(-9.0, 9.0, 361)  # on the logit: 0.05 wide, 0.012 of risk at the steepest
@@ -98,21 +100,32 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     """Score histograms of the model in ``state`` over this node's held-out rows, in all and by subgroup.
 
     ``state['withhold']`` (shape ``(d,)``) marks features to hide; rows that observe none of them are then left out
-    (unless they are so few that two answers, subtracted, would tell of them), and nothing is said of subgroups.
+    (unless two such answers, subtracted, would tell of a few), and nothing is said of subgroups.
     Without, also the summed log loss over the ``training_rows``.
     """
     rows, training = shard.held_out, shard.training
     hidden = state["withhold"].astype(bool)
     if hidden.any():
-        concerned = np.asarray(rows.observed[:, hidden].any(axis=1))
-        if (~concerned).sum() >= fewest(study, state, "minimum_cell"):
-            rows = rows.rows(concerned)
+        rows = rows.rows(_concerned(study, hidden, rows.observed, fewest(study, state, "minimum_cell")))
         training = training.rows(np.zeros(len(training), dtype=bool))
     model = model_from_arrays(study, state)
     risk = model.risk(rows.x, rows.observed & ~hidden, rows.site)
     found = _histograms(study, risk, rows.y, _told_apart(study, state, rows) & ~hidden.any())
     loss = losses(model.risk(training.x, training.observed, training.site), training.y)["log_loss"].sum()
     return Contribution({**found.sums, **arrays(training_loss=loss, training_rows=len(training))}, found.rows)
+
+
+def _concerned(study: Study, hidden: Mask, observed: Mask, least: int) -> Mask:
+    """Which rows observe something that is hidden, shape ``(n,)``; all, where that could tell of less than ``least``.
+
+    It could unless one modality is hidden, and any two are observed by the same rows, or by sets ``least`` rows apart.
+    """
+    groups = [np.array([f.modality == modality for f in study.features]) for modality in study.modalities]
+    sets = [np.ones(len(observed), dtype=np.bool_), *(observed[:, group].any(axis=1) for group in groups)]
+    apart = [int((one != other).sum()) for one, other in combinations(sets, 2)]
+    if not any((hidden == group).all() for group in groups) or any(0 < few < least for few in apart):
+        return np.ones(len(observed), dtype=np.bool_)
+    return np.asarray(observed[:, hidden].any(axis=1))
 
 
 def compare(study: Study, state: State, alone: RiskModel | NetworkModel, shard: Shard) -> Contribution:
