@@ -11,7 +11,8 @@ import numpy as np
 
 from fedhealth.federation import averaging, calibration
 from fedhealth.federation.contribution import Contribution, Floats, arrays, total
-from fedhealth.federation.private import Plan, counted, scaled
+from fedhealth.federation.private import Plan
+from fedhealth.federation.private_design import counted, scaled
 from fedhealth.federation.private_sums import LOGITS
 from fedhealth.federation.training import Exchange
 from fedhealth.model.network import WEIGHTS, NetworkModel

@@ -30,7 +30,8 @@ WITH_GAPS = ("knots", "floor")  # arrays of a state in which a feature may have 
 class Node:
     """A node's rows, and without what its policy keeps inside; and its door.
 
-    Noisy answers read all rows: which features are rare is itself told by rows, and the noise covers them.
+    ``digest`` is a hash of rows and split. Noisy answers read all rows: which features are rare is itself told by rows,
+    and the noise covers them.
     """
 
     study: Study
