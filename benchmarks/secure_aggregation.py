@@ -52,9 +52,9 @@ def ours(count: int, values: int) -> tuple[float, float]:
     known = {name: key.public_key() for name, key in keys.items()}
     context, vector = secrets.token_bytes(32), np.random.default_rng(0).normal(size=values)
     node, server = Clock(), Clock()
-    rounds = {name: node(NodeRound, Member(name, key, known), context) for name, key in keys.items()}
+    rounds = {name: node(NodeRound, Member(name, key, known, count), context) for name, key in keys.items()}
     everyone = [node(one.keys) for one in rounds.values()]
-    state = server(ServerRound, context, everyone)
+    state = server(ServerRound, context, everyone, count)
     passed = server(state.pass_on, [letter for one in rounds.values() for letter in node(one.letters, everyone)])
     arrived = server(state.arrived, [node(one.masked, passed[name], vector) for name, one in rounds.items()])
     signed = [node(one.signed, arrived) for one in rounds.values()]

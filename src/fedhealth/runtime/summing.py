@@ -149,7 +149,7 @@ class SummingNode:
         except ValueError:
             raise self._refusal("a node's key is none") from None
         self._check_roster(roster)
-        self._member = Member(self.node.name, self._key, known, self._past.seen, len(self.node.study.nodes))
+        self._member = Member(self.node.name, self._key, known, len(self.node.study.nodes), self._past.seen)
         self._sums, self._runs, self._nodes, self._steps = {}, {}, {}, {}
 
     def _begin(self, call: Call, name: str) -> Keys:

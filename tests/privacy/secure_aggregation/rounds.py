@@ -29,7 +29,7 @@ def aggregate(
         return [name for name in members if name not in gone]
 
     nodes = {name: NodeRound(member, context) for name, member in members.items()}
-    server = ServerRound(context, [node.keys() for node in nodes.values()])
+    server = ServerRound(context, [node.keys() for node in nodes.values()], len(members))
     keys = list(server.keys.values())
     letters = [letter for name in there("letters") for letter in nodes[name].letters(keys)]
     passed = server.pass_on(letters)

@@ -16,7 +16,7 @@ CONTEXT = b"study run step round model"
 def members(count):
     keys = {f"node_{k:03}": Ed25519PrivateKey.generate() for k in range(count)}
     known = {name: key.public_key() for name, key in keys.items()}
-    return {name: Member(name, key, known) for name, key in keys.items()}
+    return {name: Member(name, key, known, count) for name, key in keys.items()}
 
 
 def draw(names, seed=0, length=50):
@@ -54,7 +54,7 @@ def begun(count=5, context=CONTEXT):
     """Everything up to the values: nodes, server, letters by receiver."""
     who = members(count)
     nodes = {name: NodeRound(member, context) for name, member in who.items()}
-    server = ServerRound(context, [node.keys() for node in nodes.values()])
+    server = ServerRound(context, [node.keys() for node in nodes.values()], len(nodes))
     letters = [letter for node in nodes.values() for letter in node.letters(list(server.keys.values()))]
     return who, nodes, server, server.pass_on(letters)
 

@@ -53,20 +53,20 @@ def fewest(nodes: int) -> int:
 class Member:
     """A node's lasting identity: its signing key, everybody's public ones by name, and the rounds it has seen.
 
-    ``nodes`` is how many there are, whether they take part or not; None: those that are known. All shares of what must
-    be there to the end are of that many: of those alone that a server lets begin, fewer could be bared.
+    ``nodes`` is how many there are, whether they take part or not. All shares of what must be there to the end are of
+    that many: were they of those alone that a server lets begin, fewer would do to bare somebody.
     """
 
     name: str
     key: Ed25519PrivateKey
     known: Mapping[str, Ed25519PublicKey]
+    nodes: int
     seen: set[bytes] = field(default_factory=set)
-    nodes: int | None = None
 
     @property
     def least(self) -> int:
         """How many nodes must take part in a round to its end."""
-        return max(FEWEST, threshold(self.nodes or len(self.known)))
+        return max(FEWEST, threshold(self.nodes))
 
 
 class NodeRound:

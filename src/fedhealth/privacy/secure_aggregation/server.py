@@ -17,15 +17,15 @@ from fedhealth.privacy.secure_aggregation.sharing import secret_of, weights
 class ServerRound:
     """What the server knows in one round; each call takes all messages of one kind."""
 
-    def __init__(self, context: bytes, everyone: Sequence[Keys], nodes: int = 0) -> None:
-        """Begin with the keys of all nodes that came, of ``nodes`` that there are; 0: all came.
+    def __init__(self, context: bytes, everyone: Sequence[Keys], nodes: int) -> None:
+        """Begin with the keys of all nodes that came, of ``nodes`` that there are.
 
         Raises:
             SecureAggregationError: they are too few.
         """
         self._context = context
         self.keys = {keys.node: keys for keys in everyone}
-        self.least = max(FEWEST, threshold(nodes or len(self.keys)))
+        self.least = max(FEWEST, threshold(nodes))
         self._senders: set[str] = set()
         self._masked: dict[str, Ring] = {}
         self._subject = b""
