@@ -8,12 +8,11 @@ noise is never the same twice: what is paid for must be the budget.
     python benchmarks/faults.py [--only KIND ...] [--phases PHASE ...] [--json FILE]
 
 What must be refused from the start (keys, certificates, names) is tested in tests/runtime/test_enrolment.py, and what
-no honest node could send in tests/runtime/test_cohort.py. The full disk needs root, the clock Debian's libfaketime.
+no honest node could send in tests/runtime/test_cohort.py. The full disk needs root.
 """
 
 import argparse
 import json
-import os
 import signal
 import socket
 import sqlite3
@@ -27,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from processes import Processes, free_port
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +39,26 @@ NODES = ("node_1", "node_2", "node_3")
 PHASES = {"statistics": "columns", "rounds": "newton", "evaluation": "local_baseline"}
 NOISY = {"statistics": "private_products", "rounds": "private_gradient", "evaluation": "private_scores"}
 PATIENCE, LIMIT = 240, 420.0  # seconds
+
+# What Python runs first in the node and in all that it starts: every way to ask for the time of day is an hour behind.
+CLOCK_BEHIND = """
+import datetime, time
+
+now, now_ns, real = time.time, time.time_ns, datetime.datetime
+time.time = lambda: now() - 3600
+time.time_ns = lambda: now_ns() - 3600 * 10**9
+
+class Behind(real):
+    @classmethod
+    def now(cls, tz=None):
+        return real.now(tz) - datetime.timedelta(hours=1)
+
+    @classmethod
+    def utcnow(cls):
+        return real.utcnow() - datetime.timedelta(hours=1)
+
+datetime.datetime = Behind
+"""
 
 
 class Link:
@@ -118,19 +138,25 @@ class Scene(Processes):
             time.sleep(0.05)
         raise TimeoutError(f"no step {step!r}: {self.screen('server')[-500:]}")
 
+    def wait_for(self, name: str, text: str) -> None:
+        """Until a process has printed this."""
+        until = time.monotonic() + 60
+        while text not in self.screen(name):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{name} does not say {text!r}: {self.screen(name)[-500:]}")
+            time.sleep(0.1)
+
     def wait_for_server(self) -> int:
         """The server's exit code, once it has ended."""
         return self.children["server"].wait(timeout=LIMIT)
 
-    def superlink(self) -> int:
-        """The process number of Flower's SuperLink, a child of the server in a group of its own."""
-        parent = self.children["server"].pid
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                fields = stat.read_text().rsplit(") ", 1)[1].split()
-                if int(fields[1]) == parent and b"superlink" in (stat.parent / "cmdline").read_bytes():
-                    return int(stat.parent.name)
-        raise ProcessLookupError("no SuperLink")
+    def processes_of(self, name: str) -> list[psutil.Process]:
+        """The processes that this one started, and those that they did."""
+        return psutil.Process(self.children[name].pid).children(recursive=True)
+
+    def superlink(self) -> psutil.Process:
+        """Flower's SuperLink, a child of the server in a group of its own."""
+        return next(one for one in self.processes_of("server") if "superlink" in " ".join(one.cmdline()))
 
     def rounds(self) -> list[int]:
         """The rounds that the finished run reports (none under differential privacy)."""
@@ -159,14 +185,14 @@ def server_killed(scene: Scene) -> None:
     """The server and its SuperLink are gone at once."""
     link = scene.superlink()
     scene.signal("server")
-    os.kill(link, signal.SIGKILL)
+    link.kill()
     scene.children["server"].wait()
     scene.start_server("--resume")
 
 
 def superlink_killed(scene: Scene) -> None:
     """Flower's part of the server is gone."""
-    os.kill(scene.superlink(), signal.SIGKILL)
+    scene.superlink().kill()
     if scene.wait_for_server():
         scene.start_server("--resume")
 
@@ -187,11 +213,8 @@ def node_killed(scene: Scene) -> None:
 
 def worker_killed(scene: Scene) -> None:
     """The process that answers for the node is killed; its supervisor starts another."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text().rsplit(") ", 1)[1].split()
-            if int(fields[1]) == scene.children["node_2"].pid:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+    for process in scene.processes_of("node_2"):
+        process.kill()
 
 
 def node_frozen(scene: Scene) -> None:
@@ -261,11 +284,15 @@ def disk_full(scene: Scene) -> None:
 
 
 def clock_skewed(scene: Scene) -> None:
-    """A node whose clock is an hour behind comes back."""
+    """A node comes back with a clock an hour behind: it stays out and says why, until its clock is set."""
     scene.signal("node_2")
     scene.children["node_2"].wait()
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    scene.start_node("node_2", LD_PRELOAD=str(library), FAKETIME="-1h", FAKETIME_DONT_FAKE_MONOTONIC="1")
+    (scene.folder / "sitecustomize.py").write_text(CLOCK_BEHIND)
+    scene.start_node("node_2", PYTHONPATH=str(scene.folder))
+    scene.wait_for("node_2", "s off the server's; set both")
+    scene.signal("node_2")
+    scene.children["node_2"].wait()
+    scene.start_node("node_2")
 
 
 KINDS: dict[str, Fault] = {

@@ -122,13 +122,3 @@ def write_planted_world(data: Path, told: float) -> None:
     world = json.loads((data / "world.json").read_text())
     world["sha256"] = {file: sha256_of(data / file) for file in world["sha256"]}
     (data / "world.json").write_text(json.dumps(world))
-
-
-def child_of(parent: int, word: bytes) -> int:
-    """The process number of the child that has ``word`` in its command."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text().rsplit(") ", 1)[1].split()
-            if int(fields[1]) == parent and word in (stat.parent / "cmdline").read_bytes():
-                return int(stat.parent.name)
-    raise ProcessLookupError(f"{parent} has no child {word!r}")

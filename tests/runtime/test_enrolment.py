@@ -16,7 +16,7 @@ from fedhealth.runtime.flower.certificates import ServerFolder, check_in_force, 
 from fedhealth.runtime.flower.enrolment import enrolment_file, enrolment_of, join, make_known, node_keys, public_pem
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.listening import listening
-from fedhealth.runtime.flower.pinned import ServerAway, check_plain
+from fedhealth.runtime.flower.pinned import ServerAway, check_clock, check_plain
 
 
 def test_an_authority_is_kept_and_only_its_certificate_is_open(folder: ServerFolder) -> None:
@@ -186,7 +186,10 @@ def test_a_certificate_for_other_names_is_said_to_be(door: Door, tmp_path: Path)
 
 
 def test_a_clock_that_is_off_is_said_to_be(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedhealth.runtime.flower.enrolment.LARGEST_SKEW", -1.0)
+    check_clock(200.0)
+    with pytest.raises(FlowerError, match="clock is -3600 s off the server's; set both, to within 240 s"):
+        check_clock(-3600.0)
+    monkeypatch.setattr("fedhealth.runtime.flower.pinned.LARGEST_SKEW", -1.0)
     with pytest.raises(FlowerError, match=r"this machine's clock is [+-]\d+ s off the server's"):
         join(door.invitation("node_1"), tmp_path)
 

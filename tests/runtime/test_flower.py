@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from tests.runtime.terminals import (
     NODES,
     TOP,
     Tap,
     Terminals,
-    child_of,
     listens,
     run_in_process,
     write_planted_world,
@@ -186,7 +186,8 @@ def test_a_superlink_that_is_killed_ends_the_run_and_the_server_says_how_to_go_o
     while not listens(port):
         assert time.monotonic() < until, terminals.screen("server")
         time.sleep(0.2)
-    os.kill(child_of(terminals.children["server"].pid, b"superlink"), signal.SIGKILL)
+    children = psutil.Process(terminals.children["server"].pid).children()
+    next(child for child in children if "superlink" in " ".join(child.cmdline())).kill()
     code, screen = terminals.end("server", 30)
     assert code == 1, screen
     assert "Flower's SuperLink ended (exit code -9) and the run with it; to go on, add --resume" in screen

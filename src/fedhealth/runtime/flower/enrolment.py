@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fedhealth.keys import write_private
 from fedhealth.privacy.secure_aggregation import identity
 from fedhealth.runtime.flower.environment import FlowerError
-from fedhealth.runtime.flower.pinned import post
+from fedhealth.runtime.flower.pinned import check_clock, post
 
-LARGEST_SKEW = 240.0  # seconds between the clocks of node and server; Flower refuses signatures 300 s old
 NodeKeys = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
 
@@ -140,11 +139,7 @@ def make_known(enrolment: Enrolment, data: Path) -> Welcome:
     if answer.status != 200:
         why = answer.told.get("refused", answer.status)
         raise FlowerError(f"the server at {enrolment.server} refused {node}: {why}")
-    if abs(answer.ahead) > LARGEST_SKEW:
-        raise FlowerError(
-            f"{node}: this machine's clock is {answer.ahead:+.0f} s off the server's; set both, to within "
-            f"{LARGEST_SKEW:.0f} s"
-        )
+    check_clock(answer.ahead)
     if enrolment.token:
         replace(enrolment, token="").write(enrolment_file(data, node))
     versions = str(answer.told["fedhealth"]), str(answer.told["flwr"])

@@ -15,6 +15,7 @@ from fedhealth.runtime.flower.environment import FlowerError
 
 ENROL = "/v1/enrol"
 PATIENCE = 10.0  # seconds for an answer
+LARGEST_SKEW = 240.0  # seconds between the clocks of node and server; Flower refuses signatures 300 s old
 
 
 class ServerAway(FlowerError):
@@ -35,7 +36,8 @@ def check_plain(address: str) -> None:
     """Check that a node without an enrolment may go on to ``address`` (host:port): loopback, and not TLS.
 
     Raises:
-        FlowerError: it may not; says how to enrol.
+        ServerAway: nothing answers there.
+        FlowerError: it may not, and how to enrol; or the clocks are too far apart.
     """
     host, port = _split(address)
     how = "ask its operator for an enrolment file (fedhealth server invite NODE), then: fedhealth node join FILE"
@@ -44,13 +46,27 @@ def check_plain(address: str) -> None:
     connection = HTTPConnection(host, port, timeout=PATIENCE)
     try:
         connection.request("GET", "/health")
-        connection.getresponse().read()
+        response = connection.getresponse()
+        response.read()
     except (HTTPException, ConnectionResetError):
         raise FlowerError(f"the server at {address} takes enrolled nodes only, over TLS; {how}") from None
     except OSError as error:
         raise ServerAway(f"no server answers at {address} ({error})") from None
     finally:
         connection.close()
+    check_clock(_ahead(response.getheader("Date")))
+
+
+def check_clock(ahead: float) -> None:
+    """Check that this machine's clock, ``ahead`` seconds before the server's, is near enough for Flower's signatures.
+
+    Raises:
+        FlowerError: it is not.
+    """
+    if abs(ahead) > LARGEST_SKEW:
+        raise FlowerError(
+            f"this machine's clock is {ahead:+.0f} s off the server's; set both, to within {LARGEST_SKEW:.0f} s"
+        )
 
 
 def tls_context(ca: str) -> ssl.SSLContext:
