@@ -11,6 +11,7 @@ from fedhealth.serving.app import Api
 from fedhealth.serving.schema import PredictionBody
 from fedhealth.study import Feature, Study
 
+KEY = {"X-API-Key": "a key for tests"}
 BROKEN = [
     *(b"", b"{}", b"[]", b"null", b'{"age": NaN}', b'{"age": 1e999}', b'{"age": 30', b"\xff", b'{"age": 111}'),
     *(b'{"age": "30"}', b'{"age": true}', b'{"smoker": 2}', b'{"smoker": "1"}', b'{"weight": 70}', b'{"age": [1]}'),
@@ -54,6 +55,31 @@ def test_both_ways_answer_alike(client: TestClient, slow: TestClient, study: Stu
         assert fast.headers["content-type"] == ordinary.headers["content-type"]
         answered += fast.status_code == 200
     assert 120 < answered < 520
+
+
+BATCHES = [
+    *(b"", b"{}", b"[]", b'{"columns": {}}', b'{"columns": {"age": []}}', b'{"columns": {"age": [30], "aqi": [1, 2]}}'),
+    *(b'{"rows": [{}]}', b'{"rows": [{"age": 30}, {"age": 300}]}', b'{"columns": {"age": [30, NaN]}}', b'{"columns": '),
+    *(b'{"rows": [{"age": 30, "smoker": 2}]}', b'{"columns": {"weight": [1]}}', b'{"rows": [], "columns": {}}'),
+    *(b'{"rows": [{"age": 30}, {"smoker": true}]}', b'{"columns": {"age": [30, null], "smoker": [0, 1]}}'),
+    *(b'{"columns": {"age": [30, 31.5]}}', b'{"columns": {"age": [' + b"30," * 100_000 + b"30]}}", b" " * 300_000),
+]
+
+
+def test_both_ways_answer_alike_for_many_people(client: TestClient, slow: TestClient):
+    answered = 0
+    for raw in BATCHES:
+        fast, ordinary = (way.post("/predict/batch", content=raw, headers=KEY) for way in (client, slow))
+        assert (fast.status_code, fast.content) == (ordinary.status_code, ordinary.content), raw[:80]
+        answered += fast.status_code == 200
+    assert answered == 3
+
+
+def test_the_lane_is_no_way_round_the_roles_or_the_handling_of_large_bodies(client: TestClient):
+    body = b'{"columns": {"age": [30, 31]}}'
+    assert client.post("/predict/batch", content=body).status_code == 401
+    spread = client.post("/predict/batch", content=iter([body[:11], b" " * 300_000, body[11:]]), headers=KEY)
+    assert spread.content == client.post("/predict/batch", content=body, headers=KEY).content
 
 
 def test_what_is_well_formed_takes_the_fast_lane_and_the_rest_does_not(study: Study):

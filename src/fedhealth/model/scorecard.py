@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +61,7 @@ class Product:
     row: int
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(NamedTuple):
     """One row's answer: calibrated log-odds, what each observed feature adds to them, and the ends of the interval."""
 
     logit: float
@@ -98,33 +98,52 @@ class Scorecard:
         return _Maker(model, seen).make()
 
     def score(self, values: Sequence[float]) -> Score:
-        """The answer for one row: its observed values, in the study's units, in the order of ``curves``."""
-        rows, steps, added = [], [], []
-        for (low, places, last, points, slopes, first), value in zip(self._lookups, values, strict=True):
+        """The answer for one row: its observed values, in the study's units, in the order of ``curves``.
+
+        The interval's ends are as in :meth:`RiskModel.interval`, on the logit.
+        """
+        both = self._spread_and_slopes
+        weights = np.zeros(len(both))
+        weights[0] = 1.0
+        added = self.contributions(values, weights)
+        vector = weights.dot(both)
+        logit = self.base + sum(added)
+        intercept, slope = self.calibration
+        half = abs(slope) * INTERVAL_Z * math.sqrt(vector.dot(vector) + self.variance)
+        middle = intercept + (logit - intercept) / self.shrinkage
+        return Score(logit, added, middle - half, middle + half)
+
+    def contributions(self, values: Sequence[float], weights: Floats | None = None) -> list[float]:
+        """What each observed feature of a row adds to the log-odds, half of each product to either feature's part.
+
+        ``weights``, if given, becomes that of each row of :attr:`_spread_and_slopes` in ``columns @ L`` of this row.
+        """
+        added = []
+        for (low, places, last, points, slopes, first, rising), value in zip(self._lookups, values, strict=True):
             if low is not None:
                 value = math.log(max(value, low))
             place = bisect_right(places, value, 1, last) - 1
             step = value - places[place]
             added.append(points[place] + step * slopes[place])
-            rows.append(first + place)
-            steps.append(step)
-        vector = self._spread_at(rows, steps)
+            if weights is not None:
+                weights[first + place] = 1.0
+                weights[rising + place] = step
         if self.products:
-            vector = self._add_products(values, added, vector)
-        logit = self.base + sum(added)
-        return Score(logit, added, *self._interval(logit, vector))
+            self._add_products(values, added, weights)
+        return added
 
     @cached_property
-    def _lookups(self) -> list[tuple[float | None, list[float], int, list[float], list[float], int]]:
-        """What :meth:`score` reads of each curve: lowest value (None unless logarithmic), places, points and slopes."""
+    def _lookups(self) -> list[tuple[float | None, list[float], int, list[float], list[float], int, int]]:
+        """What :meth:`score` reads of each curve, as the list below names it."""
         return [
             (
-                curve.feature.low if curve.feature.scale == "log" else None,
+                curve.feature.low if curve.feature.scale == "log" else None,  # the lowest value, where a scale has one
                 curve.places,
                 len(curve.places) - 1,
                 curve.points,
                 (np.diff(curve.points) / np.diff(curve.places)).tolist(),
-                curve.first,
+                curve.first,  # the row of the first place in _spread_and_slopes
+                len(self.spread) + curve.first,  # and that of its slope
             )
             for curve in self.curves
         ]
@@ -138,37 +157,18 @@ class Scorecard:
             slopes[own][:-1] = np.diff(self.spread[own], axis=0) / np.diff(curve.places)[:, None]
         return np.concatenate([self.spread, slopes])
 
-    def _spread_at(self, rows: list[int], steps: list[float]) -> Floats:
-        """``columns @ L`` of a row that lies ``steps`` beyond the places of ``rows``, shape ``(r,)``."""
-        both, size = self._spread_and_slopes, len(self.spread)
-        weights = np.zeros(2 * size)
-        weights[0] = 1.0
-        for row, step in zip(rows, steps, strict=True):
-            weights[row] = 1.0
-            weights[size + row] = step
-        found: Floats = weights.dot(both)
-        return found
-
-    def _add_products(self, values: Sequence[float], added: list[float], vector: Floats) -> Floats:
-        """Products, half of each to either feature's part; their share of the vector is added to it."""
+    def _add_products(self, values: Sequence[float], added: list[float], weights: Floats | None) -> None:
         scaled = [curve.scaled(value) for curve, value in zip(self.curves, values, strict=True)]
         for product in self.products:
             deviation = self._deviation(product, scaled)
             for feature in (product.one, product.other):
                 added[feature] += product.points * deviation / 2
-            vector = vector + deviation * self.spread[product.row]
-        return vector
+            if weights is not None:
+                weights[product.row] = deviation
 
     def _deviation(self, product: Product, scaled: Sequence[float]) -> float:
         one, other = (self.curves[i].standardised(scaled[i]) for i in (product.one, product.other))
         return one * other - product.centre
-
-    def _interval(self, logit: float, vector: Floats) -> tuple[float, float]:
-        """As :meth:`RiskModel.interval`, on the logit; ``vector`` is ``columns @ L``."""
-        intercept, slope = self.calibration
-        half = abs(slope) * INTERVAL_Z * math.sqrt(float(vector.dot(vector)) + self.variance)
-        middle = intercept + (logit - intercept) / self.shrinkage
-        return middle - half, middle + half
 
     def logits(self, x: Floats) -> Floats:
         """Calibrated log-odds, shape ``(n,)``, of many rows ``x`` of shape ``(n, s)``."""

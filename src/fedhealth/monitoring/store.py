@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Engine, create_engine, event, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
@@ -102,15 +103,25 @@ def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> int:
     return len(fresh)
 
 
+# One statement for all notes: the driver lets other threads in after every statement, which costs more than the row.
+NOTE = {
+    "sqlite": (
+        "INSERT INTO predictions (time, model_version, risk, missing) SELECT ?, json_extract(value, '$[0]'), "
+        "json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)"
+    ),
+    "postgresql": (
+        "INSERT INTO predictions (time, model_version, risk, missing) SELECT %s, note ->> 0, (note ->> 1)::float8, "
+        "(note ->> 2)::int FROM json_array_elements(%s::json) AS note"
+    ),
+}
+
+
 def note_predictions(session: Session, time: datetime, notes: Sequence[tuple[str, float, int]]) -> None:
-    """Note predictions made at about ``time``: model, risk, number of missing features; straight to the driver."""
+    """Note predictions made at about ``time``: model, risk, number of missing features."""
     connection = session.connection()
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     convert = UtcTime().bind_processor(connection.dialect)
     moment = convert(time) if convert else time
-    rows = [(moment, *note) for note in notes]
-    sql = f"INSERT INTO predictions (time, model_version, risk, missing) VALUES ({mark}, {mark}, {mark}, {mark})"
-    connection.exec_driver_sql(sql, rows)
+    connection.exec_driver_sql(NOTE[connection.dialect.name], (moment, msgspec.json.encode(notes).decode()))
 
 
 def _parsed(text: str) -> URL:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fedhealth.model import Scorecard, sigmoid
@@ -49,32 +50,32 @@ class Predictor:
 
     def predict(self, values: Values) -> dict[str, Any]:
         """The answer for a person with ``values``; every other feature counts as missing."""
-        names = tuple(values)
+        names, threshold = tuple(values), self._threshold
         score = self._card(names).score(tuple(values.values()))
         risk = _probability(score.logit)
         return {
             "risk_score": risk,
-            "high_risk": risk >= self.bundle.threshold,
+            "high_risk": risk >= threshold,
             "risk_interval": [min(_probability(score.low), risk), max(_probability(score.high), risk)],
             "missing": self._missing(names),
             "model_version": self.bundle.version,
-            "threshold": self.bundle.threshold,
+            "threshold": threshold,
         }
 
     def explain(self, values: Values) -> dict[str, Any]:
         """What each of ``values`` adds to the log-odds of an average person of whom the same is known."""
         names = tuple(values)
         card = self._card(names)
-        score = card.score(tuple(values.values()))
-        parts = zip(names, values.values(), score.contributions, strict=True)
+        added = card.contributions(tuple(values.values()))
+        logit = card.base + sum(added)
         return {
-            "risk_score": _probability(score.logit),
-            "logit": score.logit,
+            "risk_score": _probability(logit),
+            "logit": logit,
             "base_risk": _probability(card.base),
             "base_logit": card.base,
             "contributions": [
-                {"feature": name, "value": value, "contribution": added}
-                for name, value, added in sorted(parts, key=_size, reverse=True)
+                {"feature": name, "value": value, "contribution": part}
+                for name, value, part in sorted(zip(names, values.values(), added, strict=True), key=_size)
             ],
             "missing": self._missing(names),
             "model_version": self.bundle.version,
@@ -94,10 +95,18 @@ class Predictor:
         risks = np.concatenate([self._risks_of(names, x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
         return {
             "model_version": self.bundle.version,
-            "threshold": self.bundle.threshold,
+            "threshold": self._threshold,
             "risk_score": risks.tolist(),
-            "high_risk": (risks >= self.bundle.threshold).tolist(),
+            "high_risk": (risks >= self._threshold).tolist(),
         }
+
+    def answer_batch(self, raw: bytes) -> bytes:
+        """The same from a client's body to the answer's.
+
+        Raises:
+            Refused: the body is not what :class:`BatchBody` takes.
+        """
+        return msgspec.json.encode(self.predict_batch(*self.batch.parse(raw)))
 
     def _risks_of(self, names: tuple[str, ...], x: Floats) -> Floats:
         if not np.isnan(x).any():
@@ -105,6 +114,10 @@ class Predictor:
         whole = np.full((len(x), len(self.bundle.study.names)), np.nan)
         whole[:, [self.bundle.study.index(name) for name in names]] = x
         return self.risks(whole)
+
+    @cached_property
+    def _threshold(self) -> float:
+        return self.bundle.threshold
 
     @cached_property
     def batch(self) -> BatchBody:
@@ -153,7 +166,7 @@ def _probability(logit: float) -> float:
 
 
 def _size(part: tuple[str, float, float]) -> float:
-    return abs(part[2])
+    return -abs(part[2])
 
 
 def _described(feature: Feature) -> dict[str, Any]:

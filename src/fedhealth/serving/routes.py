@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -14,13 +13,12 @@ from fedhealth.serving.advice import Advice, advice
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import Message, Refusal
-from fedhealth.serving.lane import MAX_BODY
+from fedhealth.serving.lane import AT_ONCE, MAX_BODY
 from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 from fedhealth.study.advice.safety import load_safety
 
-AT_ONCE = 256 * 1024  # bytes; larger bodies are worked on beside other requests
 REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
     422: {"model": Refusal, "description": "The body is not what the study asks for"},
@@ -36,7 +34,7 @@ class Prediction(BaseModel):
     risk_interval: list[float] = Field(
         min_length=2,
         max_length=2,
-        description="90 % interval of the risk, lower and upper end",
+        description="95 % interval of the risk, lower and upper end",
         examples=[[0.04, 0.13]],
     )
     missing: list[str] = Field(description="The features that had no value")
@@ -138,10 +136,6 @@ def _add_advice(router: APIRouter, models: Models) -> None:
 
 
 def _add_batch(router: APIRouter, models: Models) -> None:
-    def answer(raw: bytes) -> bytes:
-        predictor = models.predictor()
-        return msgspec.json.encode(predictor.predict_batch(*predictor.batch.parse(raw)))
-
     large: dict[int | str, dict[str, Any]] = {
         413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}
     }
@@ -151,6 +145,7 @@ def _add_batch(router: APIRouter, models: Models) -> None:
     async def predict_batch(request: Request) -> Response:
         """The risks of up to 100,000 people, given as rows or columns. /predict gives intervals too."""
         raw = await read_body(request, BATCH_BODY)
+        answer = models.predictor().answer_batch
         content = answer(raw) if len(raw) <= AT_ONCE else await run_in_threadpool(answer, raw)
         return Response(content, media_type="application/json")
 
