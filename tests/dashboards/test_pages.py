@@ -178,7 +178,7 @@ def test_admin_asks_for_the_key_and_refuses_a_wrong_one(stub):
 @pytest.mark.parametrize(
     ("path", "name", "headers"),
     [
-        *((path, "overview", 7) for path in ("/cities", "/trends", "/alerts", "/aqi")),
+        *((path, "overview", 8) for path in ("/cities", "/trends", "/alerts", "/aqi")),
         ("/runs", "training", 2),
         ("/nodes", "training", 2),
         ("/privacy", "privacy", 3),

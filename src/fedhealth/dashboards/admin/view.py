@@ -1,7 +1,10 @@
 """What a reader chose to see, and the API's answers for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.access import Reader
@@ -14,9 +17,10 @@ SHORTEST = 7  # days; the API's shortest window
 
 @dataclass(frozen=True)
 class View:
-    """The reader, the time range in days and the city (None: all)."""
+    """The reader, the pages that can be linked to, the time range in days and the city (None: all)."""
 
     reader: Reader
+    pages: Mapping[str, st.Page]
     days: int
     city: str | None = None
 
