@@ -53,9 +53,7 @@ def _card(view: View, alert: Alert, newest: datetime) -> None:
         words = say("admin.alert", title=alert["title"], **facts)
         st.markdown(f":material/warning: {words}")
         st.caption(say("admin.alert_state", state=say(f"admin.state_{alert['state']}"), about=_about(alert)))
-        evidence = alert.get("evidence") or {}
-        few = {"readings": whole(evidence.get("readings")), "risk": of_100(evidence.get("mean_risk"))}
-        st.caption(say("admin.alert_evidence", aqi=whole(evidence.get("aqi")), last=when(alert["last_seen"]), **few))
+        st.caption(_evidence(alert))
         with st.container(horizontal=True, vertical_alignment="center"):
             _link(view, alert, newest)
             if view.reader.may("analyst"):
@@ -63,16 +61,24 @@ def _card(view: View, alert: Alert, newest: datetime) -> None:
                     _form(view, alert)
 
 
+def _evidence(alert: Alert) -> str:
+    if not alert["city"]:
+        return say("admin.alert_last", last=when(alert["last_seen"]))
+    evidence = alert.get("evidence") or {}
+    few = {"readings": whole(evidence.get("readings")), "risk": of_100(evidence.get("mean_risk"))}
+    return say("admin.alert_evidence", aqi=whole(evidence.get("aqi")), last=when(alert["last_seen"]), **few)
+
+
 def _link(view: View, alert: Alert, newest: datetime) -> None:
-    """To what the alert rests on: its city, or all on the page of drift, from before it opened until now."""
-    days = range_since(parsed(alert["since"]), newest)
-    time_range, icon = say(f"admin.range_{days}"), ":material/query_stats:"
-    label = say("admin.alert_link", city=alert["city"] or say("admin.all_cities"), range=time_range)
-    if alert["city"]:
-        # Streamlit reads an address only when a page opens, so a link within the page would change nothing.
-        st.button(label, key=f"evidence_{alert['id']}", icon=icon, on_click=_open, args=(alert["city"], days))
+    """To what the alert rests on: its city from before it opened until now, or the page of drift."""
+    icon, city = ":material/query_stats:", alert["city"]
+    if city:
+        days = range_since(parsed(alert["since"]), newest)
+        label = say("admin.alert_link", city=city, range=say(f"admin.range_{days}"))
+        # A button: Streamlit reads city and time range out of an address only when it is opened anew.
+        st.button(label, key=f"evidence_{alert['id']}", icon=icon, on_click=_open, args=(city, days))
     elif alert["rule"] in ON_DRIFT:
-        st.page_link(view.pages["drift"], label=label, icon=icon, query_params={"days": time_range})
+        st.page_link(view.pages["drift"], label=say("admin.alert_link_drift"), icon=icon)
 
 
 def _open(city: str, days: int) -> None:

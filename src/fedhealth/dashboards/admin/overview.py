@@ -54,7 +54,7 @@ def figures(view: View) -> None:
 
 
 def _alerts(view: View) -> None:
-    found = [one for one in view.ask("/alerts")["alerts"] if view.city in (None, one["city"])]
+    found = [one for one in view.ask("/alerts")["alerts"] if one["city"] and view.city in (None, one["city"])]
     is_open = {one["city"] for one in found if one["state"] == "firing"}
     seen = {one["city"] for one in found if one["state"] == "acknowledged"}
     value = say("admin.kpi_alerts_value", n=len(is_open), cities=len(view.cities()))
