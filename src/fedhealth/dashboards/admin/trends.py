@@ -23,6 +23,7 @@ WHO_PM25 = 15.0  # µg/m³ in 24 hours, on no more than three or four days a yea
 THRESHOLD = 0.2  # where the API gives none
 DOWN_TO_UP = "Cividis"  # even steps of lightness, also without colour vision
 DAY = 86_400_000  # milliseconds
+MONTH = 31  # days; beyond, fields are too narrow for gaps between them
 TICKS = 8
 
 
@@ -75,14 +76,14 @@ def heat_map(days: list[str], found: Series) -> go.Figure:
             dx=DAY,
             y=cities,
             colorscale=DOWN_TO_UP,
-            xgap=1,
+            xgap=1 if len(days) <= MONTH else 0,
             ygap=1,
             colorbar={"title": {"text": say("admin.heat_bar")}, "thickness": 14},
             hovertemplate=say("admin.heat_hover"),
         )
     )
     _hatch(figure, [(city, day) for city in cities for day, one in zip(days, found[city], strict=True) if one is None])
-    styled(figure, "", "", 120 + 34 * len(cities)).update_layout(barmode="overlay", showlegend=True)
+    styled(figure, "", "", 150 + 34 * len(cities)).update_layout(barmode="overlay", showlegend=True)
     ticks = days[:: -(-len(days) // TICKS)]
     figure.update_xaxes(type="date", range=[_from_noon(days[0]), f"{days[-1]}T12:00"], showgrid=False)
     figure.update_xaxes(tickvals=ticks, ticktext=[_short(day) for day in ticks])
