@@ -124,15 +124,16 @@ def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, ter
     other = terminals.folder / "other.toml"
     other.write_text(text.replace("threshold = 0.2", "threshold = 0.3"), encoding="utf-8")
     common = ["--port", str(port), "--runs", str(terminals.folder)]
-    terminals.start("server", "fl/server.py", *common)
+    terminals.start("server", "fl/server.py", "--wait", "15", *common)
     terminals.start("node_2", "fl/client_node2.py", "--data", str(data), "--study", str(other), *common)
-    code, screen = terminals.end("server", 60)
+    code, screen = terminals.end("node_2", 60)
     assert code == 1
-    assert "node_2 refused" in screen
-    assert "start both with the same --study" in screen
+    assert "the server refused: node_2 refused: it takes part in study 'health-risk'" in " ".join(screen.split())
     assert "Traceback" not in screen
-    code, screen = terminals.end("node_2", 30)
-    assert "the run ended early" in screen
+    code, screen = terminals.end("server", 60)  # the others, or a node_2 with the right study, could still have come
+    assert code == 1
+    assert "did not come: node_1, node_2, node_3; turned away: node_2 refused" in screen
+    assert "start both with the same --study" in screen
     assert "Traceback" not in screen
 
 

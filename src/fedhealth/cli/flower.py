@@ -156,6 +156,10 @@ def train_with_flower(
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
         return _train_as_server(loaded, training, (LOOPBACK, port, None), 120.0)
+    except BaseException:
+        for child in children:
+            child.terminate()
+        raise
     finally:
         for child in children:
             _end(child)

@@ -25,7 +25,7 @@ class TrainingProgress(Protocol):
 
 
 def say_who(event: str, **facts: Any) -> None:
-    """Say on the terminal who comes, is lost, comes back and is refused (an event of a run)."""
+    """Say on the terminal who comes, is lost, stays away, comes back and is refused (an event of a run)."""
     match event:
         case "joined":
             typer.echo(f"{facts['node']} is here")
@@ -33,6 +33,8 @@ def say_who(event: str, **facts: Any) -> None:
             typer.secho(f"{facts['node']} is back", fg="green")
         case "lost":
             typer.secho(f"{facts['node']} is lost: {facts['why']}", fg="yellow")
+        case "absent":
+            typer.secho(f"{facts['node']} {facts['why']}", fg="yellow")
         case "refused":
             typer.secho(f"{facts['node']} refused or was refused: {facts['why']}", fg="yellow")
 

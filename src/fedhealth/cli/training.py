@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Training:
         strategy = self.strategy
         aggregate = next((n for n, f in AGGREGATIONS.items() if strategy and f is strategy.aggregate), None)
         return {
+            "version": version("fedhealth"),
             "study": study.name,
             "hash": study.hash,
             "outcome": study.outcome.name,
@@ -83,18 +85,22 @@ class Recording:
 
 
 @contextmanager
-def recorded(study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = ()) -> Iterator[Recording]:
+def recorded(
+    study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = (), inputs: str = ""
+) -> Iterator[Recording]:
     """A run's journal and log; how the run ends is the last line of its log. ``others`` are told of its events too.
+
+    A run is resumed with the same ``inputs`` only: a hash of the tables, where they are all here.
 
     Raises:
         JournalError: there is no run to resume, or it is still going.
     """
-    from fedhealth.runtime.events import Log, together
+    from fedhealth.runtime.events import LOG, Log, together
     from fedhealth.runtime.journal import Journal
 
-    settings = training.settings(study, runtime)
+    settings = {**training.settings(study, runtime), "inputs": inputs}
     journal = (Journal.resume if training.resume else Journal.begin)(training.runs, settings)
-    log = Log(journal.folder / "log.jsonl", journal.run)
+    log = Log(journal.folder / LOG, journal.run)
     log("resumed" if training.resume else "started", **settings)
     try:
         yield Recording(journal, log, together(log, *others))
@@ -117,8 +123,7 @@ def train_and_write(
     """
     nodes = replace(nodes, exchange=recording.journal.exchange(nodes.exchange))
     bundle, report, folder = _train(study, nodes, training, _Told(progress, recording.watch))
-    version = bundle and bundle.version
-    recording.log("finished", folder=str(folder), version=version, auroc=report["global"]["auroc"])
+    recording.log("finished", folder=str(folder), version=bundle and bundle.version, auroc=report["global"]["auroc"])
     return bundle, report, folder
 
 

@@ -78,7 +78,7 @@ def _reason(error: Exception) -> str:
         return str(error)
     print(f"refused: {error}", file=sys.stderr, flush=True)
     if isinstance(error, OF_THE_OWNER):
-        return "its policy does not let this answer out; see the node's own terminal"
+        return "its policy or its audit log does not let this answer out; see the node's own terminal"
     return "its data cannot be used; see the node's own terminal"
 
 
