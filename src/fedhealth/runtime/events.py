@@ -2,13 +2,16 @@
 
 Whoever wants to know is called with the event's name and its facts:
 
-    joined, back    node
+    joined, back    node, version (of its program; empty where it does not tell)
     lost, refused   node, why
-    step            step, nodes, seconds (all nodes together), bytes (of their answers)
+    step            step, nodes, seconds (all nodes together), bytes (of their answers), and by node the bytes
+                    received (of the question) and sent (of the answer)
     round           round, loss (mean training loss), auroc (on held-out rows; None where undefined)
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,3 +59,30 @@ class Log:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, also those before the run was resumed; none where the log could not be written whole."""
+        try:
+            return read_log(self.path)
+        except (OSError, ValueError):
+            return []
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The events in a log; a last line that is being written is left out."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def node_facts(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each node that came: its program's newest ``version``, and the bytes it ``received`` and ``sent`` in all steps.
+
+    None is what was not told or not measured.
+    """
+    found: defaultdict[str, dict[str, Any]] = defaultdict(lambda: {"version": None, "received": None, "sent": None})
+    for event in events:
+        if event["event"] in ("joined", "back"):
+            found[event["node"]]["version"] = event.get("version") or None
+        for way in ("received", "sent"):
+            for name, size in event.get(way, {}).items():
+                found[name][way] = (found[name][way] or 0) + size
+    return dict(found)

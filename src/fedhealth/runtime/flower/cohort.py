@@ -155,7 +155,9 @@ class Cohort:
             return {}, {}
         started, step = time.monotonic(), next(iter(questions.values())).step
         limit = min(self.patience.step, HELLO_LIMIT) if step == HELLO else self.patience.step
-        waiting = self._push(questions)
+        messages = self._packed(questions)
+        received = {name: size_of(message) for name, message in messages.items() if name != NEW}
+        waiting = self._push(messages)
         answers: dict[str, Message] = {}
         refused: dict[str, str] = {}
         looked, waits = started, pauses()
@@ -177,18 +179,21 @@ class Cohort:
                     self._lose(name, f"gave no answer to step {step!r} within {limit:.0f} s")
                 break
             time.sleep(next(waits) if waiting else 0.0)
-        size, seconds = sum(size_of(reply) for reply in answers.values()), round(time.monotonic() - started, 3)
-        self.watch("step", step=step, nodes=list(answers), seconds=seconds, bytes=size)
+        sizes, seconds = {name: size_of(reply) for name, reply in answers.items()}, time.monotonic() - started
+        facts = {"step": step, "nodes": list(answers), "seconds": round(seconds, 3), "bytes": sum(sizes.values())}
+        self.watch("step", **facts, received=received, sent={name: sizes[name] for name in sizes if name != NEW})
         return answers, refused
 
-    def _push(self, questions: Mapping[str, Question]) -> dict[str, str]:
-        """Send the questions; give the nodes' names by the messages' ids."""
+    def _packed(self, questions: Mapping[str, Question]) -> dict[str, Message]:
         ttl = max(self.patience.step, 10.0)
-        messages = [
-            Message(pack_question(one), self.ids[name], "query", ttl=ttl, group_id=one.step)
+        return {
+            name: Message(pack_question(one), self.ids[name], "query", ttl=ttl, group_id=one.step)
             for name, one in questions.items()
-        ]
-        return dict(zip(self.grid.push_messages(messages), questions, strict=True))
+        }
+
+    def _push(self, messages: Mapping[str, Message]) -> dict[str, str]:
+        """Send each node its message; give the nodes' names by the messages' ids."""
+        return dict(zip(self.grid.push_messages(list(messages.values())), messages, strict=True))
 
     def _welcome(self, strict: bool = False) -> list[str]:
         """Let in whoever is new; give the names. ``strict``: who cannot be let in ends the run, else is refused."""
@@ -227,7 +232,7 @@ class Cohort:
             return self._turn_away(node_id, one.node, str(error))
         self._check_introduction(one)
         self.ids[one.node] = node_id
-        self.watch("back" if one.node in self.introductions else "joined", node=one.node)
+        self.watch("back" if one.node in self.introductions else "joined", node=one.node, version=one.version)
         self.introductions[one.node] = one
         return [one.node]
 
@@ -236,7 +241,8 @@ class Cohort:
         self._turned_away.add(node_id)
         self.watch("refused", node=name, why=why)
         self.ids[NEW] = node_id
-        self._push({NEW: Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")})
+        goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")
+        self._push(self._packed({NEW: goodbye}))
         self.ids.pop(NEW)
         return []
 
@@ -270,7 +276,7 @@ class Cohort:
         """Tell every node still there how the run ended, and wait shortly for them to go."""
         self.ids = {str(node_id): node_id for node_id in self.grid.get_node_ids()}
         goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, ending)
-        waiting = set(self._push(dict.fromkeys(self.ids, goodbye))) if self.ids else set()
+        waiting = set(self._push(self._packed(dict.fromkeys(self.ids, goodbye)))) if self.ids else set()
         until = time.monotonic() + 5.0
         while waiting and time.monotonic() < until:
             waiting -= {reply.metadata.reply_to_message_id for reply in self.grid.pull_messages(sorted(waiting))}
