@@ -134,9 +134,10 @@ def test_a_run_is_evaluated_by_city_against_the_served_and_the_local_models(with
     assert list(groups.index[:5]) == ["All", *TITLES.values(), "Karachi"]
     assert groups.loc["Lahore", "AUROC (95 %)"] == "0.746 (0.726 to 0.766)"
     assert groups.loc["Lahore", "Served model, AUROC (95 %)"] == "0.768 (0.748 to 0.788)"
-    assert groups.loc["All", "AUROC against it (95 %)"] == "+0.003 (-0.027 to +0.026)"
+    assert groups.loc["All", "AUROC against served (95 %)"] == "+0.003 (-0.027 to +0.026)"
     assert groups.loc["Clinic C", "AUROC against own model (95 %)"] == "-0.001 (-0.027 to +0.026)"
     assert groups.loc["Multan", "Better alone"] == "node_3"
+    assert groups.loc["age ≥ 75", "Better alone"] == "–"
     assert {"Brier score (95 %)", "Calibration slope (95 %)", "AUPRC"} <= set(groups.columns)
     assert "Too few people to be told: age ≥ 75." in words(shown)
     cities = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["City", "Client"])

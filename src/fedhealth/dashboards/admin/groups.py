@@ -22,6 +22,8 @@ def show(total: Found | None, nodes: Sequence[Found], groups: Sequence[Found], c
     rows = list(_rows(total, nodes, _cities_first(groups), champion or {}))
     table(rows, say("admin.groups_alt"))
     st.caption(say("admin.groups_note"))
+    if champion:
+        st.caption(say("admin.groups_champion"))
     if few := [one["name"] for one in groups if one["global"] is None]:
         st.caption(say("admin.groups_few", names=listed([_named(name) for name in few])))
 
@@ -58,10 +60,11 @@ def _rows(total: Found | None, nodes: Sequence[Found], groups: Sequence[Found], 
     compared = bool(champion)
     yield _row(say("admin.groups_all"), total, {}, beside[""], compared)
     for node in nodes:
-        yield _row(node["title"], node["global"], node, beside.get(node["name"]), compared)
+        own = {**node, "better_alone": say("admin.yes" if node["better_alone"] else "admin.no")}
+        yield _row(node["title"], node["global"], own, beside.get(node["name"]), compared)
     for group in groups:
-        better = {"better_alone": listed(group["better_alone"])} if group["better_alone"] else {}
-        yield _row(_named(group["name"]), group["global"], better, beside.get(group["name"]), compared)
+        own = {"better_alone": listed(group["better_alone"]) if group["better_alone"] else say("admin.no")}
+        yield _row(_named(group["name"]), group["global"], own, beside.get(group["name"]), compared)
 
 
 def _row(who: str, found: Found | None, own: Found, beside: Found | None, compared: bool) -> dict[str, Any]:
@@ -71,15 +74,11 @@ def _row(who: str, found: Found | None, own: Found, beside: Found | None, compar
     row[say("measure.auprc")] = to_3((found or {}).get("auprc"))
     row[say("admin.local_auroc")] = with_ends(own.get("local"), "auroc")
     row[say("admin.against_local")] = with_ends(own.get("difference"), "auroc", "+.3f")
-    row[say("admin.better_alone")] = _better(own.get("better_alone"))
+    row[say("admin.better_alone")] = own["better_alone"] if own and found else say("admin.unknown")
     if compared:
         row[say("admin.champion_auroc")] = with_ends((beside or {}).get("champion"), "auroc")
         row[say("admin.against_champion")] = with_ends((beside or {}).get("difference"), "auroc", "+.3f")
     return row
-
-
-def _better(told: object) -> str:
-    return told if isinstance(told, str) else say("admin.yes" if told else "admin.no")
 
 
 def _cities_first(groups: Sequence[Found]) -> list[Found]:

@@ -57,10 +57,12 @@ def choose(label: str, options: Sequence[str], key: str) -> str:
     asked = st.query_params.get(key)
     if asked and asked not in options:
         st.warning(say("admin.choice_gone", asked=asked[:80]), icon=":material/link_off:")
-    if st.session_state.get(key) not in options:
+    if not asked and key not in st.session_state:
+        st.query_params[key] = options[0]  # Streamlit leaves out of the address what nobody has chosen
+    if st.session_state.get(key, asked) not in options:
         st.session_state[key] = options[0]
-    chosen = st.selectbox(label, options, index=None, key=key, bind="query-params", width=420)
-    return chosen or options[0]
+    st.selectbox(label, options, index=None, key=key, bind="query-params", width=420)
+    return str(st.session_state[key])
 
 
 def data_kind(synthetic: bool | None, partly: Sequence[str]) -> str:
