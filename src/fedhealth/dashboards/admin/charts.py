@@ -9,7 +9,7 @@ import streamlit as st
 from fedhealth.dashboards.colours import palette
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-ENDS = ("", "_low", "_high")
+ENDS = ("auroc", "auroc_low", "auroc_high")
 MARKS = ("circle", "square", "diamond", "triangle-up", "x")
 
 
@@ -60,13 +60,10 @@ def dots(kinds: Mapping[str, Sequence[Mapping[str, Any] | None]], places: Sequen
                 "thickness": 1.5,
             },
         )
-    ends = [
-        one[f"auroc{end}"] for told in kinds.values() for one in told if one for end in ENDS if f"auroc{end}" in one
-    ]
-    known = [end for end in ends if end is not None]
     styled(figure, x_title, "", 130 + 48 * len(places)).update_layout(scattermode="group", scattergap=0.5)
-    if known:  # else horizontal marks would begin at 0
-        figure.update_xaxes(range=[min(known) - 0.01, max(known) + 0.01])
+    reached = [one[end] for told in kinds.values() for one in told if one for end in ENDS if one.get(end) is not None]
+    if reached:  # else horizontal marks would begin at 0
+        figure.update_xaxes(range=[min(reached) - 0.01, max(reached) + 0.01])
     return figure.update_yaxes(automargin=True, autorange="reversed", categoryorder="array", categoryarray=[*places])
 
 

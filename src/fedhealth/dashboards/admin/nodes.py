@@ -26,7 +26,7 @@ def _row(one: Mapping[str, Any]) -> dict[str, Any]:
         say("admin.col_state"): say(f"admin.node_{_state(one)}"),
         say("admin.node_took"): one["taken_part"],
         say("admin.node_missed"): one["missed"],
-        say("admin.rounds_missed"): say("admin.rounds_of", missed=one["rounds_missed"], rounds=one["rounds"]),
+        say("admin.rounds_missed"): _of(one["rounds_missed"], one["rounds"]),
         say("admin.rows"): whole(one["rows"]),
         say("admin.received"): size(one["received"]),
         say("admin.sent"): size(one["sent"]),
@@ -37,6 +37,10 @@ def _state(one: Mapping[str, Any]) -> str:
     if not one["taken_part"]:
         return "never"
     return "some" if one["missed"] or one["rounds_missed"] else "all"
+
+
+def _of(missed: int, rounds: int) -> str:
+    return say("admin.rounds_of", missed=missed, rounds=rounds) if rounds else say("admin.unknown")
 
 
 def show_run(report: Mapping[str, Any]) -> None:
@@ -56,7 +60,7 @@ def _in_run(name: str, report: Mapping[str, Any]) -> dict[str, Any]:
     missed = sum(name not in [node["name"] for node in one["nodes"]] for one in rounds)
     return {
         say("admin.node_version"): told.get("version") or say("admin.version_unknown"),
-        say("admin.rounds_missed"): say("admin.rounds_of", missed=missed, rounds=len(rounds)),
+        say("admin.rounds_missed"): _of(missed, len(rounds)),
         say("admin.received"): size(told.get("received")),
         say("admin.sent"): size(told.get("sent")),
     }
