@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Error, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 from tests.runtime.grids import LocalGrid
 
+from fedhealth import __version__
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation import TOGETHER, packing
 from fedhealth.federation.contribution import arrays
@@ -28,13 +29,15 @@ NODES = [f"node_{k}" for k in range(1, 7)]
 
 
 class Told:
-    """Keeps what it is told, but for steps."""
+    """Keeps what it is told; steps by themselves."""
 
     def __init__(self):
-        self.events = []
+        self.events, self.steps = [], []
 
     def __call__(self, event, **facts):
-        if event != "step":
+        if event == "step":
+            self.steps.append(facts)
+        else:
             self.events.append((event, *facts.values()))
 
 
@@ -357,6 +360,32 @@ def test_who_comes_twice_waits_and_who_comes_with_another_key_is_turned_away(ser
     grid.come("node_1")
     assert "node_1" not in exchange("inventory", {})
     assert "node_1 came back with another key than it had in this run" in [event[-1] for event in told.events]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_each_nodes_version_and_bytes_are_told(served, masked):
+    _, exchange, told = served(masked=masked)
+    exchange("moments", {})
+    assert [event for event in told.events if event[0] == "joined"] == [("joined", n, __version__) for n in NODES]
+    hello, last = told.steps[0], told.steps[-1]
+    assert (hello["step"], hello["sent"], hello["received"]) == (wire.HELLO, {}, {})
+    assert list(last["sent"]) == list(last["received"]) == NODES
+    assert min(last["received"].values()) > 50
+    assert sum(last["sent"].values()) == last["bytes"] > 50
+
+
+def test_a_node_whose_program_does_not_tell_its_version_is_let_in(served):
+    def silent(name, question, answer):
+        if wire.unpack_question(question).step != wire.HELLO:
+            return answer
+        introduction = dataclasses.asdict(wire.unpack_introduction(answer))
+        del introduction["version"]
+        told = ConfigRecord({"bytes": packing.encode(introduction)})
+        return Message(RecordDict({"told": told}), reply_to=question)
+
+    _, exchange, told = served(masked=False, change=silent)
+    assert list(exchange("moments", {})) == NODES
+    assert told.events[0] == ("joined", "node_1", "")
 
 
 def test_packing_keeps_every_bit():

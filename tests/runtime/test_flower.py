@@ -19,6 +19,7 @@ from tests.runtime.terminals import (
     written,
 )
 
+from fedhealth import __version__
 from fedhealth.cli.flower import train_with_flower
 from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
@@ -117,6 +118,11 @@ def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Pa
     assert report["took_part"] == list(NODES)
     assert report["synthetic"]
     assert load_bundle(folder).hash == bundle.hash
+    assert list(report["network"]) == list(NODES)
+    for told in report["network"].values():
+        assert told["version"] == __version__
+        assert told["received"] > 10_000
+        assert told["sent"] > 10_000
 
 
 def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, terminals: Terminals) -> None:

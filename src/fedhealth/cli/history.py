@@ -78,8 +78,13 @@ def show_logs(
 
 def _line(event: dict[str, Any]) -> str:
     facts = {name: value for name, value in event.items() if name not in ("time", "run", "event") and value is not None}
-    said = " ".join(f"{name}={','.join(v) if isinstance(v, list) else v}" for name, v in facts.items())
+    said = " ".join(f"{name}={_said(value)}" for name, value in facts.items())
     return f"{event['time']} {event['event']} {said}".rstrip()
+
+
+def _said(value: object) -> str:
+    parts = [f"{name}:{one}" for name, one in value.items()] if isinstance(value, dict) else value
+    return ",".join(parts) if isinstance(parts, list) else str(parts)
 
 
 def _logs(runs: Path) -> list[Path]:

@@ -156,6 +156,7 @@ def run_training(
         from fedhealth.cli.flower import train_with_flower
 
         return train_with_flower(study, data, outcome, training, port)
+    from fedhealth import __version__
     from fedhealth.cli.progress import training_progress
     from fedhealth.cli.runs import fingerprint
     from fedhealth.data.dataset import load_dataset
@@ -172,5 +173,7 @@ def run_training(
     with recording_here as recording, training_progress(loaded, dataset) as progress:
         run = recording.journal.run
         exchange = exchange_in_process(loaded, dataset.shards, training.runs / "audit", data, run)
+        for node in loaded.nodes:
+            recording.watch("joined", node=node.name, version=__version__)
         nodes = Federation(exchange, dataset.synthetic, policies, dataset)
         return train_and_write(loaded, nodes, training, progress, recording)

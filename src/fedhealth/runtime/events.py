@@ -2,14 +2,17 @@
 
 Whoever wants to know is called with the event's name and its facts:
 
-    joined, back    node
+    joined, back    node, version (of its program; empty where it does not tell)
     lost, refused   node, why
     absent          node, why (it never came)
-    step            step, nodes, seconds (all nodes together), bytes (of their answers)
+    step            step, nodes, seconds (all nodes together), bytes (of their answers), and by node the bytes
+                    received (of the question) and sent (of the answer)
     round           round, loss (mean training loss), auroc (on held-out rows; None where undefined)
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,3 +84,18 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         with suppress(json.JSONDecodeError):
             found.append(json.loads(line))
     return found
+
+
+def node_facts(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each node that came: its program's newest ``version``, and the bytes it ``received`` and ``sent`` in all steps.
+
+    None is what was not told or not measured.
+    """
+    found: defaultdict[str, dict[str, Any]] = defaultdict(lambda: {"version": None, "received": None, "sent": None})
+    for event in events:
+        if event["event"] in ("joined", "back"):
+            found[event["node"]]["version"] = event.get("version") or None
+        for way in ("received", "sent"):
+            for name, size in event.get(way, {}).items():
+                found[name][way] = (found[name][way] or 0) + size
+    return dict(found)

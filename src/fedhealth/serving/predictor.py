@@ -154,6 +154,7 @@ class Predictor:
             "threshold": facts["threshold"],
             "metrics": facts.get("metrics"),
             "synthetic": facts.get("synthetic"),
+            "synthetic_nodes": facts.get("synthetic_nodes") or [],
         }
 
 

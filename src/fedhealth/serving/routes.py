@@ -94,7 +94,8 @@ class Description(BaseModel):
     features: list[dict[str, Any]]
     threshold: dict[str, Any] = Field(description="The threshold with its sensitivity and specificity")
     metrics: dict[str, Any] | None
-    synthetic: bool | None = Field(description="Whether the model was trained on generated data")
+    synthetic: bool | None = Field(description="Whether the model was trained on generated data, if only in part")
+    synthetic_nodes: list[str] = Field(description="Nodes with generated rows, where others have real ones")
 
 
 def routes(models: Models, answers: Mapping[str, Answer], figures: Figures) -> APIRouter:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from fedhealth.dashboards.admin.charts import draw, styled
-from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.admin.view import View, choose, to_3, whole
 from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import table, twin
 from fedhealth.dashboards.texts import say
@@ -24,8 +24,7 @@ def show(view: View) -> None:
     table([_row(one) for one in rows], say("admin.drift_alt"))
     shown = {one["title"]: one for one in rows if one["current"] and one["reference"]}
     if shown:
-        title = st.selectbox(say("admin.drift_show"), list(shown), key="drift_feature", width=420)
-        _then_and_now(shown[title])
+        _then_and_now(shown[choose(say("admin.drift_show"), list(shown), "feature")])
 
 
 def _row(one: Drift) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedhealth import __version__
 from fedhealth.data.dataset import is_synthetic, read_own_shard
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, Policy, PolicyError, PolicyRefusal, policy_of
@@ -99,7 +100,8 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     summing = _summing(config, study.hash, question.seed, policy)
     if question.step == HELLO:
         synthetic = is_synthetic(study.node(config.node), data)
-        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy.hash))
+        introduction = Introduction(config.node, synthetic, summing.public_key, policy.hash, __version__)
+        return pack_introduction(introduction)
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     if question.call:

@@ -158,9 +158,10 @@ class Cohort:
         if not questions:
             return {}, {}
         started, step, limit = time.monotonic(), next(iter(questions.values())).step, self.patience.step
+        messages = self._packed({self.ids[name]: question for name, question in questions.items()})
         names = {self.ids[name]: name for name in questions}
-        sent = self._push({self.ids[name]: question for name, question in questions.items()})
-        waiting = {message: names[node_id] for message, node_id in sent.items()}
+        received = {names[node_id]: size_of(message) for node_id, message in messages.items()}
+        waiting = {message: names[node_id] for message, node_id in self._push(messages).items()}
         answers: dict[str, Message] = {}
         refused: dict[str, str] = {}
         looked, waits = started, pauses()
@@ -182,18 +183,22 @@ class Cohort:
                     self._lose(name, f"gave no answer to step {step!r} within {limit:.0f} s")
                 break
             time.sleep(next(waits) if waiting else 0.0)
-        size, seconds = sum(size_of(reply) for reply in answers.values()), round(time.monotonic() - started, 3)
-        self.watch("step", step=step, nodes=list(answers), seconds=seconds, bytes=size)
+        sizes, seconds = {name: size_of(reply) for name, reply in answers.items()}, time.monotonic() - started
+        facts = {"step": step, "nodes": list(answers), "seconds": round(seconds, 3), "bytes": sum(sizes.values())}
+        self.watch("step", **facts, received=received, sent=sizes)
         return answers, refused
 
-    def _push(self, questions: Mapping[int, Question]) -> dict[str, int]:
-        """Send the questions, by the nodes' numbers; give these by the messages' ids."""
+    def _packed(self, questions: Mapping[int, Question]) -> dict[int, Message]:
+        """The questions as messages, by the nodes' numbers."""
         ttl = max(self.patience.step, 10.0)
-        messages = [
-            Message(pack_question(one), node_id, "query", ttl=ttl, group_id=one.step)
+        return {
+            node_id: Message(pack_question(one), node_id, "query", ttl=ttl, group_id=one.step)
             for node_id, one in questions.items()
-        ]
-        return dict(zip(self.grid.push_messages(messages), questions, strict=True))
+        }
+
+    def _push(self, messages: Mapping[int, Message]) -> dict[str, int]:
+        """Send the messages; give the nodes' numbers by the messages' ids."""
+        return dict(zip(self.grid.push_messages(list(messages.values())), messages, strict=True))
 
     def _welcome(self) -> list[str]:
         """Ask who is new for a name, let in who gave one since the last look, and turn away whom the run cannot use.
@@ -204,7 +209,7 @@ class Cohort:
         self._greeted = {message: node_id for message, node_id in self._greeted.items() if node_id in there}
         known = {*self.ids.values(), *self._greeted.values(), *self._turned_away}
         hello = Question(HELLO, self.study.hash, self.seed, {}, self.run)
-        self._greeted |= self._push(dict.fromkeys(sorted(there - known), hello))
+        self._greeted |= self._push(self._packed(dict.fromkeys(sorted(there - known), hello)))
         found = []
         for reply in self.grid.pull_messages(list(self._greeted)) if self._greeted else ():
             node_id = self._greeted.pop(reply.metadata.reply_to_message_id)
@@ -229,7 +234,9 @@ class Cohort:
             raise FlowerError(f"a node came whose introduction {error}") from None
         self._check_introduction(node_id, one)
         self.ids[one.node] = node_id
-        self.watch("back" if one.node in self.introductions else "joined", node=one.node)
+        self.watch(
+            "back" if one.node in self.introductions else "joined", node=one.node, version=printable(one.version)
+        )
         self.introductions[one.node] = one
         return [one.node]
 
@@ -237,7 +244,8 @@ class Cohort:
         """Tell a node that cannot take part to leave; another may come under its name."""
         self._turned_away[node_id] = why
         self.watch("refused", node="a node that came", why=why)
-        self._push({node_id: Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")})
+        goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")
+        self._push(self._packed({node_id: goodbye}))
 
     def _check_introduction(self, node_id: int, one: Introduction) -> None:
         expected = [node.name for node in self.study.nodes]
@@ -271,7 +279,7 @@ class Cohort:
     def dismiss(self, ending: str) -> None:
         """Tell every node still there how the run ended, and wait shortly for them to go."""
         goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, ending)
-        waiting = set(self._push(dict.fromkeys(self.grid.get_node_ids(), goodbye)))
+        waiting = set(self._push(self._packed(dict.fromkeys(self.grid.get_node_ids(), goodbye))))
         until = time.monotonic() + 5.0
         while waiting and time.monotonic() < until:
             waiting -= {reply.metadata.reply_to_message_id for reply in self.grid.pull_messages(sorted(waiting))}

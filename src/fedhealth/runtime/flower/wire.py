@@ -44,12 +44,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Introduction:
-    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash."""
+    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash.
+
+    ``version`` is that of its program, empty from one that does not tell it.
+    """
 
     node: str
     synthetic: bool
     public_key: bytes
     policy: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
