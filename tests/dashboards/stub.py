@@ -45,6 +45,8 @@ class Behaviour:
     states: dict[str, str] = field(default_factory=dict)
     served: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    air: dict[str, Any] = field(default_factory=dict)
 
 
 def category(index: float) -> str:
@@ -92,7 +94,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
                 return JSONResponse({"detail": f"this needs the role {needed}"}, 403)
         return await call_next(request)
 
-    add_public(app)
+    add_public(app, behaviour)
     add_cities(app)
     add_alerts(app, behaviour)
     add_model(app)
@@ -101,7 +103,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
     return app
 
 
-def add_public(app: FastAPI) -> None:
+def add_public(app: FastAPI, behaviour: Behaviour) -> None:
     study = load_study("health-risk")
     names = ("name", "title", "modality", "kind", "unit", "low", "high", "levels", "changeable", "loinc", "example")
 
@@ -119,6 +121,9 @@ def add_public(app: FastAPI) -> None:
             "threshold": {"value": 0.2, "sensitivity": 0.44, "specificity": 0.9},
             "metrics": {"auroc": 0.771},
             "synthetic": True,
+            "published": NOW,
+            "weaker_groups": ["people in Peshawar, at Clinic C"],
+            **behaviour.model,
         }
 
     @app.post("/predict")
@@ -147,7 +152,15 @@ def add_public(app: FastAPI) -> None:
             raise HTTPException(404, "no such city")
         aqi = PLACES[city][2]
         facts = {"averaging": "24-hour", "dominant": "PM2.5", "source": "synthetic", "synthetic": True, "stale": False}
-        return {"city": city, "time": NOW, "aqi": aqi, "category": category(aqi), "pm25": aqi / 2, **facts}
+        return {
+            "city": city,
+            "time": NOW,
+            "aqi": aqi,
+            "category": category(aqi),
+            "pm25": aqi / 2,
+            **facts,
+            **behaviour.air,
+        }
 
 
 def add_cities(app: FastAPI) -> None:

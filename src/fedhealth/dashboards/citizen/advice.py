@@ -11,8 +11,8 @@ from fedhealth.study.advice.air import category_of
 
 def show(readings: dict[str, float]) -> None:
     """The category of the air and advice for sensitive people and for everyone; needs no API."""
-    index = readings.get("aqi")
-    if index is None:
+    index = readings.get("aqi", -1.0)
+    if index < 0:
         st.write(say("citizen.do_none"))
         return
     category, report = category_of(index), _report(index)

@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from fedhealth.dashboards.citizen import form, trend
+from fedhealth.dashboards.citizen import form, origin, trend
 from fedhealth.dashboards.features import Subject, built_in
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study import Feature
-from fedhealth.study.advice.features import title_of
+from fedhealth.study.advice.features import name_of
 
 log = logging.getLogger(__name__)
 LARGEST = 200  # MB
@@ -62,10 +61,11 @@ def _take(subject: Subject, name: str, content: memoryview, keep: bool) -> None:
     found = usual(days, subject.features)
     for feature in subject.features:
         if feature.name in found:
-            form.put(feature, found[feature.name])
+            last = max(day["date"] for day in days if feature.name in day)
+            form.put(feature, found[feature.name], origin.exported(last))
     if keep:
         st.session_state["export_days"] = days[-SHOWN:]
-    names = listed([title_of(f).rstrip("?").lower() for f in subject.features if f.name in found])
+    names = listed([name_of(f) for f in subject.features if f.name in found])
     st.session_state["export_said"] = ("read", say("export.read", names=names, days=USUAL, last=days[-1]["date"]))
 
 
@@ -79,19 +79,9 @@ def _read(subject: Subject, name: str, content: memoryview) -> Days:
         path.write_bytes(content)
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         try:
-            return own_days(replace(built_in(), features=features), path, now, _zone())
+            return own_days(replace(built_in(), features=features), path, now, origin.zone())
         except DataError as problem:
             raise DataError(str(problem).replace(str(path), path.name)) from None
-
-
-def _zone() -> str:
-    """The time zone that the reader's browser tells, UTC where it tells none."""
-    zone = st.context.timezone or "UTC"
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):
-        return "UTC"
-    return zone
 
 
 def usual(days: Days, features: tuple[Feature, ...]) -> dict[str, float]:
