@@ -23,6 +23,11 @@ class Origin:
     time: dt.datetime | None = None
     stale: bool = False
 
+    @property
+    def is_old(self) -> bool:
+        """Whether its source says so, or it is of more than a few days ago."""
+        return self.stale or (self.time is not None and dt.datetime.now(dt.UTC) - self.time > FRESH)
+
 
 def typed() -> Origin:
     """Of what the reader enters just now."""
@@ -54,7 +59,7 @@ def show(feature: Feature) -> None:
     if origin:
         st.caption(origin.words)
         if _is_old(feature):
-            st.badge(say("origin.old", days=FRESH.days), icon=":material/history:", color="orange")
+            st.badge(say("origin.old"), icon=":material/history:", color="orange")
 
 
 def old_ones(features: Iterable[Feature]) -> list[Feature]:
@@ -78,8 +83,6 @@ def _of(feature: Feature) -> Origin | None:
 
 
 def _is_old(feature: Feature) -> bool:
-    """Whether a reading that changes from day to day, unlike an age, is older than a few days."""
+    """Whether there is an old reading of a feature that changes from day to day, unlike an age."""
     origin = _of(feature)
-    if origin is None or feature.modality == "clinic":
-        return False
-    return origin.stale or (origin.time is not None and dt.datetime.now(dt.UTC) - origin.time > FRESH)
+    return origin is not None and origin.is_old and feature.modality != "clinic"

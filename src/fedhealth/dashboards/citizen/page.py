@@ -25,6 +25,7 @@ def main() -> None:
     entered = form.show(subject)
     with banner:
         warned = _warn(entered)
+    export.show_kept(subject)
     _columns(subject, entered, warned)
     _footer()
 
@@ -62,7 +63,7 @@ def _columns(subject: Subject, entered: dict[str, float], warned: bool) -> None:
     risk = None  # stays so if its panel fails
     title = "citizen.risk_title" if subject.window_days else "citizen.risk_title_now"
     with left:
-        with panel(say(title, outcome=subject.outcome, days=subject.window_days)):
+        with st.container(border=True), panel(say(title, outcome=subject.outcome, days=subject.window_days)):
             if warned:
                 st.error(say("safety.first"), icon=":material/emergency:")
             risk = result.show(subject, readings)
