@@ -47,6 +47,8 @@ class Behaviour:
     served: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Any] = field(default_factory=dict)
     older: bool = False
+    model: dict[str, Any] = field(default_factory=dict)
+    air: dict[str, Any] = field(default_factory=dict)
 
 
 def category(index: float) -> str:
@@ -94,7 +96,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
                 return JSONResponse({"detail": f"this needs the role {needed}"}, 403)
         return await call_next(request)
 
-    add_public(app)
+    add_public(app, behaviour)
     add_cities(app)
     add_alerts(app, behaviour)
     add_model(app, behaviour)
@@ -103,7 +105,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
     return app
 
 
-def add_public(app: FastAPI) -> None:
+def add_public(app: FastAPI, behaviour: Behaviour) -> None:
     study = load_study("health-risk")
     names = ("name", "title", "modality", "kind", "unit", "low", "high", "levels", "changeable", "loinc", "example")
 
@@ -122,6 +124,9 @@ def add_public(app: FastAPI) -> None:
             "metrics": {"auroc": 0.771},
             "synthetic": True,
             "synthetic_nodes": [],
+            "published": NOW,
+            "weaker_groups": ["people in Peshawar, at Clinic C"],
+            **behaviour.model,
         }
 
     @app.post("/predict")
@@ -150,7 +155,15 @@ def add_public(app: FastAPI) -> None:
             raise HTTPException(404, "no such city")
         aqi = PLACES[city][2]
         facts = {"averaging": "24-hour", "dominant": "PM2.5", "source": "synthetic", "synthetic": True, "stale": False}
-        return {"city": city, "time": NOW, "aqi": aqi, "category": category(aqi), "pm25": aqi / 2, **facts}
+        return {
+            "city": city,
+            "time": NOW,
+            "aqi": aqi,
+            "category": category(aqi),
+            "pm25": aqi / 2,
+            **facts,
+            **behaviour.air,
+        }
 
 
 def add_cities(app: FastAPI) -> None:
