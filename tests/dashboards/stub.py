@@ -44,6 +44,9 @@ class Behaviour:
     broken: set[str] = field(default_factory=set)
     acknowledged: dict[str, dict[str, str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    synthetic: str = "all"
+    more_alerts: list[dict[str, Any]] = field(default_factory=list)
+    rules_problem: str | None = None
     served: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Any] = field(default_factory=dict)
     older: bool = False
@@ -97,7 +100,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
         return await call_next(request)
 
     add_public(app, behaviour)
-    add_cities(app)
+    add_cities(app, behaviour)
     add_alerts(app, behaviour)
     add_model(app, behaviour)
     add_network(app, behaviour.served)
@@ -166,10 +169,11 @@ def add_public(app: FastAPI, behaviour: Behaviour) -> None:
         }
 
 
-def add_cities(app: FastAPI) -> None:
+def add_cities(app: FastAPI, behaviour: Behaviour) -> None:
     @app.get("/cities")
     def cities() -> dict[str, Any]:
-        return {"as_of": NOW, "reporting": 9, "cities": [one_city(name) for name in PLACES]}
+        found = [{**one_city(name), "synthetic": behaviour.synthetic} for name in PLACES]
+        return {"as_of": NOW, "reporting": 9, "cities": found}
 
     @app.get("/trends")
     def trends(days: int, city: str | None = None) -> dict[str, Any]:
@@ -180,7 +184,9 @@ def add_cities(app: FastAPI) -> None:
                 if (day.toordinal() * 7 + len(name)) % 23 == 0:
                     continue
                 aqi = PLACES[name][2] + 25 * math.sin(day.toordinal() / 3 + len(name))
-                facts = {"mean_risk": mean_risk(name, day), "aqi": round(aqi), "pm25": aqi / 2, "readings": 60}
+                risk = mean_risk(name, day)
+                facts = {"mean_risk": risk, "aqi": round(aqi), "pm25": aqi / 2, "readings": 60}
+                facts |= {"mean_risk_interval": [0.8 * risk, 1.25 * risk], "synthetic": behaviour.synthetic}
                 points.append({"city": name, "date": day.isoformat(), **facts})
         return {"points": points}
 
@@ -198,16 +204,19 @@ def add_cities(app: FastAPI) -> None:
 
 def one_city(name: str) -> dict[str, Any]:
     latitude, longitude, aqi = PLACES[name]
-    few = name == "Quetta"
+    few, readings = name == "Quetta", 240
+    high = round(readings * mean_risk(name, TODAY) / 2)
     return {
         "city": name,
         "latitude": latitude,
         "longitude": longitude,
         "time": NOW,
-        "readings": None if few else 240,
+        "readings": None if few else readings,
         "people": None if few else 80,
         "mean_risk": None if few else mean_risk(name, TODAY),
-        "high_risk_share": None if few else mean_risk(name, TODAY) / 2,
+        "high_risk_share": None if few or high < 10 else high / readings,
+        "high_risk_readings": None if few or high < 10 else high,
+        "unstable": not few and 10 <= high <= 20,
         "aqi": aqi,
         "aqi_category": category(aqi),
         "pm25": aqi / 2,
@@ -222,7 +231,19 @@ def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
         found = [one_alert(name, behaviour) for name in ("Lahore", "Faisalabad", "Multan")]
         over = {"state": "resolved", "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
         found += [{**one_alert("Peshawar", behaviour), "state": "pending"}, {**one_alert("Karachi", behaviour), **over}]
+        found += behaviour.more_alerts
         return {"alerts": [alert for alert in found if state in (None, alert["state"])]}
+
+    @app.get("/alerts/rules")
+    def alert_rules() -> dict[str, Any]:
+        none = {"each_city": False, "opens": None, "opens_at_limit": False, "ends": None, "for_minutes": 0}
+        risk = {"each_city": True, "opens": 0.2, "opens_at_limit": True, "ends": 0.19, "for_minutes": 30}
+        rules = [
+            {"rule": "mean-risk", "title": "High mean risk", **risk},
+            {"rule": "aqi", "title": "Very unhealthy air", **risk, "opens": 200, "opens_at_limit": False, "ends": 190},
+            {"rule": "drift", "title": "Readings are not as in training", **none},
+        ]
+        return {"rules": [] if behaviour.rules_problem else rules, "problem": behaviour.rules_problem}
 
     @app.post("/alerts/{alert}/acknowledge")
     def acknowledge(alert: str, body: dict[str, str]) -> dict[str, Any]:

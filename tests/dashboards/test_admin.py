@@ -8,8 +8,9 @@ from streamlit.testing.v1 import AppTest
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.page import PAGES
 
+from .stub import one_alert
 from .stub_versions import BEFORE, NEXT, SERVED, TITLES
-from .test_pages import admin_at, press, words
+from .test_pages import admin_at, alerts_shown, cities_of, press, words
 
 
 def signed_in(name: str, key: str) -> AppTest:
@@ -263,3 +264,68 @@ def test_drift_tells_n_statistic_threshold_and_both_shapes(with_key):
     tables = [one.value for one in shown.dataframe]
     assert {"PSI", "Limit", "Readings", "Missing"} <= set(tables[0].columns)
     assert {"When it learned", "Now"} <= set(tables[1].columns)
+    assert "Features then and now as CSV" in {one.proto.label for one in shown.get("download_button")}
+
+
+def test_an_alert_opens_city_and_time_range_of_its_evidence(with_key):
+    shown = press(admin_at("overview").run(), "Evidence: Lahore, 7 days")
+    assert (shown.selectbox(key="city").value, shown.segmented_control(key="days").value) == ("Lahore", 7)
+    assert len(alerts_shown(shown)) == 1
+
+
+def test_an_alert_over_all_cities_links_to_the_page_of_drift(with_key):
+    with_key.more_alerts = [{**one_alert("Lahore", with_key), "id": 9, "city": "", "rule": "drift", "title": "Drifted"}]
+    shown = admin_at("overview").run()
+    assert "**All cities: Drifted**" in words(shown)
+    (link,) = shown.get("page_link")
+    assert (link.proto.page, link.proto.label) == ("drift", "Evidence: features then and now")
+
+
+def test_the_rules_of_alerts_are_shown_with_limit_waiting_and_end(with_key):
+    text = words(admin_at("overview").run())
+    for said in (
+        "**High mean risk**, of a city's last 24 hours: opens at **20.0 of 100** or above for 30 minutes, "
+        "ends at **19.0 of 100** or below.",
+        "opens above **200** for 30 minutes, ends at **190** or below.",
+        "**Readings are not as in training**, of all cities: opens at once",
+        "Set where the service runs, by FEDHEALTH_ALERT_RISK",
+    ):
+        assert said in text
+
+
+def test_rules_that_cannot_be_read_are_said_to_be_so(with_key):
+    with_key.rules_problem = "FEDHEALTH_ALERT_AQI: got 'x'; expected a number above 0"
+    assert with_key.rules_problem in words(admin_at("overview").run())
+
+
+def test_shares_on_few_events_are_flagged_in_table_and_words(with_key):
+    shown = admin_at("overview").run()
+    table = cities_of(shown).set_index("City")
+    assert (table["High risk"]["Islamabad"], table["High-risk readings"]["Islamabad"]) == ("▲ 5 %, unstable", 13)
+    assert (table["High risk"]["Lahore"], table["High-risk readings"]["Lahore"]) == ("11 %", 27)
+    assert "▲ unstable: in Islamabad, Karachi, Rawalpindi the share at high risk rests on 20 readings" in words(shown)
+
+
+def test_trends_tell_their_uncertainty(with_key):
+    shown = admin_at("overview").run()
+    table = next(one.value for one in shown.dataframe if "Lahore, from" in one.value.columns)
+    known = table.dropna(subset=["Lahore"])
+    assert (known["Lahore, from"] < known["Lahore"]).all()
+    assert (known["Lahore"] < known["Lahore, to"]).all()
+    assert "Shaded: 95 % range of the mean" in words(shown)
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"), [("all", "Synthetic data: made"), ("some", "Partly synthetic data"), ("none", None)]
+)
+def test_data_are_called_synthetic_if_and_only_if_they_are(with_key, stored, said):
+    with_key.synthetic = stored
+    captions = [one.value for one in admin_at("overview").run().caption]
+    assert [one.startswith(said or "") for one in captions if "ynthetic data" in one] == ([True] if said else [])
+
+
+def test_what_is_shown_can_be_had_as_a_file(with_key):
+    shown = admin_at("overview").run()
+    files = {one.proto.label for one in shown.get("download_button")}
+    panels = ("Cities", "Alerts", "Risk by city and day", "Trends of mean risk", "Fine dust (PM2.5)")
+    assert files == {f"{panel} as CSV" for panel in (*panels, "Air quality by category")}

@@ -1,6 +1,7 @@
 """Both pages through their doors, as Streamlit runs them, against the stub."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,11 @@ def press(shown: AppTest, label: str) -> AppTest:
 
 def alerts_shown(shown: AppTest) -> list[str]:
     return [one.value for one in shown.markdown if "Mean risk is high" in one.value]
+
+
+def cities_of(shown: AppTest) -> Any:
+    """The table of the cities."""
+    return next(one.value for one in shown.dataframe if "AQI category" in one.value.columns)
 
 
 def test_example_person_gets_a_count_of_100_with_a_range(stub):
@@ -118,7 +124,7 @@ def test_admin_shows_cities_and_alerts(with_key):
     assert len(alerts_shown(shown)) == 3
     for header in ("Risk by city and day", "Trends of mean risk", "Air quality by category", "Fine dust (PM2.5)"):
         assert header in text
-    assert len(next(one.value for one in shown.dataframe if "AQI category" in one.value.columns)) == 9
+    assert len(cities_of(shown)) == 9
 
 
 def test_a_run_shows_each_clients_loss(with_key):
@@ -178,7 +184,7 @@ def test_admin_asks_for_the_key_and_refuses_a_wrong_one(stub):
 @pytest.mark.parametrize(
     ("path", "name", "headers"),
     [
-        *((path, "overview", 7) for path in ("/cities", "/trends", "/alerts", "/aqi")),
+        *((path, "overview", 8) for path in ("/cities", "/trends", "/alerts", "/aqi")),
         ("/runs", "training", 2),
         ("/nodes", "training", 2),
         ("/privacy", "privacy", 3),

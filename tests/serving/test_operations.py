@@ -15,7 +15,7 @@ from fedhealth.serving import create_app
 KEY = {"X-API-Key": "a key for tests"}
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYED = ["/cities", "/trends", "/aqi", "/alerts", "/runs", "/runs/latest", "/evaluation", "/drift"]
-KEYED += ["/performance", "/nodes", "/privacy", "/promotion"]
+KEYED += ["/alerts/rules", "/performance", "/nodes", "/privacy", "/promotion"]
 
 
 @pytest.fixture
@@ -105,6 +105,33 @@ def test_an_alert_is_acknowledged_over_http(api: TestClient):
     assert (answer["state"], answer["acknowledged_by"], answer["note"]) == ("acknowledged", "Dr Khan", "schools told")
     assert alert["id"] in [a["id"] for a in api.get("/alerts?state=acknowledged", headers=KEY).json()["alerts"]]
     assert api.post("/alerts/999/acknowledge", json={"by": "x"}, headers=KEY).status_code == 404
+
+
+def test_the_rules_of_alerts_are_told(api: TestClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "0.3")
+    monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "90")
+    told = api.get("/alerts/rules", headers=KEY).json()
+    rules = {one["rule"]: one for one in told["rules"]}
+    assert (rules["mean-risk"]["opens"], rules["mean-risk"]["for_minutes"]) == (0.3, 90)
+    assert rules["mean-risk"]["ends"] == pytest.approx(0.285)
+    assert (rules["aqi"]["opens"], rules["aqi"]["opens_at_limit"], rules["aqi"]["ends"]) == (200, False, 190)
+    assert (rules["drift"]["opens"], rules["drift"]["each_city"], rules["drift"]["for_minutes"]) == (None, False, 0)
+    monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "soon")
+    told = api.get("/alerts/rules", headers=KEY).json()
+    assert (told["rules"], "FEDHEALTH_ALERT_FOR: got 'soon'" in told["problem"]) == ([], True)
+
+
+def test_intervals_events_and_origin_are_told_over_http(api: TestClient):
+    send(api, [reading(person=f"p{i}", features={"heart_rate": 60 + i, "aqi": 100}) for i in range(40)])
+    (point,) = api.get("/trends", headers=KEY).json()["points"]
+    low, high = point["mean_risk_interval"]
+    assert low < point["mean_risk"] < high
+    lahore = next(c for c in api.get("/cities", headers=KEY).json()["cities"] if c["city"] == "Lahore")
+    assert (point["synthetic"], lahore["synthetic"]) == ("all", "all")
+    assert lahore["unstable"] == (lahore["high_risk_readings"] is not None and lahore["high_risk_readings"] <= 20)
+    send(api, [reading(person="p99", source="clinic")])
+    cities = api.get("/cities", headers=KEY).json()["cities"]
+    assert {c["city"]: c["synthetic"] for c in cities if c["synthetic"]} == {"Lahore": "some"}
 
 
 def test_runs_are_read_from_their_folder(api: TestClient, tmp_path: Path):

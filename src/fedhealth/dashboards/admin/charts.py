@@ -13,14 +13,17 @@ ENDS = ("auroc", "auroc_low", "auroc_high")
 MARKS = ("circle", "square", "diamond", "triangle-up", "x")
 
 
-def draw(figure: go.Figure, name: str, key: str) -> None:
-    """Show a figure without tools; ``name`` is what a screen reader calls it."""
+def draw(figure: go.Figure, name: str, key: str, **choosing: Any) -> None:
+    """Show a figure without tools; ``name`` is what a screen reader calls it.
+
+    ``choosing`` says what happens when a mark is chosen, in the words of ``st.plotly_chart``.
+    """
     colours = palette()
     figure.update_layout(
         font={"color": colours.ink, "size": 13}, paper_bgcolor=colours.paper, hoverlabel={"align": "left"}
     )
     config = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
-    st.plotly_chart(figure, alt=name, key=f"chart_{key}", config=config)
+    st.plotly_chart(figure, alt=name, key=f"chart_{key}", config=config, **choosing)
 
 
 def lines(series: dict[str, list[Any]], x: list[Any], x_title: str, y_title: str) -> go.Figure:

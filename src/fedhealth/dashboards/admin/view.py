@@ -17,9 +17,10 @@ SHORTEST = 7  # days; the API's shortest window
 
 @dataclass(frozen=True)
 class View:
-    """The reader, the time range in days and the city (None: all)."""
+    """The reader, the pages that can be linked to, the time range in days and the city (None: all)."""
 
     reader: Reader
+    pages: Mapping[str, st.Page]
     days: int
     city: str | None = None
 
