@@ -19,7 +19,7 @@ from tests.data.imports.conftest import NOW, asked_of
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.detect import find_exports
 from fedhealth.data.imports.pseudonyms import Pseudonyms
-from fedhealth.data.imports.records import CANONICAL, Records
+from fedhealth.data.imports.records import GATHERED, Records
 from fedhealth.data.imports.run import READERS
 
 pytestmark = pytest.mark.fuzz
@@ -34,13 +34,13 @@ def canonical(name, content, **told):
         (folder / "out").mkdir()
         (folder / "in" / name).write_bytes(content)
         asked = asked_of(**told)
-        keys, tally = Pseudonyms(folder), asked.tally
-        records = Records(folder / "out", asked.concepts, asked.features, keys, tally, asked.zone, NOW)
-        for file, kind in find_exports(folder / "in" / name, None):
+        tally = asked.tally
+        records = Records(folder / "out", asked, Pseudonyms(folder), NOW)
+        for file, kind in find_exports(folder / "in" / name, None, tally):
             for batch in READERS[kind](file, asked):
                 records.add(batch)
         parts = [pl.read_parquet(part) for part in sorted((folder / "out").iterdir())]
-        return pl.concat([CANONICAL.to_frame(), *parts]), tally
+        return pl.concat([GATHERED.to_frame(), *parts]), tally
 
 
 def apple(*rows):
