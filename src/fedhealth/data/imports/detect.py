@@ -44,7 +44,7 @@ def find_exports(path: Path, kind: str | None, tally: Tally) -> Iterator[tuple[P
     yield from chosen
     unknown = [file.name for file, found in files if found is None]
     if unknown:
-        tally.found(f"{path.resolve().name}/", f"left out: not recognised, such as {unknown[0]}", len(unknown))
+        tally.found("other files", f"left out: not recognised, such as {unknown[0]}", len(unknown))
 
 
 def _order(file: Path) -> tuple[bool, Path]:
