@@ -7,6 +7,7 @@ pulls it asks for all cities, so that nobody learns where their people live.
 import os
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def _bytes(source: str) -> bytes:
                 text: bytes = answer.read(LARGEST + 1)
         else:
             text = Path(source).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise DataError(f"{source}: cannot be read: {getattr(error, 'reason', None) or error}") from None
     if len(text) > LARGEST:
         raise DataError(f"{source}: more than {LARGEST >> 20} MB; expected a table of city and day")
