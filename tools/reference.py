@@ -219,12 +219,10 @@ def api() -> str:
 def _route(method: str, path: str, route: Json) -> str:
     role = NEEDS[method, path]
     given = [
-        (f"`{one['name']}`", _json(one["schema"]), one["in"], one.get("description") or one["schema"].get("description", ""))
+        (f"`{one['name']}`", _json(one["schema"]), one["in"], one.get("description", ""))
         for one in route.get("parameters", [])
     ]
-    answers = [
-        (f"`{status}`", _content(answer), _prose(answer["description"])) for status, answer in route["responses"].items()
-    ]
+    answers = [(f"`{status}`", _content(one), _prose(one["description"])) for status, one in route["responses"].items()]
     asked = table(("parameter", "value", "in", "meaning"), given) if given else ""
     body = f"Body: {_content(route['requestBody'])}.\n\n" if "requestBody" in route else ""
     shown = table(("answer", "body", "meaning"), sorted(answers))
@@ -266,7 +264,8 @@ def _json(schema: Json) -> str:
         return f"object with {shown}" + (f" and so on, {len(inner)} keys" if len(inner) > 2 else "")
     low, high = (schema.get(key, "") for key in ("minimum", "maximum"))
     bounds = f" {low} to {high}" if low != "" and high != "" else f" from {low}" if low != "" else ""
-    return {"null": "nothing", "string": schema.get("format", "text")}.get(kind := schema.get("type", "any"), kind) + bounds
+    kind = schema.get("type", "any")
+    return {"null": "nothing", "string": schema.get("format", "text")}.get(kind, kind) + bounds
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
