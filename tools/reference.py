@@ -24,7 +24,7 @@ from fedhealth.study.schema import Feature, Node, Outcome, Source, Study, Subgro
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ROOT / "tools" / "settings.toml"
-CODE = ("app", "dashboard", "data", "fl", "src", "tests")
+CODE = ("app", "dashboard", "data", "fl", "src")
 DOORS: Mapping[str, Callable[..., None]] = {
     "python data/generate_synthetic_data.py": generate,
     "python fl/server.py": server,
@@ -83,11 +83,15 @@ def command_line() -> str:
 
 
 def _parameter(command: click.Command, one: click.Parameter) -> tuple[str, str, str]:
-    option = isinstance(one, click.Option)
-    name = ", ".join(one.opts) if option else one.make_metavar(click.Context(command))
-    value = f" {one.make_metavar(click.Context(command))}" if option and not getattr(one, "is_flag", False) else ""
+    value = one.make_metavar(click.Context(command)).replace(" RANGE", "")
+    value = re.sub(r"^\[([^][]*)\]$", r"\1", value).replace("|", ", ")
+    if isinstance(one, click.Option):
+        names = ", ".join(f"`{name}`" for name in one.opts)
+        shown = names if one.is_flag else f"{names} {value}"
+    else:
+        shown = f"`{value}`"
     variable = f" Or `{one.envvar}`." if one.envvar else ""
-    return f"`{name}{value}`", f"{getattr(one, 'help', None) or ''}{variable}", _default(one)
+    return shown, f"{getattr(one, 'help', None) or ''}{variable}", _default(one)
 
 
 def _default(one: click.Parameter) -> str:
@@ -126,7 +130,12 @@ def settings() -> str:
 
 def variables() -> set[str]:
     """Names of the environment variables that the code reads, found in its syntax trees."""
-    files = [file for folder in CODE for file in (ROOT / folder).rglob("*.py")]
+    of_tests = {name for name in _read_below("tests") if name.startswith("FEDHEALTH_")}
+    return of_tests.union(*(_read_below(folder) for folder in CODE))
+
+
+def _read_below(folder: str) -> set[str]:
+    files = (ROOT / folder).rglob("*.py")
     return {name for file in files for name in _read_in(ast.parse(file.read_text(encoding="utf-8")))}
 
 

@@ -193,12 +193,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = next(one for one in BLOCK.findall((ROOT / "docs/studies.md").read_text("utf-8")) if one[0] == "toml")[1]
     (folder / "my-study.toml").write_text(study, encoding="utf-8")
     days = [f"2026-01-{day:02}" for day in range(1, 29)]
-    write(
-        folder / "exports/days.csv",
-        ["user_id,date,city,heart_rate,age,health_risk"],
-        [f"1,{d},Lahore,70,40,0" for d in days],
-    )
-    write(folder / "fitbit/dailyActivity.csv", ["Id,ActivityDate,TotalSteps"], [f"7,{d},9000" for d in days])
+    rows = [f"1,{day},Lahore,70,40,0" for day in days]
+    write(folder / "exports/days.csv", ["user_id,date,city,heart_rate,age,health_risk"], rows)
+    rows = [f"7,1/{day}/2026,9000" for day in range(1, 29)]
+    write(folder / "fitbit/dailyActivity.csv", ["Id,ActivityDate,TotalSteps"], rows)
     write(folder / "outcomes.csv", ["user_id,date,health_risk"], [f"7,{d},0" for d in days])
     return folder
 
