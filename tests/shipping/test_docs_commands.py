@@ -56,6 +56,11 @@ ELSEWHERE = {
     "pg_restore": "a database of others",
     "DATABASE_URL=postgresql": "a database of others",
 }
+LESS = {
+    "python data/generate_synthetic_data.py": ["--rows", "300"],
+    "fedhealth simulate": ["--rounds", "2"],
+    "fedhealth audit privacy": ["--shadows", "8", "--canary-runs", "50"],
+}
 SLOW = re.compile(
     r"fedhealth (train|simulate|audit privacy|runs (show|logs)|models (diff|promote|rollback)|node audit"
     r"|models show (--lineage|VERSION --lineage))\b"
@@ -258,22 +263,32 @@ def in_place(command: Documented, folder: Path) -> list[str]:
     return shlex.split(text)
 
 
+def those_that_run(slow: bool) -> list[Documented]:
+    """The quick ones of every page; of the slow ones each once, where it first stands."""
+    here = [one for one in COMMANDS if runs_here(one) and bool(SLOW.match(one.text)) == slow]
+    return list({one.text: one for one in reversed(here)}.values())[::-1] if slow else here
+
+
 def run_those_of(page: str, prepared: Path, folder: Path, slow: bool) -> None:
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
     with contextlib.chdir(folder):
-        for command in COMMANDS:
-            if command.page != page or not runs_here(command) or bool(SLOW.match(command.text)) != slow:
+        for command in those_that_run(slow):
+            if command.page != page:
                 continue
-            words = in_place(command, folder)
+            words = in_place(command, folder) + less(command)
             if words[0] == "python":
-                subprocess.run([sys.executable, str(ROOT / words[1]), *words[2:], "--rows", "300"], check=True)
+                subprocess.run([sys.executable, str(ROOT / words[1]), *words[2:]], check=True)
             else:
                 run(words)
 
 
+def less(command: Documented) -> list[str]:
+    """Options that make a command do less of the same."""
+    return next((options for beginning, options in LESS.items() if begins(command, beginning)), [])
+
+
 def pages_with(slow: bool) -> list[str]:
-    here = [one for one in COMMANDS if runs_here(one) and bool(SLOW.match(one.text)) == slow]
-    return sorted({one.page for one in here})
+    return sorted({one.page for one in those_that_run(slow)})
 
 
 @pytest.mark.parametrize("page", pages_with(slow=False))

@@ -3,39 +3,26 @@
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.dashboards.test_browser import browser
 from tools.reference import api, command_line, commands, settings, study_format, variables
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.serving.access import NEEDS
 
+__all__ = ["browser"]
 ROOT = Path(__file__).parents[2]
-LOADS = {
-    "script": "src",
-    "link": "href",
-    "img": "src",
-    "iframe": "src",
-    "source": "src",
-    "video": "src",
-    "object": "data",
-}
-ELSEWHERE = re.compile(r"(https?:)?//")
-
-
-class Loaded(HTMLParser):
-    """Addresses that a browser fetches by itself when it shows a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value for name, value in attrs if value and name == LOADS.get(tag)]
+FETCHED = re.compile(
+    r'<(?:script|link|img|iframe|source|video|object)\b[^>]*\b(?:src|href|data)="((?:https?:)?//[^"]+)'
+)
+FIGURES = ("serving/metrics.py", "runtime/metrics.py")
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +39,30 @@ def test_it_builds_strictly_and_asks_no_other_host_for_anything(site: Path) -> N
     pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
     assert len(pages) > 30
     for path, text in pages.items():
-        assert not [one for one in Loaded(text).addresses if ELSEWHERE.match(one)], path
+        assert not FETCHED.findall(text), path
     for path in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", path.read_text(encoding="utf-8")), path
 
 
 @pytest.mark.slow
+def test_in_a_browser_too_pages_stay_on_their_host_and_fit_a_phone(site: Path, browser: Any) -> None:
+    asked: list[str] = []
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.on("request", lambda request: asked.append(request.url))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = f"http://127.0.0.1:{server.server_port}/"
+        for name in ("index", "reference/cli", "reference/api", "explanation/method", "measured"):
+            page.goto(f"{own}{name}.html", wait_until="networkidle")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        server.shutdown()
+    page.close()
+    assert [one for one in asked if not one.startswith((own, "data:", "blob:"))] == []
+
+
 def test_what_would_be_fetched_from_elsewhere_is_found() -> None:
-    assert Loaded('<p><script src="https://a.example/x.js"></script><a href="https://b.example">').addresses == [
-        "https://a.example/x.js"
-    ]
+    text = '<a href="https://a.example"><script async src="https://b.example/x.js"></script><img src="pictures/c.png">'
+    assert FETCHED.findall(text) == ["https://b.example/x.js"]
 
 
 def test_every_command_and_option_is_documented_as_its_help_tells() -> None:
@@ -102,9 +103,6 @@ def test_every_figure_for_prometheus_is_documented() -> None:
     code = "".join((ROOT / "src/fedhealth" / one).read_text(encoding="utf-8") for one in FIGURES)
     for kind, name in re.findall(r'(Counter|Gauge|Histogram)(?:MetricFamily)?\(\s*"(fedhealth_\w+)"', code):
         assert f"`{name}_total`" in page if kind == "Counter" else f"`{name}`" in page, name
-
-
-FIGURES = ("serving/metrics.py", "runtime/metrics.py")
 
 
 def test_the_readme_is_short() -> None:
