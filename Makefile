@@ -8,7 +8,7 @@ FUZZ_EXAMPLES := $(or $(FEDHEALTH_FUZZ_EXAMPLES),35000)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz faults check full screenshots notebooks images demo clean
+.PHONY: help up test fuzz faults check full docs screenshots notebooks images demo clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s  %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,11 @@ check: .venv/.all ## check style, types, floors, dead code and dependencies
 	@$(BIN)/vulture
 	@echo "Comparing dependencies with imports"
 	@$(BIN)/deptry src
+
+docs: .venv/.all ## build the documentation into site/, to be opened in a browser
+	@echo "Building the documentation"
+	@$(BIN)/mkdocs build --quiet --strict
+	@echo "Open site/index.html"
 
 screenshots: .venv/.all ## take pictures of every page, both widths, light and dark, into screenshots/
 	@echo "Opening every page in Chromium"
