@@ -15,30 +15,33 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 USER = 10001  # of the Dockerfiles
 NEEDED = ("unshare", "nsenter", "setpriv", "chroot", "mount")
-OWN = ("app", "data", "dev", "proc", "run", "sys", "tmp", "venv")  # folders of / that a container does not share
+OWN = ("app", "data", "dev", "home", "proc", "root", "run", "sys", "tmp", "venv")  # folders of / that are not shared
 SETUP = """
 root=$1 folders=$2 capabilities=$3 user=$4; shift 4
 mount --make-rprivate /
 mount --bind "$root" "$root"
 while IFS=: read -r outside inside how; do
+    if [ -d "$outside" ]; then mkdir -p "$root$inside"
+    elif [ ! -e "$root$inside" ]; then mkdir -p "$(dirname "$root$inside")"; touch "$root$inside"; fi
     mount --rbind "$outside" "$root$inside"
     if [ "$how" = ro ]; then mount -o remount,bind,ro "$root$inside"; fi
 done << END
 $folders
 END
+mkdir -p "$root/dev" "$root/proc" "$root/tmp"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -o remount,bind,ro "$root"
 cd "$root"
 exec chroot "$root" setpriv --no-new-privs "--bounding-set=-all$capabilities" \\
-    "--reuid=$user" "--regid=$user" --clear-groups sh -c 'cd /app && exec "$@"' sh "$@"
+    "--reuid=$user" "--regid=$user" --clear-groups sh -c 'cd /app 2> /dev/null || cd /tmp; exec "$@"' sh "$@"
 """
 LOOPBACK_UP = """
 import fcntl, socket, struct, sys
@@ -72,25 +75,30 @@ def command_of(dockerfile: Path) -> list[str]:
     return [word.strip().strip('"') for word in commands[-1].split(",")]
 
 
-def checkout(root: Path) -> list[Folder]:
-    """What a container needs of this machine where there is no image: the checkout at ``/app``, its Python at ``/venv``.
-
-    Programs of the virtual environment name their Python by its path; in ``root`` they get one of their own.
-    """
-    shared = [Path("/") / path.name for path in Path("/").iterdir() if path.name not in OWN]
+def host(root: Path) -> list[Folder]:
+    """What a container needs in ``root`` to use this machine's own programs."""
+    shared = [path for path in Path("/").iterdir() if path.name not in OWN]
     for path in shared:
         if path.is_symlink():
             (root / path.name).symlink_to(path.readlink())
-    programs = root / "venv" / "bin"
+    return [Folder(path, str(path), read_only=True) for path in shared if path.is_dir() and not path.is_symlink()]
+
+
+def checkout(root: Path) -> list[Folder]:
+    """As :func:`host`, with the checkout at ``/app`` and its Python at ``/venv``, as in the images.
+
+    Programs of a virtual environment name their Python by its path; in ``root`` they get one of their own.
+    """
+    programs, python = root / "venv" / "bin", Path(sys.base_prefix)
     programs.mkdir(parents=True)
-    (programs / "python").symlink_to(Path(sys.base_exec_prefix) / "bin" / f"python{sysconfig.get_python_version()}")
+    (programs / "python").symlink_to(python / "bin" / f"python{sysconfig.get_python_version()}")
     (programs.parent / "pyvenv.cfg").write_text((Path(sys.prefix) / "pyvenv.cfg").read_text())
     for name in ("fedhealth", "mlflow", "uvicorn"):
         _, rest = (Path(sys.prefix) / "bin" / name).read_text().split("\n", 1)
         (programs / name).write_text(f"#!/venv/bin/python\n{rest}")
         (programs / name).chmod(0o755)
-    folders = [Folder(path, f"/{path.name}") for path in shared if path.is_dir() and not path.is_symlink()]
-    return [*folders, Folder(Path(sys.prefix) / "lib", "/venv/lib"), Folder(ROOT, "/app", read_only=True)]
+    own = [Folder(python, str(python)), Folder(Path(sys.prefix) / "lib", "/venv/lib"), Folder(ROOT, "/app")]
+    return [*host(root), *(replace(folder, read_only=True) for folder in own)]
 
 
 def contained(
@@ -113,15 +121,6 @@ def contained(
         capabilities: of root, as Compose names them; none by default.
         user: number of the user and group.
     """
-    for name in ("app", "dev", "proc", "tmp"):
-        (root / name).mkdir(exist_ok=True)
-    for folder in folders:
-        place = root / folder.inside.lstrip("/")
-        if folder.outside.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-        else:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
     table = "\n".join(f"{f.outside}:{f.inside}:{'ro' if f.read_only else 'rw'}" for f in folders)
     given = "".join(f",+{name.lower()}" for name in capabilities)
     settings = ["env", "-i", *(f"{name}={value}" for name, value in {"HOME": "/data", **environment}.items())]

@@ -9,7 +9,12 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-NOTEBOOKS = {"01_eda": 5, "02_local_baseline": 3}  # and how many pictures each draws
+NOTEBOOKS = {
+    "01_eda": 5,
+    "02_local_baseline": 3,
+    "03_federated_vs_local": 3,
+    "04_privacy_utility": 3,
+}  # and how many pictures each draws
 
 
 def read(name: str) -> Any:
