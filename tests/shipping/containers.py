@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 USER = 10001  # of the Dockerfiles
 NEEDED = ("unshare", "nsenter", "setpriv", "chroot", "mount")
-OWN = ("app", "data", "dev", "home", "proc", "root", "run", "sys", "tmp", "venv")  # folders of / that are not shared
+OWN = ("app", "data", "dev", "home", "proc", "root", "run", "sys", "tmp", "var", "venv")  # folders of / not shared
 SETUP = """
 root=$1 folders=$2 capabilities=$3 user=$4; shift 4
 mount --make-rprivate /

@@ -28,7 +28,7 @@ PATIENCE = 240  # seconds until a service is healthy, or a job done
 POSTGRES = """
 cd /tmp
 initdb --pgdata=/var/lib/postgresql/data --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" \\
-    --auth=scram-sha-256 > /dev/null
+    --auth=scram-sha-256 --encoding=UTF8 --no-locale > /dev/null
 echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D /var/lib/postgresql/data postgres > /dev/null
 exec postgres -D /var/lib/postgresql/data -c fsync=off
 """  # what the image of PostgreSQL does at its first start
@@ -140,7 +140,7 @@ class Deployment:
         named = [volume.split(":") for volume in SERVICES[name].get("volumes", [])]
         folders = [Folder(self.volume(volume), place, how == ["ro"]) for volume, place, *how in named]
         if name == "postgres":
-            folders.append(Folder(self._own(name, "run"), "/run/postgresql"))
+            folders.append(Folder(self._own(name, "run"), "/var/run/postgresql"))
         elif "/data" not in [folder.inside for folder in folders]:
             folders.insert(0, Folder(self._own(name, "data"), "/data"))
         return [Folder(self._hosts(), "/etc/hosts", read_only=True), *folders]
