@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 USER = 10001  # of the Dockerfiles
 NEEDED = ("unshare", "nsenter", "setpriv", "chroot", "mount")
-OWN = ("app", "data", "dev", "home", "proc", "root", "run", "sys", "tmp", "var", "venv")  # folders of / not shared
+SHARED = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")  # folders of / with programs
 SETUP = """
 root=$1 folders=$2 capabilities=$3 user=$4; shift 4
 mount --make-rprivate /
@@ -77,7 +77,7 @@ def command_of(dockerfile: Path) -> list[str]:
 
 def host(root: Path) -> list[Folder]:
     """What a container needs in ``root`` to use this machine's own programs."""
-    shared = [path for path in Path("/").iterdir() if path.name not in OWN]
+    shared = [Path("/") / name for name in SHARED]
     for path in shared:
         if path.is_symlink():
             (root / path.name).symlink_to(path.readlink())
