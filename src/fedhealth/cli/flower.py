@@ -226,7 +226,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
 
 def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
     """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
-    from fedhealth.data.dataset import is_synthetic
+    from fedhealth.data.generated import is_synthetic
     from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
     from fedhealth.study import load_study
 

@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
-from fedhealth.data.files import read_table as read_node_table
 from fedhealth.data.imports.air import index_of_days
 from fedhealth.data.imports.asked import node_of
 from fedhealth.data.imports.concepts import CONCEPTS
 from fedhealth.data.imports.units import conversion
+from fedhealth.data.reading import read_table as read_node_table
 from fedhealth.study import Feature, Study
 
 FILE = "context.csv"  # beside the table of the node that pulled it

@@ -14,7 +14,8 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedhealth import __version__
-from fedhealth.data.dataset import is_synthetic, read_own_shard
+from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.generated import is_synthetic
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, Policy, PolicyError, PolicyRefusal, policy_of
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, UnfitError, identity

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedhealth.data.dataset import is_synthetic, read_own_shard
+from fedhealth.data.dataset import read_own_shard
 from fedhealth.data.files import DataError
+from fedhealth.data.generated import is_synthetic
 from fedhealth.privacy import (
     Ledger,
     PolicyError,
