@@ -1,8 +1,8 @@
 """How long readers of the admin page wait, with nine cities and a year of hourly readings, in Debian's Chromium.
 
 The API and the page run in processes of their own over the demo model and a fresh store. Measured is: a browser that
-never saw the page until its first chart (the course of the mean risk) and until the map is drawn; a change of the time range until the page stands still again; and
-what a live tick sends to the browser.
+never saw the page until its first chart (the course of the mean risk) and until the map is drawn; a change of the time
+range until the page stands still again; and what a live tick sends to the browser.
 
     python benchmarks/dashboards.py --repeats 5 --json dashboards.json
 """
