@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from fedhealth.study import load_study
 
+from .stub_groups import DIFFERENCE, NETWORK, champion, subgroups, with_intervals
 from .stub_people import add_people
 from .stub_versions import add_network
 
@@ -48,6 +49,9 @@ class Behaviour:
     rules_problem: str | None = None
     served: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Any] = field(default_factory=dict)
+    older: bool = False
+    model: dict[str, Any] = field(default_factory=dict)
+    air: dict[str, Any] = field(default_factory=dict)
 
 
 def category(index: float) -> str:
@@ -95,16 +99,16 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
                 return JSONResponse({"detail": f"this needs the role {needed}"}, 403)
         return await call_next(request)
 
-    add_public(app)
+    add_public(app, behaviour)
     add_cities(app, behaviour)
     add_alerts(app, behaviour)
-    add_model(app)
+    add_model(app, behaviour)
     add_network(app, behaviour.served)
     add_people(app, behaviour.people, ROLES)
     return app
 
 
-def add_public(app: FastAPI) -> None:
+def add_public(app: FastAPI, behaviour: Behaviour) -> None:
     study = load_study("health-risk")
     names = ("name", "title", "modality", "kind", "unit", "low", "high", "levels", "changeable", "loinc", "example")
 
@@ -122,6 +126,10 @@ def add_public(app: FastAPI) -> None:
             "threshold": {"value": 0.2, "sensitivity": 0.44, "specificity": 0.9},
             "metrics": {"auroc": 0.771},
             "synthetic": True,
+            "synthetic_nodes": [],
+            "published": NOW,
+            "weaker_groups": ["people in Peshawar, at Clinic C"],
+            **behaviour.model,
         }
 
     @app.post("/predict")
@@ -150,7 +158,15 @@ def add_public(app: FastAPI) -> None:
             raise HTTPException(404, "no such city")
         aqi = PLACES[city][2]
         facts = {"averaging": "24-hour", "dominant": "PM2.5", "source": "synthetic", "synthetic": True, "stale": False}
-        return {"city": city, "time": NOW, "aqi": aqi, "category": category(aqi), "pm25": aqi / 2, **facts}
+        return {
+            "city": city,
+            "time": NOW,
+            "aqi": aqi,
+            "category": category(aqi),
+            "pm25": aqi / 2,
+            **facts,
+            **behaviour.air,
+        }
 
 
 def add_cities(app: FastAPI, behaviour: Behaviour) -> None:
@@ -280,8 +296,9 @@ def node_results() -> list[dict[str, Any]]:
             "title": title,
             "rows": 30000,
             "features": ["age", "spo2"],
-            "local": {**METRICS, "auroc": local[name]},
-            "global": {**METRICS, "auroc": joint[name]},
+            "local": with_intervals({**METRICS, "auroc": local[name]}),
+            "global": with_intervals({**METRICS, "auroc": joint[name]}),
+            "difference": DIFFERENCE,
             "better_alone": False,
         }
         for name, title in NODES.items()
@@ -301,7 +318,7 @@ def one_round(number: int) -> dict[str, Any]:
 PRIVATE = "health-risk-0a1b2c3d4e5f"
 
 
-def add_model(app: FastAPI) -> None:
+def add_model(app: FastAPI, behaviour: Behaviour) -> None:
     listed = {"study": "health-risk", "seed": 0, "model": "additive", "runtime": "local", "finished": NOW}
     run = {"id": "health-risk-f417211d610a", **listed, "nodes": list(NODES), "rounds": 7, "global_auroc": 0.771}
 
@@ -314,19 +331,28 @@ def add_model(app: FastAPI) -> None:
         common = {"study": "health-risk", "model": "additive", "seed": 0, "synthetic": True, "took_part": list(NODES)}
         if run_id == PRIVATE:
             nothing = dict.fromkeys(METRICS)
-            nodes = [{**one, "local": nothing} for one in node_results()]
+            nodes = [{**one, "local": nothing, "difference": None} for one in node_results()]
             promise = {"epsilon": 3.0, "delta": 1e-5, "unit": "one row of a node's table"}
             steps = [{"step": "private_gradient", "times": 16, "mu": 0.14, "epsilon": 0.49}]
             noisy = {"rounds": [], "nodes": nodes, "privacy": {**promise, "steps": steps}}
             return {**common, **noisy, "global": METRICS, "bundle": {"version": run_id}}
         rounds = [one_round(number) for number in range(7)]
-        return {**common, "rounds": rounds, "nodes": node_results(), "global": METRICS, "bundle": {"version": run_id}}
+        if behaviour.older:
+            plain = [{**one, "local": METRICS, "global": METRICS} for one in node_results()]
+            return {**common, "rounds": rounds, "nodes": plain, "global": METRICS, "bundle": {"version": run_id}}
+        rounds[3]["nodes"].pop()
+        whole = {"rounds": rounds, "nodes": node_results(), "global": with_intervals(METRICS), "network": NETWORK}
+        whole |= {"subgroups": subgroups(METRICS), "champion": champion(METRICS), "pooled_rows": METRICS}
+        whole |= {"synthetic_nodes": ["node_2"], "best": {"subsets": {"all": {"auroc": 0.851, "brier": 0.079}}}}
+        return {**common, **whole, "bundle": {"version": run_id}}
 
     @app.get("/evaluation")
     def evaluation() -> dict[str, Any]:
         threshold = {"value": 0.2, "sensitivity": 0.437, "specificity": 0.899}
         version = {"model_version": "f417211d610a", "synthetic": True, "threshold": threshold}
-        return {**version, "metrics": METRICS, "nodes": node_results()}
+        groups = [{name: one[name] for name in one if name != "nodes"} for one in subgroups(METRICS)]
+        found = {"metrics": with_intervals(METRICS), "nodes": node_results(), "subgroups": groups}
+        return {**version, **found, "synthetic_nodes": ["node_2"]}
 
     @app.get("/drift")
     def drift(days: int = 30) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.page import PAGES
 
 from .stub import one_alert
-from .stub_versions import BEFORE, NEXT, SERVED
+from .stub_versions import BEFORE, NEXT, SERVED, TITLES
 from .test_pages import admin_at, alerts_shown, cities_of, press, words
 
 
@@ -113,7 +113,93 @@ def test_node_health_tells_last_seen_and_missed_rounds(with_key):
     shown = admin_at("training").run()
     nodes = next(one.value for one in shown.dataframe if "Last seen" in one.value.columns)
     assert list(nodes["Missed"]) == [0, 2, 9]
-    assert list(nodes["State"]) == ["● in every run", "▲ missed some", "○ never seen"]
+    assert list(nodes["State"]) == ["● in every round", "▲ missed some", "○ never seen"]
+    assert list(nodes["Program"]) == ["0.1.0", "0.1.0", "unknown"]
+    assert list(nodes["Rounds missed"]) == ["0 of 63", "14 of 63", "63 of 63"]
+    assert list(nodes["Sent"]) == ["96.4 kB", "not measured", "not measured"]
+
+
+def test_a_run_tells_each_clients_program_missed_rounds_and_bytes(with_key):
+    shown = admin_at("training").run()
+    clients = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["Client", "Program"])
+    assert list(clients["Program"]) == ["0.1.0", "0.1.0", "unknown"]
+    assert list(clients["Rounds missed"]) == ["0 of 7", "0 of 7", "1 of 7"]
+    assert list(clients["Received"]) == ["2.5 MB", "2.5 MB", "not measured"]
+    assert list(clients["Sent"]) == ["1.3 MB", "96.4 kB", "not measured"]
+
+
+def test_a_run_is_evaluated_by_city_against_the_served_and_the_local_models(with_key):
+    shown = admin_at("training").run()
+    assert not shown.exception
+    groups = next(one.value for one in shown.dataframe if "Who" in one.value.columns).set_index("Who")
+    assert list(groups.index[:5]) == ["All", *TITLES.values(), "Karachi"]
+    assert groups.loc["Lahore", "AUROC (95 %)"] == "0.746 (0.726 to 0.766)"
+    assert groups.loc["Lahore", "Served model, AUROC (95 %)"] == "0.768 (0.748 to 0.788)"
+    assert groups.loc["All", "AUROC against served (95 %)"] == "+0.003 (-0.027 to +0.026)"
+    assert groups.loc["Clinic C", "AUROC against own model (95 %)"] == "-0.001 (-0.027 to +0.026)"
+    assert groups.loc["Multan", "Better alone"] == "node_3"
+    assert groups.loc["age ≥ 75", "Better alone"] == "–"
+    assert {"Brier score (95 %)", "Calibration slope (95 %)", "AUPRC"} <= set(groups.columns)
+    assert "Too few people to be told: age ≥ 75." in words(shown)
+    cities = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["City", "Client"])
+    assert len(cities) == 18
+    assert cities["Its own model"][0] == "0.740 (0.720 to 0.760)"
+    others = next(one.value for one in shown.dataframe if "Model, and on whom" in one.value.columns)
+    assert list(others["AUROC (95 %)"]) == ["0.771 (0.751 to 0.791)", "0.768 (0.748 to 0.788)", "0.771", "0.851"]
+
+
+def test_the_served_model_is_evaluated_by_city_with_intervals(with_key):
+    shown = admin_at("models").run()
+    groups = next(one.value for one in shown.dataframe if "Who" in one.value.columns).set_index("Who")
+    assert groups.loc["Lahore", "AUROC (95 %)"] == "0.746 (0.726 to 0.766)"
+    assert groups.loc["Clinic C", "Own model, AUROC (95 %)"] == "0.802 (0.782 to 0.822)"
+    assert "Served model, AUROC (95 %)" not in groups.columns
+
+
+def test_partly_synthetic_data_are_told_with_the_nodes_names(with_key):
+    assert "Learned from: partly synthetic data: node_2." in words(admin_at("training").run())
+    shown = admin_at("models").run()
+    assert "Learned from: partly synthetic data: node_2." in words(shown)
+    versions = next(one.value for one in shown.dataframe if "Standing" in one.value.columns)
+    assert set(versions["Data"]) == {"partly synthetic data: node_2", "synthetic data"}
+
+
+def test_a_report_of_an_older_program_is_still_shown(with_key):
+    with_key.older = True
+    shown = admin_at("training").run()
+    assert not shown.exception
+    assert "had a problem" not in words(shown)
+    clients = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["Client", "Program"])
+    assert set(clients["Program"]) == {"unknown"}
+    assert set(clients["Sent"]) == {"not measured"}
+    groups = next(one.value for one in shown.dataframe if "Who" in one.value.columns).set_index("Who")
+    assert list(groups.index) == ["All", *TITLES.values()]
+    assert groups.loc["All", "AUROC (95 %)"] == "0.771"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("training", "run", "health-risk-0a1b2c3d4e5f"),
+        ("models", "version", BEFORE),
+        ("drift", "feature", "Steps"),
+    ],
+)
+def test_a_permalink_brings_back_what_was_chosen(with_key, name, key, value):
+    shown = admin_at(name)
+    shown.query_params[key] = value
+    shown.run()
+    assert not shown.exception
+    assert shown.selectbox(key=key).value == value
+    assert "not there any more" not in words(shown)
+
+
+def test_a_permalink_to_what_is_gone_says_so(with_key):
+    shown = admin_at("training")
+    shown.query_params["run"] = "health-risk-000000000000"
+    shown.run()
+    assert "“health-risk-000000000000” of this address is not there any more" in words(shown)
+    assert shown.selectbox(key="run").value == "health-risk-f417211d610a"
 
 
 def test_all_alert_states_are_told_with_who_when_and_note(with_key):

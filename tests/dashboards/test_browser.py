@@ -156,6 +156,25 @@ def test_the_address_keeps_city_and_range(browser, api_at):
             assert page.get_by_role("radio", name="7 days").get_attribute("aria-checked") == "true"
 
 
+def test_the_address_keeps_the_chosen_run_version_and_feature(browser, api_at):
+    chosen = {"training": ("Run", "run", "health-risk-0a1b2c3d4e5f"), "models": ("Look at", "version", "9c8b7a6d5e4f")}
+    chosen["drift"] = ("Compare one feature", "feature", "Steps")
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for name, (label, key, value) in chosen.items():
+            with opened(browser, f"http://127.0.0.1:{port}/{name}", 1280) as page:
+                page.wait_for_url(f"**{key}=**")  # also what nobody has chosen is in the address
+                page.get_by_role("combobox", name=label).click()
+                page.get_by_role("option", name=value).click()
+                page.wait_for_url(f"**{key}={value}**")
+                settle(page)
+                kept = page.url
+            with opened(browser, kept, 1280) as page:
+                expect(page.get_by_role("combobox", name=label)).to_have_value(value, timeout=30000)
+                assert page.url == kept
+
+
 def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api_at):
     port = free_port()
     env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}

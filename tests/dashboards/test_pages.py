@@ -52,7 +52,7 @@ def test_example_person_gets_a_count_of_100_with_a_range(stub):
     assert "An estimate, not a diagnosis" in text
     assert "Synthetic data" in text
     assert "f417211d610a" in text
-    assert "Not known, so not used: PM2.5" in text
+    assert "Not known, so not used: fine dust (PM2.5)" in text
     assert "From the US EPA's Air Quality Guide" in text
     assert "People with **4,500 steps a day, 6 hours of sleep and no smoking** who are otherwise like you" in text
     assert "This compares groups; it does not show your risk would change." in text
@@ -63,7 +63,7 @@ def test_empty_form_asks_for_a_reading_and_nothing_counts_as_zero(stub):
     assert "Give at least one reading" in words(shown)
     shown.number_input(key="reading_age").set_value(50).run()
     assert "Of **100 people like you**" in words(shown)
-    assert "Heart rate at rest" in next(one.value for one in shown.caption if "Not known" in one.value)
+    assert "heart rate at rest" in next(one.value for one in shown.caption if "Not known" in one.value)
 
 
 def test_low_oxygen_is_warned_of_before_the_estimate(stub):

@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fedhealth.data.synthetic.replay import replay
-from fedhealth.registry import Bundle, publish
+from fedhealth.registry import Bundle, publish, sign_bundle, without_form, write_bundle
 from fedhealth.serving import create_app
 
 KEY = {"X-API-Key": "a key for tests"}
@@ -169,12 +170,65 @@ def test_nodes_and_their_privacy_are_read_from_runs(api: TestClient, tmp_path: P
         (1, 1),
     ]
     assert (nodes["node_2"]["last_seen"], nodes["node_3"]["last_run"]) == (None, "one")
+    untold = ("rounds", "rounds_missed", "version", "received", "sent")
+    assert [nodes["node_1"][name] for name in untold] == [0, 0, None, None, None]
     told = api.get("/privacy", headers=KEY).json()
     assert (told["limit"], told["audit"]) == (8.0, None)
     spent = {one["name"]: one for one in told["nodes"]}
     assert (spent["node_1"]["epsilon"], spent["node_1"]["exact_runs"]) == (1.5, 1)
     assert spent["node_1"]["private_runs"][0]["unit"] == promise["unit"]
     assert spent["node_2"] == {"name": "node_2", "epsilon": 0, "delta": 0, "exact_runs": 0, "private_runs": []}
+
+
+def test_a_nodes_version_bytes_and_missed_rounds_are_read_from_its_newest_run(api: TestClient, tmp_path: Path):
+    def round_of(number: int, *names: str) -> dict[str, Any]:
+        return {"round": number, "nodes": [{"name": name, "loss": 0.3} for name in names]}
+
+    both, names = [{"name": "node_1"}, {"name": "node_2"}], ["node_1", "node_2"]
+    common = {"study": "health-risk", "seed": 0, "model": "additive", "runtime": "flower", "global": {"auroc": 0.7}}
+    common |= {"nodes": both, "took_part": names}
+    told = {"version": "0.1.0", "received": 4000, "sent": 900}
+    reports = {
+        "older": {**common, "rounds": [round_of(0, *names), round_of(1, *names)]},
+        "newer": {**common, "rounds": [round_of(0, *names), round_of(1, "node_1")], "network": {"node_1": told}},
+    }
+    for age, (name, content) in enumerate(reports.items()):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        path = tmp_path / "runs" / name / "report.json"
+        path.write_text(json.dumps(content))
+        os.utime(path, (age + 1, age + 1))
+    nodes = {one["name"]: one for one in api.get("/nodes", headers=KEY).json()["nodes"]}
+    facts = ("version", "received", "sent", "rounds", "rounds_missed")
+    assert [nodes["node_1"][fact] for fact in facts] == ["0.1.0", 4000, 900, 4, 0]
+    assert [nodes["node_2"][fact] for fact in facts] == [None, None, None, 4, 1]
+
+
+def test_the_demo_model_is_evaluated_by_city_with_intervals_and_tells_of_its_data(tmp_path: Path):
+    demo = TestClient(create_app(Path(__file__).parents[2] / "models"))
+    found = demo.get("/evaluation", headers=KEY).json()
+    cities = {one["name"]: one["global"] for one in found["subgroups"] if one["by"] == "city"}
+    assert len(cities) == 9
+    for one in cities.values():
+        assert one is None or one["auroc_low"] < one["auroc"] < one["auroc_high"]
+    assert found["nodes"][0]["difference"]["log_loss_low"] < found["nodes"][0]["difference"]["log_loss_high"]
+    assert (found["synthetic"], found["synthetic_nodes"]) == (True, [])
+
+
+def test_a_model_on_partly_synthetic_rows_names_the_nodes_that_have_them(tmp_path: Path, bundle: Bundle):
+    facts = {**without_form(bundle.facts), "synthetic_nodes": ["node_2"]}
+    write_bundle(tmp_path / "models", bundle.study, bundle.model, bundle.reference, facts, "# Model card\n")
+    sign_bundle(tmp_path / "models")
+    partly = TestClient(create_app(tmp_path / "models"))
+    for path in ("/model", "/evaluation"):
+        assert partly.get(path, headers=KEY).json()["synthetic_nodes"] == ["node_2"]
+    (version,) = partly.get("/models", headers=KEY).json()["versions"]
+    assert version["synthetic_nodes"] == ["node_2"]
+
+
+def test_an_older_bundle_that_tells_nothing_of_nodes_is_still_shown(api: TestClient):
+    found = api.get("/evaluation", headers=KEY).json()
+    assert (found["nodes"], found["subgroups"], found["synthetic_nodes"]) == ([], [], [])
+    assert api.get("/model").json()["synthetic_nodes"] == []
 
 
 def test_the_history_of_models_is_told(tmp_path: Path, small_models: dict[str, Path]):

@@ -220,8 +220,10 @@ class Evaluation(BaseModel):
     model_version: str
     metrics: dict[str, Any]
     nodes: list[dict[str, Any]]
+    subgroups: list[dict[str, Any]] = Field(description="By city and by what else the study tells people apart")
     threshold: dict[str, Any]
     synthetic: bool | None
+    synthetic_nodes: list[str] = Field(description="Nodes with generated rows, where others have real ones")
 
 
 class DriftedFeature(_Answer):

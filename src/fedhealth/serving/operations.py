@@ -261,16 +261,18 @@ def _add_runs(router: APIRouter, models: Models) -> None:
 
     @router.get("/evaluation")
     def evaluation() -> Evaluation:
-        """How well the served model does on held-out rows, in all and node by node."""
+        """How well the served model does on held-out rows, in all, node by node, and by city and other subgroups."""
         bundle = models.predictor().bundle
-        kept = ("name", "title", "rows", "local", "global", "better_alone")
+        kept = ("name", "title", "rows", "local", "global", "difference", "better_alone")
         facts = bundle.facts
         return Evaluation(
             model_version=bundle.version,
             metrics=facts.get("metrics") or {},
             nodes=[{key: node.get(key) for key in kept} for node in facts.get("nodes") or []],
+            subgroups=facts.get("subgroups") or [],
             threshold=facts["threshold"],
             synthetic=facts.get("synthetic"),
+            synthetic_nodes=facts.get("synthetic_nodes") or [],
         )
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from fedhealth.dashboards.admin.charts import draw, styled
 from fedhealth.dashboards.admin.downloads import offer, twin
-from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.admin.view import View, choose, to_3, whole
 from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import table
 from fedhealth.dashboards.texts import say
@@ -28,8 +28,7 @@ def show(view: View) -> None:
     offer(asked, say("admin.drift_title"), features)
     shown = {one["title"]: one for one in rows if one["current"] and one["reference"]}
     if shown:
-        title = st.selectbox(say("admin.drift_show"), list(shown), key="drift_feature", width=420)
-        _then_and_now(asked, shown[title])
+        _then_and_now(asked, shown[choose(say("admin.drift_show"), list(shown), "feature")])
 
 
 def _row(one: Drift) -> dict[str, Any]:

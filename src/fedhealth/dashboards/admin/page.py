@@ -104,10 +104,11 @@ def _overview(view: View, live: bool) -> None:
     st.session_state["seen"] = None
     st.fragment(_look, run_every="10s" if live else None)(view)
     overview.say_synthetic(view)
-    overview.figures(view)
-    left, right = st.columns(2, gap="large")
-    with left, panel(say("admin.map_title")):
+    above, (left, right) = st.container(), st.columns(2, gap="large")
+    with left, panel(say("admin.map_title")):  # first, since the browser needs longest for it
         overview.show_map(view)
+    with above:
+        overview.figures(view)
     with right, panel(say("admin.alerts_title")):
         alerts.show(view)
     _below(view)
