@@ -180,7 +180,7 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api
     env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
 
     def on_map(page) -> None:
-        karachi = page.locator(".js-plotly-plot path.point").first
+        karachi = page.locator(".st-key-chart_map_ path.point").first
         karachi.scroll_into_view_if_needed()
         box = karachi.bounding_box()
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -201,7 +201,7 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api
         ):
             with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
                 page.get_by_text("9 of 9 cities reporting").wait_for()
-                expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30000)
+                expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=60000)
                 settle(page)
                 choose(page)
                 page.wait_for_url(f"**/{address}")
