@@ -1,7 +1,7 @@
 """The admin pages: signing in, choosing a page, a city and a time range, and what each page shows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -116,7 +116,7 @@ def _overview(view: View, live: bool) -> None:
 
 def _look(view: View) -> None:
     """How fresh the data are; draws the page anew once there is something new, so that a look costs next to nothing."""
-    now = overview.fresh(view)
+    now = overview.fresh(replace(view))  # which asks again
     before, st.session_state["seen"] = st.session_state["seen"], now
     if before is not None and now != before:
         st.rerun(scope="app")

@@ -1,7 +1,7 @@
 """What a reader chose to see, and the API's answers for it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -23,6 +23,7 @@ class View:
     pages: Mapping[str, st.Page]
     days: int
     city: str | None = None
+    _answers: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -30,9 +31,11 @@ class View:
         return self.reader.key
 
     def ask(self, path: str, **params: str | int | None) -> dict[str, Any]:
-        """The API's newest answer, or the last that came; ApiProblem if there is none."""
+        """The API's answer, or the last that came before; ApiProblem if there is none. A view asks once."""
         name = f"{path} {sorted(params.items(), key=str)}"
-        return keep(name, lambda: api.get(path, self.key, **params))
+        if name not in self._answers:
+            self._answers[name] = keep(name, lambda: api.get(path, self.key, **params))
+        return self._answers[name]
 
     @property
     def window(self) -> int:
