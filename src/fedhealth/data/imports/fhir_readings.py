@@ -131,12 +131,13 @@ class Readings:
         if found.subject is None:
             return self._asked.person
         reference = found.subject.reference
+        if reference in self._addresses:
+            return self._addresses[reference]
         if not reference:
             return self._identified((found.subject.identifier,))
         if reference[0] == "#":
             return self._identified(inside(found, reference[1:]).identifier)
-        if reference not in self._addresses:
-            self._addresses[reference] = _named(reference)
+        self._addresses[reference] = _named(reference)
         return self._addresses[reference]
 
     def _identified(self, told: Iterable[Identifier]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -40,13 +41,16 @@ class Gathered:
         """Without readings of records that were withdrawn after them."""
         if not self.asked.withdrawn:
             return found
-        told = pl.Series(self.asked.withdrawn.values(), dtype=pl.String)
-        ends = pl.DataFrame({"id": self.asked.withdrawn.keys(), "ended": parse_times(told, self.asked.zone)["utc"]})
         ended = pl.col("ended") >= pl.col("updated")
-        gone = found.join(ends, on="id").filter(ended.fill_null(True))["row"]
+        gone = found.join(self._withdrawn, on="id").filter(ended.fill_null(True))["row"]
         known = found.filter(~pl.col("row").is_in(gone.implode()))
         self._leave_out(name, "withdrawn later", found, known)
         return known
+
+    @cached_property
+    def _withdrawn(self) -> pl.DataFrame:
+        told = pl.Series(self.asked.withdrawn.values(), dtype=pl.String)
+        return pl.DataFrame({"id": self.asked.withdrawn.keys(), "ended": parse_times(told, self.asked.zone)["utc"]})
 
     def _once(self, name: str, who: str, found: pl.DataFrame) -> pl.DataFrame:
         """The last version of each record, and one of readings that are the same."""
@@ -97,7 +101,7 @@ class Gathered:
 
     def write(self, path: Path) -> None:
         """Write the readings that count, but no birth dates, as a Parquet file."""
-        gone = pl.concat([pl.Series([], dtype=pl.UInt32), *self.left_out])
+        gone = pl.concat([pl.Series([], dtype=pl.get_index_type()), *self.left_out])
         counting = self._scan().filter(pl.col("feature") != "birth_date", ~pl.col("row").is_in(gone.implode()))
         counting.select(CANONICAL.names()).sink_parquet(path)
 
