@@ -3,12 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install -qq -c constraints.txt
 PINS := pyproject.toml constraints.txt
+DIST := dist
 # Every reader has three such tests or more: 100,000 inputs each.
 FUZZ_EXAMPLES := $(or $(FEDHEALTH_FUZZ_EXAMPLES),35000)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test fuzz faults check full docs screenshots notebooks images demo clean
+.PHONY: help up test fuzz faults check full docs screenshots notebooks images release demo clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s  %s\n", $$1, $$2}' Makefile
@@ -69,12 +70,20 @@ images: ## build the images of API, dashboards and nodes with Docker
 		docker build -q -f Dockerfile.$$name -t federated-health-$$name . || exit; \
 	done
 
+release: $(BIN)/pip ## build the wheel into dist/, beside the versions it was tested with and checksums of both
+	@echo "Building the wheel"
+	@rm -rf build $(DIST)
+	@PIP_CONSTRAINT=constraints.txt SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(BIN)/pip wheel -q --no-deps --wheel-dir $(DIST) .
+	@cp constraints.txt $(DIST)
+	@cd $(DIST) && sha256sum -- *.whl constraints.txt > SHA256SUMS && cat SHA256SUMS
+
 demo: .venv/.all ## make the synthetic model in models/ anew and sign it (for maintainers, after a change of training)
 	@$(BIN)/python tools/make_demo.py
 
-clean: ## remove .venv and caches; data, models and stores stay
-	@echo "Removing .venv and caches"
-	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build
+clean: ## remove .venv, caches and what was built; data, models and stores stay
+	@echo "Removing .venv, caches and what was built"
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 	@find . -name '*.egg-info' -prune -exec rm -rf {} +
 

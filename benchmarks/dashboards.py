@@ -1,8 +1,8 @@
 """How long readers of the admin page wait, with nine cities and a year of hourly readings, in Debian's Chromium.
 
 The API and the page run in processes of their own over the demo model and a fresh store. Measured is: a browser that
-never saw the page until its first chart is drawn; a change of the time range until the page stands still again; and
-what a live tick sends to the browser.
+never saw the page until its first chart (the course of the mean risk) and until the map is drawn; a change of the time
+range until the page stands still again; and what a live tick sends to the browser.
 
     python benchmarks/dashboards.py --repeats 5 --json dashboards.json
 """
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = "/usr/bin/chromium"
 KEY = "a key for the benchmark"
 PER_DAY = 24  # readings of each city
-LIMITS = {"first chart, s": 3.0, "change of range, s": 1.0, "live tick, KB": 5.0}
+LIMITS = {"first chart, s": 3.0, "map, s": None, "change of range, s": 1.0, "live tick, KB": 5.0}
 STILL = "[data-testid=stApp][data-test-script-state=notRunning]"
 TICKS = 2
 
@@ -73,8 +73,10 @@ def look(browser: Any, url: str) -> dict[str, float]:
     page.on("websocket", lambda one: one.on("framereceived", lambda frame: _count(received, frame)))
     start = time.perf_counter()
     page.goto(url)
-    page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
+    page.locator("[data-testid=stImage] img").first.wait_for(timeout=60_000)
     first = time.perf_counter() - start
+    page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
+    drawn = time.perf_counter() - start
     page.locator(STILL).wait_for(timeout=60_000)
     page.wait_for_timeout(2000)
     start = time.perf_counter()
@@ -88,7 +90,7 @@ def look(browser: Any, url: str) -> dict[str, float]:
     received[0] = 0
     page.wait_for_timeout(10_000 * TICKS)
     context.close()
-    return dict(zip(LIMITS, (first, change, received[0] / TICKS / 1024), strict=True))
+    return dict(zip(LIMITS, (first, drawn, change, received[0] / TICKS / 1024), strict=True))
 
 
 def _count(received: list[int], frame: str | bytes) -> None:
@@ -128,8 +130,8 @@ def main() -> None:
     print(f"{found['readings']:,} readings, {found['cores']} cores, load {os.getloadavg()[0]:.1f}")
     print(f"{'':22} {'median':>8} {'lowest':>8} {'highest':>8} {'limit':>8}")
     for name, values in found["figures"].items():
-        shown = (statistics.median(values), min(values), max(values), LIMITS[name])
-        print(f"{name:22} " + " ".join(f"{one:8.2f}" for one in shown))
+        shown = (statistics.median(values), min(values), max(values))
+        print(f"{name:22} " + " ".join(f"{one:8.2f}" for one in shown) + f" {LIMITS[name] or '–':>8}")
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
 

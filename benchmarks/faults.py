@@ -33,6 +33,7 @@ from rich.table import Table
 
 from fedhealth.data.synthetic import write_world
 from fedhealth.privacy import Budget
+from fedhealth.runtime.events import read_log
 
 TOP = Path(__file__).parents[1]
 NODES = ("node_1", "node_2", "node_3")
@@ -159,9 +160,9 @@ class Scene(Processes):
         return next(one for one in self.processes_of("server") if "superlink" in " ".join(one.cmdline()))
 
     def rounds(self) -> list[int]:
-        """The rounds that the finished run reports (none under differential privacy)."""
-        found = [json.loads(path.read_text())["rounds"] for path in self.runs.glob("health-risk-*/report.json")]
-        return [one["round"] for rounds in found for one in rounds]
+        """The rounds in the run's log, as they were told (none under differential privacy)."""
+        events = [event for log in self.runs.glob("started/*/log.jsonl") for event in read_log(log)]
+        return [event["round"] for event in events if event["event"] == "round"]
 
     def bundle(self) -> str:
         """The version of the bundle that the run left."""
@@ -336,16 +337,16 @@ def scene(noisy: bool, on_the_line: bool = False, small_disk: bool = False) -> I
                 subprocess.run(["umount", place.runs], check=True)
 
 
-def without_fault() -> tuple[str, float]:
-    """The hash, and the seconds, of a run without faults."""
+def without_fault() -> tuple[str, list[int], float]:
+    """The hash, the rounds and the seconds of a run without faults."""
     with scene(False) as place:
         started = time.monotonic()
         assert place.wait_for_server() == 0, place.screen("server")
-        return place.bundle(), time.monotonic() - started
+        return place.bundle(), place.rounds(), time.monotonic() - started
 
 
-def one_case(kind: str, phase: str, noisy: bool, expected: str) -> dict[str, object]:
-    """Run one case; give its line of the table."""
+def one_case(kind: str, phase: str, noisy: bool, expected: str, whole: list[int]) -> dict[str, object]:
+    """Run one case, which without noise must give the bundle ``expected`` after the ``whole`` rounds; its line."""
     fault = KINDS[kind]
     with scene(noisy, fault in ON_THE_LINE, fault is disk_full) as place:
         place.wait_for_step((NOISY if noisy else PHASES)[phase])
@@ -359,7 +360,7 @@ def one_case(kind: str, phase: str, noisy: bool, expected: str) -> dict[str, obj
             "phase": phase + (", with noise" if noisy else ""),
             "injected": 1,
             "ended": code == 0,
-            "rounds_lost": len(set(range(max(rounds, default=-1) + 1)) - set(rounds)),
+            "rounds_lost": 0 if noisy else len(set(whole) - set(rounds)),
             "rounds_duplicated": len(rounds) - len(set(rounds)),
             "overspent": place.overspent() if noisy else 0.0,
             "seconds": round(seconds, 1),
@@ -376,13 +377,13 @@ def main() -> None:
     parser.add_argument("--noisy", action="store_true", help="Under differential privacy: check what nodes paid.")
     parser.add_argument("--json", type=Path)
     asked, console = parser.parse_args(), Console()
-    expected, seconds = without_fault()
+    expected, whole, seconds = without_fault()
     console.print(f"Without faults: bundle {expected} after {seconds:.0f} s")
     found = []
     for kind in asked.only:
         for phase in asked.phases:
             try:
-                found.append(one_case(kind, phase, asked.noisy, expected))
+                found.append(one_case(kind, phase, asked.noisy, expected, whole))
             except (TimeoutError, subprocess.TimeoutExpired, AssertionError, StopIteration) as error:
                 found.append(
                     {"fault": kind, "phase": phase, "ended": False, "said": f"{type(error).__name__}: {error}"}

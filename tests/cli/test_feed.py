@@ -51,7 +51,7 @@ def test_a_wrong_key_is_said_with_the_way_out(server: str, monkeypatch: pytest.M
     monkeypatch.setenv("FEDHEALTH_API_KEY", "wrong")
     result = CliRunner().invoke(app, ["feed", "--api", server, "--once"])
     assert result.exit_code == 1
-    assert "401" in result.output
+    assert f"GET {server}/cities failed: 401" in result.output
     assert "FEDHEALTH_API_KEY" in result.output
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fedhealth import __version__
 from fedhealth.cli import app
 from fedhealth.cli.train import AggregationName, StrategyName
 from fedhealth.cli.up import _write_network
@@ -54,6 +55,15 @@ def test_the_report_holds_everything_a_reader_expects(trained):
     assert "aqi" not in report["nodes"][1]["features"]
 
 
+def test_nodes_in_one_process_have_the_installed_version_and_their_bytes_are_not_measured(trained):
+    _, report, runs = trained
+    unmeasured = {"version": __version__, "received": None, "sent": None}
+    assert report["network"] == dict.fromkeys(report["took_part"], unmeasured)
+    facts = load_bundle(next(runs.glob("health-risk-*"))).facts
+    assert "network" not in facts
+    assert "version" not in facts["nodes"][0]
+
+
 def test_round_zero_is_the_untrained_model_and_rounds_learn(trained):
     _, report, _ = trained
     first, last = report["rounds"][0], report["rounds"][-1]
@@ -89,6 +99,10 @@ def test_the_same_command_gives_the_same_bundle_and_compares_it_with_the_champio
     assert beside["all"]["difference"]["auroc"] == pytest.approx(0, abs=1e-6)
     assert [node["name"] for node in beside["nodes"]] == report["took_part"]
     assert beside["all"]["champion"]["n"] == report["global"]["n"]
+    cities = [group for group in beside["subgroups"] if group["name"].startswith("city = ")]
+    assert len(cities) == 9
+    told = {group["name"]: group["global"] for group in report["subgroups"]}
+    assert {group["name"]: group["model"] for group in beside["subgroups"]} == told
 
 
 def test_the_report_and_the_bundle_tell_each_nodes_policy_and_epsilon(trained, world):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
-from fedhealth.data.dataset import is_synthetic
+from fedhealth.data.generated import is_synthetic
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
 from fedhealth.study import load_study

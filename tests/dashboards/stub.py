@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from fedhealth.study import load_study
 
+from .stub_groups import DIFFERENCE, NETWORK, champion, subgroups, with_intervals
 from .stub_people import add_people
 from .stub_versions import add_network
 
@@ -43,8 +44,14 @@ class Behaviour:
     broken: set[str] = field(default_factory=set)
     acknowledged: dict[str, dict[str, str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    synthetic: str = "all"
+    more_alerts: list[dict[str, Any]] = field(default_factory=list)
+    rules_problem: str | None = None
     served: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Any] = field(default_factory=dict)
+    older: bool = False
+    model: dict[str, Any] = field(default_factory=dict)
+    air: dict[str, Any] = field(default_factory=dict)
 
 
 def category(index: float) -> str:
@@ -92,16 +99,16 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
                 return JSONResponse({"detail": f"this needs the role {needed}"}, 403)
         return await call_next(request)
 
-    add_public(app)
-    add_cities(app)
+    add_public(app, behaviour)
+    add_cities(app, behaviour)
     add_alerts(app, behaviour)
-    add_model(app)
+    add_model(app, behaviour)
     add_network(app, behaviour.served)
     add_people(app, behaviour.people, ROLES)
     return app
 
 
-def add_public(app: FastAPI) -> None:
+def add_public(app: FastAPI, behaviour: Behaviour) -> None:
     study = load_study("health-risk")
     names = ("name", "title", "modality", "kind", "unit", "low", "high", "levels", "changeable", "loinc", "example")
 
@@ -119,6 +126,10 @@ def add_public(app: FastAPI) -> None:
             "threshold": {"value": 0.2, "sensitivity": 0.44, "specificity": 0.9},
             "metrics": {"auroc": 0.771},
             "synthetic": True,
+            "synthetic_nodes": [],
+            "published": NOW,
+            "weaker_groups": ["people in Peshawar, at Clinic C"],
+            **behaviour.model,
         }
 
     @app.post("/predict")
@@ -147,13 +158,22 @@ def add_public(app: FastAPI) -> None:
             raise HTTPException(404, "no such city")
         aqi = PLACES[city][2]
         facts = {"averaging": "24-hour", "dominant": "PM2.5", "source": "synthetic", "synthetic": True, "stale": False}
-        return {"city": city, "time": NOW, "aqi": aqi, "category": category(aqi), "pm25": aqi / 2, **facts}
+        return {
+            "city": city,
+            "time": NOW,
+            "aqi": aqi,
+            "category": category(aqi),
+            "pm25": aqi / 2,
+            **facts,
+            **behaviour.air,
+        }
 
 
-def add_cities(app: FastAPI) -> None:
+def add_cities(app: FastAPI, behaviour: Behaviour) -> None:
     @app.get("/cities")
     def cities() -> dict[str, Any]:
-        return {"as_of": NOW, "reporting": 9, "cities": [one_city(name) for name in PLACES]}
+        found = [{**one_city(name), "synthetic": behaviour.synthetic} for name in PLACES]
+        return {"as_of": NOW, "reporting": 9, "cities": found}
 
     @app.get("/trends")
     def trends(days: int, city: str | None = None) -> dict[str, Any]:
@@ -164,7 +184,9 @@ def add_cities(app: FastAPI) -> None:
                 if (day.toordinal() * 7 + len(name)) % 23 == 0:
                     continue
                 aqi = PLACES[name][2] + 25 * math.sin(day.toordinal() / 3 + len(name))
-                facts = {"mean_risk": mean_risk(name, day), "aqi": round(aqi), "pm25": aqi / 2, "readings": 60}
+                risk = mean_risk(name, day)
+                facts = {"mean_risk": risk, "aqi": round(aqi), "pm25": aqi / 2, "readings": 60}
+                facts |= {"mean_risk_interval": [0.8 * risk, 1.25 * risk], "synthetic": behaviour.synthetic}
                 points.append({"city": name, "date": day.isoformat(), **facts})
         return {"points": points}
 
@@ -182,16 +204,19 @@ def add_cities(app: FastAPI) -> None:
 
 def one_city(name: str) -> dict[str, Any]:
     latitude, longitude, aqi = PLACES[name]
-    few = name == "Quetta"
+    few, readings = name == "Quetta", 240
+    high = round(readings * mean_risk(name, TODAY) / 2)
     return {
         "city": name,
         "latitude": latitude,
         "longitude": longitude,
         "time": NOW,
-        "readings": None if few else 240,
+        "readings": None if few else readings,
         "people": None if few else 80,
         "mean_risk": None if few else mean_risk(name, TODAY),
-        "high_risk_share": None if few else mean_risk(name, TODAY) / 2,
+        "high_risk_share": None if few or high < 10 else high / readings,
+        "high_risk_readings": None if few or high < 10 else high,
+        "unstable": not few and 10 <= high <= 20,
         "aqi": aqi,
         "aqi_category": category(aqi),
         "pm25": aqi / 2,
@@ -206,7 +231,19 @@ def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
         found = [one_alert(name, behaviour) for name in ("Lahore", "Faisalabad", "Multan")]
         over = {"state": "resolved", "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
         found += [{**one_alert("Peshawar", behaviour), "state": "pending"}, {**one_alert("Karachi", behaviour), **over}]
+        found += behaviour.more_alerts
         return {"alerts": [alert for alert in found if state in (None, alert["state"])]}
+
+    @app.get("/alerts/rules")
+    def alert_rules() -> dict[str, Any]:
+        none = {"each_city": False, "opens": None, "opens_at_limit": False, "ends": None, "for_minutes": 0}
+        risk = {"each_city": True, "opens": 0.2, "opens_at_limit": True, "ends": 0.19, "for_minutes": 30}
+        rules = [
+            {"rule": "mean-risk", "title": "High mean risk", **risk},
+            {"rule": "aqi", "title": "Very unhealthy air", **risk, "opens": 200, "opens_at_limit": False, "ends": 190},
+            {"rule": "drift", "title": "Readings are not as in training", **none},
+        ]
+        return {"rules": [] if behaviour.rules_problem else rules, "problem": behaviour.rules_problem}
 
     @app.post("/alerts/{alert}/acknowledge")
     def acknowledge(alert: str, body: dict[str, str]) -> dict[str, Any]:
@@ -259,8 +296,9 @@ def node_results() -> list[dict[str, Any]]:
             "title": title,
             "rows": 30000,
             "features": ["age", "spo2"],
-            "local": {**METRICS, "auroc": local[name]},
-            "global": {**METRICS, "auroc": joint[name]},
+            "local": with_intervals({**METRICS, "auroc": local[name]}),
+            "global": with_intervals({**METRICS, "auroc": joint[name]}),
+            "difference": DIFFERENCE,
             "better_alone": False,
         }
         for name, title in NODES.items()
@@ -280,7 +318,7 @@ def one_round(number: int) -> dict[str, Any]:
 PRIVATE = "health-risk-0a1b2c3d4e5f"
 
 
-def add_model(app: FastAPI) -> None:
+def add_model(app: FastAPI, behaviour: Behaviour) -> None:
     listed = {"study": "health-risk", "seed": 0, "model": "additive", "runtime": "local", "finished": NOW}
     run = {"id": "health-risk-f417211d610a", **listed, "nodes": list(NODES), "rounds": 7, "global_auroc": 0.771}
 
@@ -293,19 +331,28 @@ def add_model(app: FastAPI) -> None:
         common = {"study": "health-risk", "model": "additive", "seed": 0, "synthetic": True, "took_part": list(NODES)}
         if run_id == PRIVATE:
             nothing = dict.fromkeys(METRICS)
-            nodes = [{**one, "local": nothing} for one in node_results()]
+            nodes = [{**one, "local": nothing, "difference": None} for one in node_results()]
             promise = {"epsilon": 3.0, "delta": 1e-5, "unit": "one row of a node's table"}
             steps = [{"step": "private_gradient", "times": 16, "mu": 0.14, "epsilon": 0.49}]
             noisy = {"rounds": [], "nodes": nodes, "privacy": {**promise, "steps": steps}}
             return {**common, **noisy, "global": METRICS, "bundle": {"version": run_id}}
         rounds = [one_round(number) for number in range(7)]
-        return {**common, "rounds": rounds, "nodes": node_results(), "global": METRICS, "bundle": {"version": run_id}}
+        if behaviour.older:
+            plain = [{**one, "local": METRICS, "global": METRICS} for one in node_results()]
+            return {**common, "rounds": rounds, "nodes": plain, "global": METRICS, "bundle": {"version": run_id}}
+        rounds[3]["nodes"].pop()
+        whole = {"rounds": rounds, "nodes": node_results(), "global": with_intervals(METRICS), "network": NETWORK}
+        whole |= {"subgroups": subgroups(METRICS), "champion": champion(METRICS), "pooled_rows": METRICS}
+        whole |= {"synthetic_nodes": ["node_2"], "best": {"subsets": {"all": {"auroc": 0.851, "brier": 0.079}}}}
+        return {**common, **whole, "bundle": {"version": run_id}}
 
     @app.get("/evaluation")
     def evaluation() -> dict[str, Any]:
         threshold = {"value": 0.2, "sensitivity": 0.437, "specificity": 0.899}
         version = {"model_version": "f417211d610a", "synthetic": True, "threshold": threshold}
-        return {**version, "metrics": METRICS, "nodes": node_results()}
+        groups = [{name: one[name] for name in one if name != "nodes"} for one in subgroups(METRICS)]
+        found = {"metrics": with_intervals(METRICS), "nodes": node_results(), "subgroups": groups}
+        return {**version, **found, "synthetic_nodes": ["node_2"]}
 
     @app.get("/drift")
     def drift(days: int = 30) -> dict[str, Any]:

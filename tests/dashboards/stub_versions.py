@@ -92,6 +92,11 @@ def one_node(name: str, missed: int) -> dict[str, Any]:
         "features": ["age"],
         "taken_part": 9 - missed,
         "missed": missed,
+        "rounds": 63,
+        "rounds_missed": 7 * missed,
+        "version": "0.1.0" if seen else None,
+        "received": 2_480_000 if missed == 0 else None,
+        "sent": 96_400 if missed == 0 else None,
     }
 
 
@@ -106,6 +111,7 @@ def one_version(name: str, state: dict[str, Any]) -> dict[str, Any]:
         "study": "health-risk",
         "model": "additive",
         "synthetic": True,
+        "synthetic_nodes": ["node_2"] if name == served else [],
         "rows": 72000,
         "metrics": metrics,
         "against_champion": apart,

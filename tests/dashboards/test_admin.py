@@ -8,8 +8,9 @@ from streamlit.testing.v1 import AppTest
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.page import PAGES
 
-from .stub_versions import BEFORE, NEXT, SERVED
-from .test_pages import admin_at, press, words
+from .stub import one_alert
+from .stub_versions import BEFORE, NEXT, SERVED, TITLES
+from .test_pages import admin_at, alerts_shown, cities_of, press, words
 
 
 def signed_in(name: str, key: str) -> AppTest:
@@ -112,7 +113,93 @@ def test_node_health_tells_last_seen_and_missed_rounds(with_key):
     shown = admin_at("training").run()
     nodes = next(one.value for one in shown.dataframe if "Last seen" in one.value.columns)
     assert list(nodes["Missed"]) == [0, 2, 9]
-    assert list(nodes["State"]) == ["● in every run", "▲ missed some", "○ never seen"]
+    assert list(nodes["State"]) == ["● in every round", "▲ missed some", "○ never seen"]
+    assert list(nodes["Program"]) == ["0.1.0", "0.1.0", "unknown"]
+    assert list(nodes["Rounds missed"]) == ["0 of 63", "14 of 63", "63 of 63"]
+    assert list(nodes["Sent"]) == ["96.4 kB", "not measured", "not measured"]
+
+
+def test_a_run_tells_each_clients_program_missed_rounds_and_bytes(with_key):
+    shown = admin_at("training").run()
+    clients = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["Client", "Program"])
+    assert list(clients["Program"]) == ["0.1.0", "0.1.0", "unknown"]
+    assert list(clients["Rounds missed"]) == ["0 of 7", "0 of 7", "1 of 7"]
+    assert list(clients["Received"]) == ["2.5 MB", "2.5 MB", "not measured"]
+    assert list(clients["Sent"]) == ["1.3 MB", "96.4 kB", "not measured"]
+
+
+def test_a_run_is_evaluated_by_city_against_the_served_and_the_local_models(with_key):
+    shown = admin_at("training").run()
+    assert not shown.exception
+    groups = next(one.value for one in shown.dataframe if "Who" in one.value.columns).set_index("Who")
+    assert list(groups.index[:5]) == ["All", *TITLES.values(), "Karachi"]
+    assert groups.loc["Lahore", "AUROC (95 %)"] == "0.746 (0.726 to 0.766)"
+    assert groups.loc["Lahore", "Served model, AUROC (95 %)"] == "0.768 (0.748 to 0.788)"
+    assert groups.loc["All", "AUROC against served (95 %)"] == "+0.003 (-0.027 to +0.026)"
+    assert groups.loc["Clinic C", "AUROC against own model (95 %)"] == "-0.001 (-0.027 to +0.026)"
+    assert groups.loc["Multan", "Better alone"] == "node_3"
+    assert groups.loc["age ≥ 75", "Better alone"] == "–"
+    assert {"Brier score (95 %)", "Calibration slope (95 %)", "AUPRC"} <= set(groups.columns)
+    assert "Too few people to be told: age ≥ 75." in words(shown)
+    cities = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["City", "Client"])
+    assert len(cities) == 18
+    assert cities["Its own model"][0] == "0.740 (0.720 to 0.760)"
+    others = next(one.value for one in shown.dataframe if "Model, and on whom" in one.value.columns)
+    assert list(others["AUROC (95 %)"]) == ["0.771 (0.751 to 0.791)", "0.768 (0.748 to 0.788)", "0.771", "0.851"]
+
+
+def test_the_served_model_is_evaluated_by_city_with_intervals(with_key):
+    shown = admin_at("models").run()
+    groups = next(one.value for one in shown.dataframe if "Who" in one.value.columns).set_index("Who")
+    assert groups.loc["Lahore", "AUROC (95 %)"] == "0.746 (0.726 to 0.766)"
+    assert groups.loc["Clinic C", "Own model, AUROC (95 %)"] == "0.802 (0.782 to 0.822)"
+    assert "Served model, AUROC (95 %)" not in groups.columns
+
+
+def test_partly_synthetic_data_are_told_with_the_nodes_names(with_key):
+    assert "Learned from: partly synthetic data: node_2." in words(admin_at("training").run())
+    shown = admin_at("models").run()
+    assert "Learned from: partly synthetic data: node_2." in words(shown)
+    versions = next(one.value for one in shown.dataframe if "Standing" in one.value.columns)
+    assert set(versions["Data"]) == {"partly synthetic data: node_2", "synthetic data"}
+
+
+def test_a_report_of_an_older_program_is_still_shown(with_key):
+    with_key.older = True
+    shown = admin_at("training").run()
+    assert not shown.exception
+    assert "had a problem" not in words(shown)
+    clients = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["Client", "Program"])
+    assert set(clients["Program"]) == {"unknown"}
+    assert set(clients["Sent"]) == {"not measured"}
+    groups = next(one.value for one in shown.dataframe if "Who" in one.value.columns).set_index("Who")
+    assert list(groups.index) == ["All", *TITLES.values()]
+    assert groups.loc["All", "AUROC (95 %)"] == "0.771"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("training", "run", "health-risk-0a1b2c3d4e5f"),
+        ("models", "version", BEFORE),
+        ("drift", "feature", "Steps"),
+    ],
+)
+def test_a_permalink_brings_back_what_was_chosen(with_key, name, key, value):
+    shown = admin_at(name)
+    shown.query_params[key] = value
+    shown.run()
+    assert not shown.exception
+    assert shown.selectbox(key=key).value == value
+    assert "not there any more" not in words(shown)
+
+
+def test_a_permalink_to_what_is_gone_says_so(with_key):
+    shown = admin_at("training")
+    shown.query_params["run"] = "health-risk-000000000000"
+    shown.run()
+    assert "“health-risk-000000000000” of this address is not there any more" in words(shown)
+    assert shown.selectbox(key="run").value == "health-risk-f417211d610a"
 
 
 def test_all_alert_states_are_told_with_who_when_and_note(with_key):
@@ -177,3 +264,68 @@ def test_drift_tells_n_statistic_threshold_and_both_shapes(with_key):
     tables = [one.value for one in shown.dataframe]
     assert {"PSI", "Limit", "Readings", "Missing"} <= set(tables[0].columns)
     assert {"When it learned", "Now"} <= set(tables[1].columns)
+    assert "Features then and now as CSV" in {one.proto.label for one in shown.get("download_button")}
+
+
+def test_an_alert_opens_city_and_time_range_of_its_evidence(with_key):
+    shown = press(admin_at("overview").run(), "Evidence: Lahore, 7 days")
+    assert (shown.selectbox(key="city").value, shown.segmented_control(key="days").value) == ("Lahore", 7)
+    assert len(alerts_shown(shown)) == 1
+
+
+def test_an_alert_over_all_cities_links_to_the_page_of_drift(with_key):
+    with_key.more_alerts = [{**one_alert("Lahore", with_key), "id": 9, "city": "", "rule": "drift", "title": "Drifted"}]
+    shown = admin_at("overview").run()
+    assert "**All cities: Drifted**" in words(shown)
+    (link,) = shown.get("page_link")
+    assert (link.proto.page, link.proto.label) == ("drift", "Evidence: features then and now")
+
+
+def test_the_rules_of_alerts_are_shown_with_limit_waiting_and_end(with_key):
+    text = words(admin_at("overview").run())
+    for said in (
+        "**High mean risk**, of a city's last 24 hours: opens at **20.0 of 100** or above for 30 minutes, "
+        "ends at **19.0 of 100** or below.",
+        "opens above **200** for 30 minutes, ends at **190** or below.",
+        "**Readings are not as in training**, of all cities: opens at once",
+        "Set where the service runs, by FEDHEALTH_ALERT_RISK",
+    ):
+        assert said in text
+
+
+def test_rules_that_cannot_be_read_are_said_to_be_so(with_key):
+    with_key.rules_problem = "FEDHEALTH_ALERT_AQI: got 'x'; expected a number above 0"
+    assert with_key.rules_problem in words(admin_at("overview").run())
+
+
+def test_shares_on_few_events_are_flagged_in_table_and_words(with_key):
+    shown = admin_at("overview").run()
+    table = cities_of(shown).set_index("City")
+    assert (table["High risk"]["Islamabad"], table["High-risk readings"]["Islamabad"]) == ("▲ 5 %, unstable", 13)
+    assert (table["High risk"]["Lahore"], table["High-risk readings"]["Lahore"]) == ("11 %", 27)
+    assert "▲ unstable: in Islamabad, Karachi, Rawalpindi the share at high risk rests on 20 readings" in words(shown)
+
+
+def test_trends_tell_their_uncertainty(with_key):
+    shown = admin_at("overview").run()
+    table = next(one.value for one in shown.dataframe if "Lahore, from" in one.value.columns)
+    known = table.dropna(subset=["Lahore"])
+    assert (known["Lahore, from"] < known["Lahore"]).all()
+    assert (known["Lahore"] < known["Lahore, to"]).all()
+    assert "Shaded: 95 % range of the mean" in words(shown)
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"), [("all", "Synthetic data: made"), ("some", "Partly synthetic data"), ("none", None)]
+)
+def test_data_are_called_synthetic_if_and_only_if_they_are(with_key, stored, said):
+    with_key.synthetic = stored
+    captions = [one.value for one in admin_at("overview").run().caption]
+    assert [one.startswith(said or "") for one in captions if "ynthetic data" in one] == ([True] if said else [])
+
+
+def test_what_is_shown_can_be_had_as_a_file(with_key):
+    shown = admin_at("overview").run()
+    files = {one.proto.label for one in shown.get("download_button")}
+    panels = ("Cities", "Alerts", "Risk by city and day", "Trends of mean risk", "Fine dust (PM2.5)")
+    assert files == {f"{panel} as CSV" for panel in (*panels, "Air quality by category")}

@@ -1,5 +1,6 @@
 """axe-core on every page, at a desktop's and a telephone's width, light and dark; and what axe does not look for."""
 
+import datetime as dt
 from importlib import resources
 
 import pytest
@@ -7,12 +8,13 @@ import pytest
 from .conftest import free_port
 from .stub import KEY
 from .test_browser import api_at, browser, opened, running, settle, shoot  # noqa: F401
+from .test_export import steps
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 SIZES = [(width, scheme) for scheme in ("light", "dark") for width in (1280, 390)]
-CHARTS = {"overview": 3, "training": 3, "privacy": 0, "models": 0, "drift": 1}
+CHARTS = {"overview": 3, "training": 4, "privacy": 0, "models": 0, "drift": 1}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
@@ -60,6 +62,31 @@ def test_axe_finds_nothing_on_the_citizen_page(browser, citizen_at, width, schem
         page.get_by_text("Kept under the name").wait_for()
         settle(page)
         shoot(page, f"citizen_{scheme}", width, 0)
+        assert violations(page) == []
+        assert pictures_without_name(page) == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+def test_axe_finds_nothing_on_refused_and_old_readings(browser, citizen_at, width, scheme):  # noqa: F811
+    day = dt.date.today() - dt.timedelta(days=10)
+    export = {
+        "name": "export.xml",
+        "mimeType": "text/xml",
+        "buffer": f"<HealthData>{steps(day, 900)}</HealthData>".encode(),
+    }
+    with opened(browser, citizen_at, width, scheme) as page:
+        page.get_by_text("Take readings from your phone or watch").click()
+        page.get_by_text("Keep my daily values on this page").click()
+        settle(page)
+        page.locator("input[type=file]").set_input_files(export)
+        page.get_by_text("From your export, as of").wait_for()
+        settle(page)
+        page.get_by_role("spinbutton", name="Heart rate at rest").fill("400")
+        page.keyboard.press("Enter")
+        for said in ("cannot be used", "Old reading", "lies outside what can be compared", "My days"):
+            page.get_by_text(said).first.wait_for()
+        settle(page)
+        shoot(page, f"citizen_refused_{scheme}", width, 0)
         assert violations(page) == []
         assert pictures_without_name(page) == 0
 

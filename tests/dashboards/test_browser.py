@@ -1,6 +1,7 @@
 """Both pages in Debian's Chromium, as typed, at a desktop's and a telephone's width. Screenshots: ``screenshots/``."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,6 +137,7 @@ def test_admin_page(browser, api_at):
                 expect(page.get_by_role("img", name="Lahore: mean risk")).to_have_count(1, timeout=30000)
                 shoot(page, "admin", width, 3)
                 expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30000)
+                expect(page.locator(".st-key-chart_heat .barlayer .pattern_filled")).to_have_count(12)
                 for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
                     expect(page.locator(".js-plotly-plot .annotation", has_text=city)).to_have_count(1, timeout=30000)
 
@@ -152,6 +154,63 @@ def test_the_address_keeps_city_and_range(browser, api_at):
         with opened(browser, kept, 1280) as page:
             page.get_by_text("9 of 9 cities reporting").wait_for()
             assert page.get_by_role("radio", name="7 days").get_attribute("aria-checked") == "true"
+
+
+def test_the_address_keeps_the_chosen_run_version_and_feature(browser, api_at):
+    chosen = {"training": ("Run", "run", "health-risk-0a1b2c3d4e5f"), "models": ("Look at", "version", "9c8b7a6d5e4f")}
+    chosen["drift"] = ("Compare one feature", "feature", "Steps")
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for name, (label, key, value) in chosen.items():
+            with opened(browser, f"http://127.0.0.1:{port}/{name}", 1280) as page:
+                page.wait_for_url(f"**{key}=**")  # also what nobody has chosen is in the address
+                page.get_by_role("combobox", name=label).click()
+                page.get_by_role("option", name=value).click()
+                page.wait_for_url(f"**{key}={value}**")
+                settle(page)
+                kept = page.url
+            with opened(browser, kept, 1280) as page:
+                expect(page.get_by_role("combobox", name=label)).to_have_value(value, timeout=30000)
+                assert page.url == kept
+
+
+def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api_at):
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+
+    def on_map(page) -> None:
+        karachi = page.locator(".js-plotly-plot path.point").first
+        karachi.scroll_into_view_if_needed()
+        box = karachi.bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def in_table(page) -> None:
+        page.locator(".st-key-cities").scroll_into_view_if_needed()
+        box = page.locator(".st-key-cities").bounding_box()
+        page.mouse.click(box["x"] + 18, box["y"] + 3.5 * 35)  # rows are 35 px high; the third is Faisalabad's
+
+    def in_alert(page) -> None:
+        page.get_by_role("button", name="Evidence: Multan, 7 days").click()
+
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for choose, address, shown in (
+            (on_map, "?city=Karachi", "Karachi_30-days"),
+            (in_table, "?city=Faisalabad", "Faisalabad_30-days"),
+            (in_alert, "?city=Multan&days=7+days", "Multan_7-days"),
+        ):
+            with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
+                page.get_by_text("9 of 9 cities reporting").wait_for()
+                expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30000)
+                settle(page)
+                choose(page)
+                page.wait_for_url(f"**/{address}")
+                settle(page)
+                with page.expect_download() as kept:
+                    page.get_by_role("button", name="Cities as CSV").click()
+                assert re.fullmatch(rf"fedhealth_Cities_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
+                rows = Path(kept.value.path()).read_text("utf-8-sig").splitlines()
+                assert [row.split(",")[0] for row in rows] == ["City", shown.split("_")[0]]
 
 
 def test_an_export_is_read_on_the_page(browser, api_at):

@@ -5,13 +5,16 @@ import json
 import re
 import socket
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fedhealth.dashboards import svg, texts
 from fedhealth.dashboards.admin import maps
-from fedhealth.dashboards.admin.trends import by_city
+from fedhealth.dashboards.admin.alerts import range_since
+from fedhealth.dashboards.admin.downloads import as_csv, file_name
+from fedhealth.dashboards.admin.trends import by_city, heat_map
 from fedhealth.dashboards.colours import LIGHT
 from fedhealth.dashboards.features import built_in, of_model, without_model
 from fedhealth.dashboards.run import port_of, refuse_taken, settings
@@ -127,6 +130,39 @@ def test_a_gap_in_a_trend_is_a_gap():
     assert svg.sparkline([]).startswith("<svg")
 
 
+def test_a_band_is_a_shape_for_each_run_of_days_and_a_line_for_a_single_one():
+    drawn = svg.small_trend([1, 2, None, 3], 10, 5, ("a", "b"), [(0, 2), (1, 3), None, (2, 4)])
+    path = re.search(r'class="band" d="([^"]*)"', drawn)
+    assert path is not None
+    assert [shape.count("L") for shape in path[1].split("Z")[:-1]] == [3, 1]
+    assert "band" not in svg.small_trend([1, 2], 10, 5, ("a", "b"))
+
+
+def test_what_is_missing_in_the_heat_map_is_hatched_and_not_zero():
+    figure = heat_map(["2026-01-01", "2026-01-02"], {"A": [0.0, None], "B": [None, 5.0]})
+    heat, hatched = figure.data
+    assert [list(row) for row in heat.z] == [[None, 5.0], [0.0, None]]
+    assert list(zip(hatched.y, hatched.base, strict=True)) == [("B", "2025-12-31T12:00"), ("A", "2026-01-01T12:00")]
+    assert hatched.marker.pattern.shape == "/"
+    assert hatched.name == "no or too few readings"
+
+
+def test_files_are_named_after_city_range_and_time_and_hold_no_formula():
+    shown = datetime(2026, 11, 23, 17, 57, tzinfo=UTC)
+    name = file_name("Fine dust (PM2.5)", "All cities", "30 days", shown)
+    assert name == "fedhealth_Fine-dust-PM2-5_All-cities_30-days_2026-11-23T17-57Z.csv"
+    rows = [{"City": "Lahore", "Risk": 22.6, "Note": "=1+1"}, {"City": "Quetta", "Risk": None, "Note": "a, b"}]
+    text = as_csv(rows).decode("utf-8-sig")
+    assert text.splitlines() == ["City,Risk,Note", "Lahore,22.6,'=1+1", 'Quetta,,"a, b"']
+
+
+@pytest.mark.parametrize(("day", "days"), [(23, 7), (18, 7), (17, 30), (1, 30)])
+def test_the_range_of_evidence_begins_before_the_alert(day, days):
+    newest = datetime(2026, 11, 23, 17, 57, tzinfo=UTC)
+    assert range_since(datetime(2026, 11, day, tzinfo=UTC), newest) == days
+    assert range_since(datetime(2026, 1, day, tzinfo=UTC), newest) == 90
+
+
 def test_days_without_a_reading_are_none_and_not_zero():
     points = [
         {"city": "A", "date": "2026-01-01", "mean_risk": 0.1},
@@ -213,6 +249,7 @@ def grade(text: str) -> float:
 
 
 def test_what_citizens_read_is_below_grade_8():
-    told = [texts.catalogue("en")[section] for section in ("form", "export", "citizen", "mine", "safety", "compare")]
+    sections = ("form", "origin", "export", "citizen", "about", "mine", "safety", "compare", "group")
+    told = [texts.catalogue("en")[section] for section in sections]
     sentences = [text for section in told for text in section.values() if isinstance(text, str) and " " in text]
     assert grade("\n".join(sentences)) < 8

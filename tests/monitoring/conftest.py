@@ -25,17 +25,26 @@ def store(address: str) -> Iterator[Store]:
 
 
 class Sender:
-    """Stores readings of one city at one time."""
+    """Stores readings of one city at one time, each of another person from number ``first`` on."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.sent = 0
 
-    def __call__(self, city: str, time: datetime, count: int, risk: float = 0.1, aqi: float | None = 80.0) -> None:
+    def __call__(
+        self,
+        city: str,
+        time: datetime,
+        count: int,
+        risk: float = 0.1,
+        aqi: float | None = 80.0,
+        source: str = "synthetic",
+        first: int = 0,
+    ) -> None:
         rows = [
             {
                 "id": f"r{self.sent + i}",
-                "person": f"p{i}",
+                "person": f"p{first + i}",
                 "city": city,
                 "time": time,
                 "day": time.date(),
@@ -45,7 +54,7 @@ class Sender:
                 "risk": risk,
                 "high_risk": risk >= 0.2,
                 "model_version": "m",
-                "source": "synthetic",
+                "source": source,
             }
             for i in range(count)
         ]

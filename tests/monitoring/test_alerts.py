@@ -9,6 +9,7 @@ from fedhealth.monitoring.alerts import (
     Rules,
     acknowledge,
     check_cities,
+    in_force,
     list_alerts,
     rules_for,
     state_of,
@@ -80,3 +81,18 @@ def test_thresholds_come_from_the_settings_else_from_the_training_prevalence(mon
     monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "high")
     with pytest.raises(ValueError, match="FEDHEALTH_ALERT_RISK: got 'high'"):
         rules_for(0.12)
+
+
+def test_rules_in_force_tell_limit_waiting_and_end():
+    risk, aqi, drift = in_force(Rules(mean_risk=0.2, aqi=200, wait=timedelta(minutes=30)), ["drift"])
+    assert (risk.opens, risk.opens_at_limit, risk.ends, risk.wait) == (0.2, True, pytest.approx(0.19), aqi.wait)
+    assert (aqi.opens, aqi.opens_at_limit, aqi.ends, aqi.wait) == (200, False, 190, timedelta(minutes=30))
+    assert (drift.each_city, drift.opens, drift.ends, drift.wait) == (False, None, None, timedelta(0))
+
+
+def test_alerts_open_and_end_at_the_limits_that_are_told(store: Store, send: Send):
+    risk = in_force(RULES, [])[0]
+    for day, at in enumerate((0.1999, risk.opens, 0.1901, risk.ends)):
+        send("Lahore", START + timedelta(days=day), 20, risk=at)
+    states = [[state for *_, state in check(store, day)] for day in range(4)]
+    assert states == [[], ["firing"], ["firing"], ["resolved"]]

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select
 
 from fedhealth.monitoring.cities import city_days, newest_time
 from fedhealth.monitoring.places import PLACES
 from fedhealth.monitoring.prediction_log import PredictionLog
-from fedhealth.monitoring.store import Store, StoreError
+from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.tables import Prediction, Reading
 from fedhealth.monitoring.trends import category_days, trend
 from fedhealth.study import load_study
@@ -91,6 +92,95 @@ def test_trends_have_a_point_for_each_day_with_readings(store: Store, send: Send
     assert [(p.date.day, p.readings, p.aqi) for p in points] == [(8, None, 160), (10, 20, 100)]
     assert points[1].mean_risk == pytest.approx(0.2)
     assert days == [("Lahore", "Moderate", 2), ("Lahore", "Unhealthy", 1)]
+
+
+def test_a_days_interval_counts_people_and_not_their_readings(store: Store, send: Send):
+    for first, risk in ((0, 0.1), (10, 0.3)):
+        for hour in range(4):  # four readings of each of twenty people
+            send("Lahore", NOON - timedelta(hours=hour), 10, risk=risk, first=first)
+    send("Multan", NOON, 30, risk=0.0)
+    send("Peshawar", NOON, 9)
+    send("Quetta", NOON, 9)
+    with store.session() as session:
+        lahore, multan, *few = trend(session, NOON, 7)
+    # Total risks 0.4 and 1.2 around 0.8: variance 20 / 19 * 20 * 0.4^2 / 80^2, Student's t with 19 degrees 2.093.
+    half = 2.093 * (20 / 19 * 20 * 0.4**2 / 80**2) ** 0.5
+    assert lahore.mean_risk == pytest.approx(0.2)
+    assert lahore.mean_risk_interval == pytest.approx((0.2 - half, 0.2 + half), rel=0.005)
+    assert multan.mean_risk_interval == (0.0, 0.0)
+    assert [one.mean_risk_interval for one in few] == [None, None]
+
+
+def test_an_interval_covers_what_other_people_would_have_told(store: Store):
+    rng, covered = np.random.default_rng(0), []
+    rows = []
+    for day in range(200):
+        time = NOON - timedelta(days=day)
+        for person, usual in enumerate(rng.beta(2, 10, 12)):
+            for risk in np.clip(usual + rng.normal(0, 0.02, rng.integers(1, 9)), 0, 1):
+                facts = {"person": f"p{person}", "city": "Lahore", "features": {}, "aqi": None, "pm25": None}
+                facts |= {"high_risk": False, "model_version": "m", "source": "x"}
+                rows.append({"id": f"r{len(rows)}", "time": time, "day": time.date(), "risk": float(risk), **facts})
+    with store.session() as session:
+        for start in range(0, len(rows), 1000):
+            add_readings(session, rows[start : start + 1000])
+        for point in trend(session, NOON, 200):
+            low, high = point.mean_risk_interval or (1, 0)
+            covered.append(low <= 2 / 12 <= high)
+    assert 0.88 < np.mean(covered) < 0.99
+
+
+def test_a_share_on_few_events_is_unstable_and_one_that_tells_a_small_count_is_unsaid(store: Store, send: Send):
+    def mixed(city: str, high: int, others: int) -> None:
+        send(city, NOON, high, risk=0.5)
+        send(city, NOON, others, risk=0.1, first=high)
+
+    for city, high, others in (("Lahore", 21, 60), ("Quetta", 20, 60), ("Multan", 9, 60), ("Karachi", 60, 9)):
+        mixed(city, high, others)
+    mixed("Peshawar", 0, 60)
+    with store.session() as session:
+        found = {day.city: day for day in city_days(session, load_study("health-risk").cities, NOON, NOON)}
+    told = {
+        city: (day.high_risk_share, day.high_risk_readings, day.unstable)
+        for city, day in found.items()
+        if day.mean_risk is not None
+    }
+    unsaid = (None, None, False)
+    # Multan has a small count, so Quetta goes with it; Karachi has few others, so the one with fewest others too.
+    assert told["Multan"] == told["Karachi"] == told["Quetta"] == unsaid
+    assert told["Peshawar"] == (0.0, 0, True)
+    assert found["Quetta"].mean_risk == pytest.approx(0.2)
+
+
+def test_twenty_events_are_unstable_and_twenty_one_are_not(store: Store, send: Send):
+    for city, high in (("Lahore", 21), ("Quetta", 20)):
+        send(city, NOON, high, risk=0.5)
+        send(city, NOON, 60, first=high)
+    with store.session() as session:
+        lahore, quetta = city_days(session, ["Lahore", "Quetta"], NOON, NOON)
+    assert (lahore.high_risk_readings, lahore.unstable) == (21, False)
+    assert (quetta.high_risk_readings, quetta.unstable, quetta.high_risk_share) == (20, True, 0.25)
+
+
+def test_many_high_risk_readings_of_one_person_are_a_small_count(store: Store, send: Send):
+    for hour in range(12):
+        send("Lahore", NOON - timedelta(hours=hour), 1, risk=0.9)
+    send("Lahore", NOON, 30, first=1)
+    with store.session() as session:
+        day = city_days(session, ["Lahore"], NOON, NOON)[0]
+    assert (day.readings, day.high_risk_share, day.high_risk_readings) == (42, None, None)
+
+
+def test_what_is_synthetic_is_told(store: Store, send: Send):
+    send("Lahore", NOON, 20)
+    send("Quetta", NOON, 20, source="clinic")
+    send("Multan", NOON, 20)
+    send("Multan", NOON, 1, source="clinic", first=20)
+    with store.session() as session:
+        days = city_days(session, ["Lahore", "Quetta", "Multan", "Karachi"], NOON, NOON)
+        points = {point.city: point.synthetic for point in trend(session, NOON, 7)}
+    assert [day.synthetic for day in days] == ["all", "none", "some", None]
+    assert points == {"Lahore": "all", "Quetta": "none", "Multan": "some"}
 
 
 def test_predictions_are_noted_without_anything_of_the_person(store: Store):

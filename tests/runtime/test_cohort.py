@@ -3,35 +3,41 @@
 import dataclasses
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Error, Message
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 from tests.runtime.grids import LocalGrid
 
+from fedhealth import __version__
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation import TOGETHER, packing
 from fedhealth.federation.contribution import arrays
+from fedhealth.privacy.secure_aggregation.messages import Letter, Shares
 from fedhealth.runtime.flower import client, cohort, wire
 from fedhealth.runtime.flower.cohort import Cohort, Patience
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.secure import SecureExchange
+from fedhealth.runtime.summing import Values
 from fedhealth.study import load_study
 
 NODES = [f"node_{k}" for k in range(1, 7)]
 
 
 class Told:
-    """Keeps what it is told, but for steps."""
+    """Keeps what it is told; steps by themselves."""
 
     def __init__(self):
-        self.events = []
+        self.events, self.steps = [], []
 
     def __call__(self, event, **facts):
-        if event != "step":
+        if event == "step":
+            self.steps.append(facts)
+        else:
             self.events.append((event, *facts.values()))
 
 
@@ -74,7 +80,7 @@ def served(world, nodes, tmp_path, monkeypatch):
         exchange = made.contributions
         if masked:
             roster = {name: one.public_key for name, one in made.introductions.items()}
-            exchange = SecureExchange(loaded, 0, exchange, made.bodies, roster, "run", made.enough)
+            exchange = SecureExchange(loaded, 0, exchange, made.bodies, roster, "run", made.enough, told)
         return grid, exchange, told
 
     return make
@@ -244,6 +250,88 @@ def test_bytes_that_cannot_be_read_and_too_many_of_them_are_refused(served, monk
         exchange("counts", arrays(low=np.zeros(18), high=np.ones(18)))
 
 
+def in_phase(phase, change):
+    """A node_2 whose message in one phase of a sum under masks is changed by ``change`` before it leaves."""
+
+    def changed(name, question, answer):
+        call = wire.unpack_question(question).call
+        if name != "node_2" or not call or call.phase != phase:
+            return answer
+        return Message(change(wire.unpack_body(answer)), reply_to=question)
+
+    return changed
+
+
+def body(kind, change):
+    return lambda told: wire.pack_body(packing.encode(change(packing.decode(told, kind))))
+
+
+def forged(letters):
+    return [dataclasses.replace(one, sender="node_3") for one in letters]
+
+
+def bent(shares):
+    return dataclasses.replace(shares, own_masks={name: one[::-1] for name, one in shares.own_masks.items()})
+
+
+@pytest.mark.parametrize(
+    ("phase", "change", "why"),
+    [
+        ("keys", lambda told: RecordDict(), "is of another form"),
+        ("letters", body(list[Letter], forged), "writes letters under another name"),
+        ("masked", body(Values, lambda one: dataclasses.replace(one, shapes=[[2**63] * 40, [-1]])), "damaged values"),
+        ("shares", body(Shares, bent), "its shares do not fit"),
+        ("shares", body(Shares, lambda one: dataclasses.replace(one, own_masks={})), "its shares do not fit"),
+    ],
+)
+def test_a_sum_under_masks_goes_on_without_who_damages_it_and_names_it(served, phase, change, why):
+    _, exchange, told = served(change=in_phase(phase, change))
+    assert rows_of(exchange) > 0
+    refused = {(event[1], why in event[2]) for event in told.events if event[0] == "refused"}
+    assert refused == {("node_2", True)}
+
+
+def test_a_node_that_does_not_say_who_it_is_holds_nobody_up(served):
+    silent = lambda n, q, a: None if grid and n == "node_5" else a  # noqa: E731
+    grid = None
+    grid, exchange, _ = served(masked=False, change=silent)
+    exchange("inventory", {})  # here it is lost
+    began = time.monotonic()
+    for _ in range(5):
+        assert len(exchange("inventory", {})) == 5
+    assert time.monotonic() - began < 2.0
+
+
+def test_while_nodes_gather_one_that_cannot_take_part_is_told_to_leave(served, world):
+    def strange(name, question, answer):
+        if name == "node_6" and wire.unpack_question(question).step == wire.HELLO:
+            return Message(Error(1, "it takes part in study 'other'\x1b[2J"), reply_to=question)
+        return answer
+
+    grid, exchange, told = served(masked=False, fewest=5, change=strange)
+    assert ("refused", "a node that came", "it takes part in study 'other'?[2J") in told.events
+    assert ("node_6", wire.GOODBYE) in grid.asked
+    assert list(exchange("inventory", {})) == NODES[:5]
+
+
+def test_who_comes_after_the_run_began_without_it_is_told_so(served):
+    late = []
+    away = lambda n, q, a: None if n == "node_6" and not late else a  # noqa: E731
+    grid, exchange, told = served(masked=False, fewest=5, change=away)
+    assert ("absent", "node_6", "did not come within 1 s") in told.events
+    grid.leave("node_6")
+    late.append(True)
+    grid.come("node_6")
+    exchange("inventory", {})
+    assert list(exchange("inventory", {})) == NODES[:5]
+    assert "node_6 came after the run had begun without it; the next run takes it in" in told.events[-1][-1]
+
+
+def test_more_nodes_than_there_are_cannot_be_asked_for(served):
+    with pytest.raises(FlowerError, match="--min-nodes asks for 9 nodes; the study has 6"):
+        served(masked=False, fewest=9)
+
+
 def test_a_refusal_is_named_and_ends_the_run_where_the_node_is_needed(served):
     def refuses(name, question, answer):
         if name != "node_2" or wire.unpack_question(question).step == wire.HELLO:
@@ -272,6 +360,32 @@ def test_who_comes_twice_waits_and_who_comes_with_another_key_is_turned_away(ser
     grid.come("node_1")
     assert "node_1" not in exchange("inventory", {})
     assert "node_1 came back with another key than it had in this run" in [event[-1] for event in told.events]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_each_nodes_version_and_bytes_are_told(served, masked):
+    _, exchange, told = served(masked=masked)
+    exchange("moments", {})
+    assert [event for event in told.events if event[0] == "joined"] == [("joined", n, __version__) for n in NODES]
+    hello, last = told.steps[0], told.steps[-1]
+    assert (hello["step"], hello["sent"], hello["received"]) == (wire.HELLO, {}, {})
+    assert list(last["sent"]) == list(last["received"]) == NODES
+    assert min(last["received"].values()) > 50
+    assert sum(last["sent"].values()) == last["bytes"] > 50
+
+
+def test_a_node_whose_program_does_not_tell_its_version_is_let_in(served):
+    def silent(name, question, answer):
+        if wire.unpack_question(question).step != wire.HELLO:
+            return answer
+        introduction = dataclasses.asdict(wire.unpack_introduction(answer))
+        del introduction["version"]
+        told = ConfigRecord({"bytes": packing.encode(introduction)})
+        return Message(RecordDict({"told": told}), reply_to=question)
+
+    _, exchange, told = served(masked=False, change=silent)
+    assert list(exchange("moments", {})) == NODES
+    assert told.events[0] == ("joined", "node_1", "")
 
 
 def test_packing_keeps_every_bit():

@@ -12,11 +12,12 @@ from tests.runtime.terminals import (
 )
 from typer.testing import CliRunner
 
+from fedhealth.runtime.flower.book import Book
 from fedhealth.runtime.flower.certificates import ServerFolder, check_in_force, hosts_of, load, prepare
 from fedhealth.runtime.flower.enrolment import enrolment_file, enrolment_of, join, make_known, node_keys, public_pem
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.listening import listening
-from fedhealth.runtime.flower.pinned import ServerAway, check_clock, check_plain
+from fedhealth.runtime.flower.pinned import ServerAway, check_clock, check_plain, post
 
 
 def test_an_authority_is_kept_and_only_its_certificate_is_open(folder: ServerFolder) -> None:
@@ -183,6 +184,35 @@ def test_a_certificate_for_other_names_is_said_to_be(door: Door, tmp_path: Path)
     elsewhere = listening(door.proxy, door.folder, "127.0.0.2", door.port)
     with elsewhere, pytest.raises(FlowerError, match="fedhealth server init --host NAME"):
         join(invitation, tmp_path)
+
+
+def test_a_new_invitation_holds_though_the_server_is_away_and_a_refused_one_leaves_the_old(
+    folder: ServerFolder, tmp_path: Path
+) -> None:
+    door = Door(folder)
+    with door.open():
+        join(door.invitation("node_1"), tmp_path)
+        enrolled = enrolment_of(tmp_path, "node_1")
+        assert enrolled is not None
+        other = ServerFolder(tmp_path / "other")
+        prepare(other, [])
+        foreign = dataclasses.replace(enrolled, ca=other.authority.read_text(encoding="ascii"))
+        with pytest.raises(FlowerError, match="not the server that sent the invitation"):
+            join(foreign, tmp_path)
+        assert enrolment_of(tmp_path, "node_1") == enrolled
+    Book(folder.book).revoke("node_1")
+    invitation = door.invitation("node_1")
+    with pytest.raises(ServerAway):
+        join(invitation, tmp_path)
+    assert enrolment_of(tmp_path, "node_1") == invitation
+
+
+def test_what_strangers_send_does_not_reach_the_terminal_as_it_came(door: Door) -> None:
+    told = {"node": "\x1b[2J\nnode_3 enrolled", "node_key": "", "signing_key": "", "token": ""}
+    ca = door.folder.authority.read_text(encoding="ascii")
+    assert post(ca, f"{HOST}:{door.port}", told).status == 400
+    door.proxy.tell("\x1b[2J" + "x" * 1_000)
+    assert all(line.isprintable() and len(line) <= 300 for line in door.said)
 
 
 def test_a_clock_that_is_off_is_said_to_be(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

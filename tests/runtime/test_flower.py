@@ -19,6 +19,7 @@ from tests.runtime.terminals import (
     written,
 )
 
+from fedhealth import __version__
 from fedhealth.cli.flower import train_with_flower
 from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
@@ -117,6 +118,11 @@ def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Pa
     assert report["took_part"] == list(NODES)
     assert report["synthetic"]
     assert load_bundle(folder).hash == bundle.hash
+    assert list(report["network"]) == list(NODES)
+    for told in report["network"].values():
+        assert told["version"] == __version__
+        assert told["received"] > 10_000
+        assert told["sent"] > 10_000
 
 
 def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, terminals: Terminals) -> None:
@@ -124,15 +130,16 @@ def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, ter
     other = terminals.folder / "other.toml"
     other.write_text(text.replace("threshold = 0.2", "threshold = 0.3"), encoding="utf-8")
     common = ["--port", str(port), "--runs", str(terminals.folder)]
-    terminals.start("server", "fl/server.py", *common)
+    terminals.start("server", "fl/server.py", "--wait", "15", *common)
     terminals.start("node_2", "fl/client_node2.py", "--data", str(data), "--study", str(other), *common)
-    code, screen = terminals.end("server", 60)
+    code, screen = terminals.end("node_2", 60)
     assert code == 1
-    assert "node_2 refused" in screen
-    assert "start both with the same --study" in screen
+    assert "the server refused: node_2 refused: it takes part in study 'health-risk'" in " ".join(screen.split())
     assert "Traceback" not in screen
-    code, screen = terminals.end("node_2", 30)
-    assert "the run ended early" in screen
+    code, screen = terminals.end("server", 60)  # the others, or a node_2 with the right study, could still have come
+    assert code == 1
+    assert "did not come: node_1, node_2, node_3; turned away: node_2 refused" in screen
+    assert "start both with the same --study" in screen
     assert "Traceback" not in screen
 
 

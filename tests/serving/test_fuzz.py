@@ -24,6 +24,7 @@ PLAIN = {
     "/ready",
     "/metrics",
     "/cities",
+    "/alerts/rules",
     "/runs",
     "/evaluation",
     "/nodes",

@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,13 +9,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fedhealth.data.synthetic.replay import replay
-from fedhealth.registry import Bundle, publish
+from fedhealth.registry import Bundle, publish, sign_bundle, without_form, write_bundle
 from fedhealth.serving import create_app
 
 KEY = {"X-API-Key": "a key for tests"}
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYED = ["/cities", "/trends", "/aqi", "/alerts", "/runs", "/runs/latest", "/evaluation", "/drift"]
-KEYED += ["/performance", "/nodes", "/privacy", "/promotion"]
+KEYED += ["/alerts/rules", "/performance", "/nodes", "/privacy", "/promotion"]
 
 
 @pytest.fixture
@@ -106,6 +107,33 @@ def test_an_alert_is_acknowledged_over_http(api: TestClient):
     assert api.post("/alerts/999/acknowledge", json={"by": "x"}, headers=KEY).status_code == 404
 
 
+def test_the_rules_of_alerts_are_told(api: TestClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "0.3")
+    monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "90")
+    told = api.get("/alerts/rules", headers=KEY).json()
+    rules = {one["rule"]: one for one in told["rules"]}
+    assert (rules["mean-risk"]["opens"], rules["mean-risk"]["for_minutes"]) == (0.3, 90)
+    assert rules["mean-risk"]["ends"] == pytest.approx(0.285)
+    assert (rules["aqi"]["opens"], rules["aqi"]["opens_at_limit"], rules["aqi"]["ends"]) == (200, False, 190)
+    assert (rules["drift"]["opens"], rules["drift"]["each_city"], rules["drift"]["for_minutes"]) == (None, False, 0)
+    monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "soon")
+    told = api.get("/alerts/rules", headers=KEY).json()
+    assert (told["rules"], "FEDHEALTH_ALERT_FOR: got 'soon'" in told["problem"]) == ([], True)
+
+
+def test_intervals_events_and_origin_are_told_over_http(api: TestClient):
+    send(api, [reading(person=f"p{i}", features={"heart_rate": 60 + i, "aqi": 100}) for i in range(40)])
+    (point,) = api.get("/trends", headers=KEY).json()["points"]
+    low, high = point["mean_risk_interval"]
+    assert low < point["mean_risk"] < high
+    lahore = next(c for c in api.get("/cities", headers=KEY).json()["cities"] if c["city"] == "Lahore")
+    assert (point["synthetic"], lahore["synthetic"]) == ("all", "all")
+    assert lahore["unstable"] == (lahore["high_risk_readings"] is not None and lahore["high_risk_readings"] <= 20)
+    send(api, [reading(person="p99", source="clinic")])
+    cities = api.get("/cities", headers=KEY).json()["cities"]
+    assert {c["city"]: c["synthetic"] for c in cities if c["synthetic"]} == {"Lahore": "some"}
+
+
 def test_runs_are_read_from_their_folder(api: TestClient, tmp_path: Path):
     report = {"study": "s", "seed": 0, "model": "additive", "nodes": [{"name": "n"}], "global": {"auroc": 0.7}}
     for name, content in [
@@ -142,12 +170,65 @@ def test_nodes_and_their_privacy_are_read_from_runs(api: TestClient, tmp_path: P
         (1, 1),
     ]
     assert (nodes["node_2"]["last_seen"], nodes["node_3"]["last_run"]) == (None, "one")
+    untold = ("rounds", "rounds_missed", "version", "received", "sent")
+    assert [nodes["node_1"][name] for name in untold] == [0, 0, None, None, None]
     told = api.get("/privacy", headers=KEY).json()
     assert (told["limit"], told["audit"]) == (8.0, None)
     spent = {one["name"]: one for one in told["nodes"]}
     assert (spent["node_1"]["epsilon"], spent["node_1"]["exact_runs"]) == (1.5, 1)
     assert spent["node_1"]["private_runs"][0]["unit"] == promise["unit"]
     assert spent["node_2"] == {"name": "node_2", "epsilon": 0, "delta": 0, "exact_runs": 0, "private_runs": []}
+
+
+def test_a_nodes_version_bytes_and_missed_rounds_are_read_from_its_newest_run(api: TestClient, tmp_path: Path):
+    def round_of(number: int, *names: str) -> dict[str, Any]:
+        return {"round": number, "nodes": [{"name": name, "loss": 0.3} for name in names]}
+
+    both, names = [{"name": "node_1"}, {"name": "node_2"}], ["node_1", "node_2"]
+    common = {"study": "health-risk", "seed": 0, "model": "additive", "runtime": "flower", "global": {"auroc": 0.7}}
+    common |= {"nodes": both, "took_part": names}
+    told = {"version": "0.1.0", "received": 4000, "sent": 900}
+    reports = {
+        "older": {**common, "rounds": [round_of(0, *names), round_of(1, *names)]},
+        "newer": {**common, "rounds": [round_of(0, *names), round_of(1, "node_1")], "network": {"node_1": told}},
+    }
+    for age, (name, content) in enumerate(reports.items()):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        path = tmp_path / "runs" / name / "report.json"
+        path.write_text(json.dumps(content))
+        os.utime(path, (age + 1, age + 1))
+    nodes = {one["name"]: one for one in api.get("/nodes", headers=KEY).json()["nodes"]}
+    facts = ("version", "received", "sent", "rounds", "rounds_missed")
+    assert [nodes["node_1"][fact] for fact in facts] == ["0.1.0", 4000, 900, 4, 0]
+    assert [nodes["node_2"][fact] for fact in facts] == [None, None, None, 4, 1]
+
+
+def test_the_demo_model_is_evaluated_by_city_with_intervals_and_tells_of_its_data(tmp_path: Path):
+    demo = TestClient(create_app(Path(__file__).parents[2] / "models"))
+    found = demo.get("/evaluation", headers=KEY).json()
+    cities = {one["name"]: one["global"] for one in found["subgroups"] if one["by"] == "city"}
+    assert len(cities) == 9
+    for one in cities.values():
+        assert one is None or one["auroc_low"] < one["auroc"] < one["auroc_high"]
+    assert found["nodes"][0]["difference"]["log_loss_low"] < found["nodes"][0]["difference"]["log_loss_high"]
+    assert (found["synthetic"], found["synthetic_nodes"]) == (True, [])
+
+
+def test_a_model_on_partly_synthetic_rows_names_the_nodes_that_have_them(tmp_path: Path, bundle: Bundle):
+    facts = {**without_form(bundle.facts), "synthetic_nodes": ["node_2"]}
+    write_bundle(tmp_path / "models", bundle.study, bundle.model, bundle.reference, facts, "# Model card\n")
+    sign_bundle(tmp_path / "models")
+    partly = TestClient(create_app(tmp_path / "models"))
+    for path in ("/model", "/evaluation"):
+        assert partly.get(path, headers=KEY).json()["synthetic_nodes"] == ["node_2"]
+    (version,) = partly.get("/models", headers=KEY).json()["versions"]
+    assert version["synthetic_nodes"] == ["node_2"]
+
+
+def test_an_older_bundle_that_tells_nothing_of_nodes_is_still_shown(api: TestClient):
+    found = api.get("/evaluation", headers=KEY).json()
+    assert (found["nodes"], found["subgroups"], found["synthetic_nodes"]) == ([], [], [])
+    assert api.get("/model").json()["synthetic_nodes"] == []
 
 
 def test_the_history_of_models_is_told(tmp_path: Path, small_models: dict[str, Path]):

@@ -1,4 +1,7 @@
-"""Ask a started API for the README's example: ``python tests/shipping/ask.py http://127.0.0.1:8000``."""
+"""Ask a started API for the README's example: ``python tests/shipping/ask.py http://127.0.0.1:8000 [SECONDS]``.
+
+It fails where the API is not ready within the seconds, a minute by default.
+"""
 
 import json
 import re
@@ -9,7 +12,6 @@ import urllib.request
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
-PATIENCE = 60.0  # seconds until the API must be ready
 
 
 def example() -> dict[str, float]:
@@ -20,21 +22,21 @@ def example() -> dict[str, float]:
     return json.loads(found[1])
 
 
-def wait_until_ready(address: str) -> float:
-    """Seconds until ``/ready`` answers; SystemExit after a minute."""
+def wait_until_ready(address: str, seconds: float) -> float:
+    """Seconds until ``/ready`` answers; SystemExit where it takes longer than ``seconds``."""
     start = time.monotonic()
-    while (passed := time.monotonic() - start) < PATIENCE:
+    while (passed := time.monotonic() - start) < seconds:
         try:
             urllib.request.urlopen(f"{address}/ready", timeout=2).close()
             return passed
         except OSError:
             time.sleep(0.1)
-    raise SystemExit(f"{address}: not ready after {PATIENCE:.0f} s")
+    raise SystemExit(f"{address}: not ready after {seconds:g} s")
 
 
-def main(address: str) -> None:
+def main(address: str, seconds: str = "60") -> None:
     """Print what the API answers; fail unless it is a risk."""
-    print(f"ready after {wait_until_ready(address):.1f} s")
+    print(f"ready after {wait_until_ready(address, float(seconds)):.1f} s")
     body, headers = json.dumps(example()).encode(), {"Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(f"{address}/predict", body, headers), timeout=10) as answer:
         found = json.load(answer)
@@ -44,4 +46,4 @@ def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

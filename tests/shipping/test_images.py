@@ -18,6 +18,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, Any] = COMPOSE["services"]
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
 LASTING = ["api", "citizen", "admin", "feed", "mlflow", "postgres"]
+JOBS = ["backup", "restore"]  # run when asked for
 
 
 def words(service: str) -> list[str]:
@@ -50,7 +51,8 @@ def test_the_compose_file_follows_the_specification() -> None:
 
 
 def test_the_compose_file_holds_every_service() -> None:
-    assert set(SERVICES) == {*LASTING, "init", "server", "node_1", "node_2", "node_3"}
+    assert set(SERVICES) == {*LASTING, *JOBS, "init", "server", "node_1", "node_2", "node_3"}
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == set(JOBS)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -100,7 +102,27 @@ def test_a_node_sees_its_own_rows_and_no_network_but_the_servers() -> None:
     for name in ("node_1", "node_2", "node_3"):
         assert SERVICES[name]["volumes"] == [f"{name}:/data"]
         assert SERVICES[name]["network_mode"] == "service:server"
+        assert SERVICES[name]["restart"] == "on-failure"
     assert SERVICES["server"]["network_mode"] == "none"
+
+
+def test_only_the_api_and_backups_reach_the_store() -> None:
+    reach = {name for name, service in SERVICES.items() if "store" in service.get("networks", [])}
+    assert reach == {"postgres", "api", *JOBS}
+    assert COMPOSE["networks"]["store"]["internal"] is True
+    assert all("networks" in service or "network_mode" in service for service in SERVICES.values())
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"postgres"}))
+def test_a_service_writes_to_volumes_alone_and_has_no_rights_that_it_does_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_every_image_is_named_with_its_version() -> None:
+    foreign = {service["image"] for service in SERVICES.values() if "build" not in service}
+    assert foreign == {"postgres:17.6"}
 
 
 def test_no_secret_is_written_down() -> None:

@@ -9,7 +9,12 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-NOTEBOOKS = {"01_eda": 5, "02_local_baseline": 3}  # and how many pictures each draws
+NOTEBOOKS = {
+    "01_eda": 5,
+    "02_local_baseline": 3,
+    "03_federated_vs_local": 3,
+    "04_privacy_utility": 3,
+}  # and how many pictures each draws
 
 
 def read(name: str) -> Any:
@@ -29,12 +34,14 @@ def test_no_output_is_kept(name: str) -> None:
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_says_that_the_data_are_synthetic(name: str) -> None:
     cells = read(name).cells
+    assert cells[0].source.startswith("# ")
     assert "**The data are synthetic" in cells[0].source
     titles = [cell.source for cell in cells if "plt.show()" in cell.source]
     assert all("(synthetic)" in source for source in titles)
 
 
 # A kernel on loopback and an event loop of its own: what they warn of is theirs.
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs(name: str, tmp_path: Path) -> None:

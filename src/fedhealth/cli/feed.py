@@ -137,7 +137,7 @@ def _ask(client: "httpx.Client", method: str, path: str, body: object = None) ->
             typer.echo(f"{method} {path}: {reason}; again in {pause:g} s", err=True)
             time.sleep(pause)
     hint = "; set FEDHEALTH_API_KEY or FEDHEALTH_API_KEY_FILE to the API's" if reason.startswith("401") else ""
-    raise _fail(f"{method} {client.base_url}{path.lstrip('/')} failed: {reason}{hint}")
+    raise _fail(f"{method} {str(client.base_url).rstrip('/')}{path} failed: {reason}{hint}")
 
 
 def _detail(answer: "httpx.Response") -> str:

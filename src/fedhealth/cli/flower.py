@@ -156,6 +156,10 @@ def train_with_flower(
     children = [_start_node(node.name, options) for node in loaded.nodes]
     try:
         return _train_as_server(loaded, training, (LOOPBACK, port, None), 120.0)
+    except BaseException:
+        for child in children:
+            child.terminate()
+        raise
     finally:
         for child in children:
             _end(child)
@@ -222,7 +226,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
 
 def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
     """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
-    from fedhealth.data.dataset import is_synthetic
+    from fedhealth.data.generated import is_synthetic
     from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
     from fedhealth.study import load_study
 

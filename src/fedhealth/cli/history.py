@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fedhealth.runtime.events import LOG, read_log
+
 runs_app = typer.Typer(no_args_is_help=True, help="Training runs: how they went and how they ended.")
 
 Runs = Annotated[Path, typer.Option(help="Folder that keeps runs.", file_okay=False)]
@@ -22,13 +24,12 @@ def list_runs(runs: Runs = Path("runs")) -> None:
 
     table = Table("run", "model", "runtime", "rounds", "ended", "AUROC", "bundle", box=None)
     table.columns[0].no_wrap = True
-    for folder in _folders(runs):
-        events = _events(folder)
+    for events in map(read_log, _logs(runs)):
         first, last = events[0], events[-1]
         rounds = [event for event in events if event["event"] == "round"]
         ended = last["event"] if last["event"] in ENDINGS else "no: still running, or killed"
         auroc = last.get("auroc") or (rounds[-1]["auroc"] if rounds else None)
-        names = (folder.name, str(first.get("model")), str(first.get("runtime")))
+        names = (first["run"], str(first.get("model")), str(first.get("runtime")))
         table.add_row(*names, str(len(rounds)), ended, f"{auroc:.4f}" if auroc else "–", last.get("version") or "–")
     Console().print(table if table.rows else f"No runs in {runs} yet; start one with: fedhealth train")
 
@@ -40,8 +41,7 @@ def show_run(run: Run = "", runs: Runs = Path("runs")) -> None:
     from fedhealth.cli.progress import show_results
 
     with plain_errors():
-        folder = _find(runs, run)
-    events = _events(folder)
+        events = read_log(_find(runs, run))
     for event in events:
         if event["event"] not in ("step", "round"):
             typer.echo(_line(event))
@@ -64,10 +64,10 @@ def show_logs(
     from fedhealth.cli.errors import plain_errors
 
     with plain_errors():
-        folder = _find(runs, run)
+        log = _find(runs, run)
     told = 0
     while True:
-        events = _events(folder)
+        events = read_log(log)
         for event in events[told:]:
             typer.echo(json.dumps(event) if as_json else _line(event))
         told = len(events)
@@ -78,22 +78,21 @@ def show_logs(
 
 def _line(event: dict[str, Any]) -> str:
     facts = {name: value for name, value in event.items() if name not in ("time", "run", "event") and value is not None}
-    said = " ".join(f"{name}={','.join(v) if isinstance(v, list) else v}" for name, v in facts.items())
+    said = " ".join(f"{name}={_said(value)}" for name, value in facts.items())
     return f"{event['time']} {event['event']} {said}".rstrip()
 
 
-def _folders(runs: Path) -> list[Path]:
-    return sorted(path.parent for path in runs.glob("started/*/log.jsonl"))
+def _said(value: object) -> str:
+    parts = [f"{name}:{one}" for name, one in value.items()] if isinstance(value, dict) else value
+    return ",".join(parts) if isinstance(parts, list) else str(parts)
+
+
+def _logs(runs: Path) -> list[Path]:
+    return sorted(path for path in runs.glob(f"started/*/{LOG}") if read_log(path))
 
 
 def _find(runs: Path, name: str) -> Path:
-    found = [folder for folder in _folders(runs) if folder.name.startswith(name)]
+    found = [log for log in _logs(runs) if log.parent.name.startswith(name)]
     if not found:
         raise FileNotFoundError(f"no run {name!r} in {runs}; see: fedhealth runs list")
     return found[-1]
-
-
-def _events(folder: Path) -> list[dict[str, Any]]:
-    """The events of a run; a last line that is being written is left out."""
-    lines = (folder / "log.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines]

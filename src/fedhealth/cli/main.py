@@ -1,8 +1,9 @@
 """All commands in one place. Heavy imports happen inside the commands, so that ``--help`` is quick."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from fedhealth import __version__
 from fedhealth.cli.audit import audit_app
@@ -22,7 +23,27 @@ from fedhealth.cli.study import study_app
 from fedhealth.cli.train import train
 from fedhealth.cli.up import up
 
+EXTRAS = {"polars": "tables", "flwr": "node", "starlette": "api", "sqlalchemy": "api"}
+
+
+class Commands(TyperGroup):
+    """The commands; one that needs a package that is not installed says how to get it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get(error.name or "")
+            if extra is None:
+                raise
+            reason = f"this needs {error.name}; install it: pip install 'fedhealth[{extra}]'"
+            typer.secho(f"Error: {reason}", fg="red", err=True)
+            raise typer.Exit(1) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train one calibrated health-risk model over nodes that keep their rows; serve it; explain it.",

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fedhealth.data.dataset import Dataset
-from fedhealth.runtime.experiment import RoundReport
 from fedhealth.study import Study
+
+if TYPE_CHECKING:
+    from fedhealth.data.dataset import Dataset
+    from fedhealth.runtime.experiment import RoundReport
 
 
 class TrainingProgress(Protocol):
     """Told of each round and each stage of a run."""
 
-    def round(self, finished: RoundReport) -> None:
+    def round(self, finished: "RoundReport") -> None:
         """A round is finished."""
 
     def stage(self, name: str) -> None:
@@ -25,7 +27,7 @@ class TrainingProgress(Protocol):
 
 
 def say_who(event: str, **facts: Any) -> None:
-    """Say on the terminal who comes, is lost, comes back and is refused (an event of a run)."""
+    """Say on the terminal who comes, is lost, stays away, comes back and is refused (an event of a run)."""
     match event:
         case "joined":
             typer.echo(f"{facts['node']} is here")
@@ -33,12 +35,14 @@ def say_who(event: str, **facts: Any) -> None:
             typer.secho(f"{facts['node']} is back", fg="green")
         case "lost":
             typer.secho(f"{facts['node']} is lost: {facts['why']}", fg="yellow")
+        case "absent":
+            typer.secho(f"{facts['node']} {facts['why']}", fg="yellow")
         case "refused":
             typer.secho(f"{facts['node']} refused or was refused: {facts['why']}", fg="yellow")
 
 
 class _Lines:
-    def round(self, finished: RoundReport) -> None:
+    def round(self, finished: "RoundReport") -> None:
         held_out = finished.held_out
         typer.echo(
             f"round={finished.number} train_loss={finished.train_loss:.6f} loss={held_out.log_loss:.6f} "
@@ -55,7 +59,7 @@ class _Live:
         self._bar, self._nodes = bar, nodes
         self._task = bar.add_task("Choosing the smoothness across folds", total=None)
 
-    def round(self, finished: RoundReport) -> None:
+    def round(self, finished: "RoundReport") -> None:
         held_out = finished.held_out
         text = (
             f"Round [cyan]{finished.number}[/]  loss [cyan]{finished.train_loss:.4f}[/]  "
@@ -69,7 +73,7 @@ class _Live:
 
 
 @contextmanager
-def training_progress(study: Study, dataset: Dataset | None = None) -> Iterator[TrainingProgress]:
+def training_progress(study: Study, dataset: "Dataset | None" = None) -> Iterator[TrainingProgress]:
     """Say what is trained on, then show progress until the block ends; without ``dataset`` the rows are elsewhere."""
     console = Console()
     typer.echo(f"{study.title}: {_what_is_there(study, dataset)}, policy {study.policy}")
@@ -83,7 +87,7 @@ def training_progress(study: Study, dataset: Dataset | None = None) -> Iterator[
         yield _Live(bar, len(study.nodes))
 
 
-def _what_is_there(study: Study, dataset: Dataset | None) -> str:
+def _what_is_there(study: Study, dataset: "Dataset | None") -> str:
     if dataset is None:
         return f"{len(study.nodes)} nodes, their rows stay with them"
     rows = sum(len(shard) for shard in dataset.shards)

@@ -156,7 +156,9 @@ def run_training(
         from fedhealth.cli.flower import train_with_flower
 
         return train_with_flower(study, data, outcome, training, port)
+    from fedhealth import __version__
     from fedhealth.cli.progress import training_progress
+    from fedhealth.cli.runs import fingerprint
     from fedhealth.data.dataset import load_dataset
     from fedhealth.privacy import policy_of
     from fedhealth.runtime.federation import Federation
@@ -166,8 +168,12 @@ def run_training(
     loaded = load_study(study, outcome)
     dataset = load_dataset(loaded, data, training.seed)
     policies = {node.name: policy_of(loaded, node.name, data).hash for node in loaded.nodes}
-    with recorded(loaded, training, "in-process") as recording, training_progress(loaded, dataset) as progress:
+    inputs = fingerprint(data, study, outcome, training.model.value, training.seed)
+    recording_here = recorded(loaded, training, "in-process", inputs=inputs)
+    with recording_here as recording, training_progress(loaded, dataset) as progress:
         run = recording.journal.run
         exchange = exchange_in_process(loaded, dataset.shards, training.runs / "audit", data, run)
+        for node in loaded.nodes:
+            recording.watch("joined", node=node.name, version=__version__)
         nodes = Federation(exchange, dataset.synthetic, policies, dataset)
         return train_and_write(loaded, nodes, training, progress, recording)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Training:
         strategy = self.strategy
         aggregate = next((n for n, f in AGGREGATIONS.items() if strategy and f is strategy.aggregate), None)
         return {
+            "version": version("fedhealth"),
             "study": study.name,
             "hash": study.hash,
             "outcome": study.outcome.name,
@@ -83,18 +85,22 @@ class Recording:
 
 
 @contextmanager
-def recorded(study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = ()) -> Iterator[Recording]:
+def recorded(
+    study: "Study", training: Training, runtime: str, others: Sequence["Watch"] = (), inputs: str = ""
+) -> Iterator[Recording]:
     """A run's journal and log; how the run ends is the last line of its log. ``others`` are told of its events too.
+
+    A run is resumed with the same ``inputs`` only: a hash of the tables, where they are all here.
 
     Raises:
         JournalError: there is no run to resume, or it is still going.
     """
-    from fedhealth.runtime.events import Log, together
+    from fedhealth.runtime.events import LOG, Log, together
     from fedhealth.runtime.journal import Journal
 
-    settings = training.settings(study, runtime)
+    settings = {**training.settings(study, runtime), "inputs": inputs}
     journal = (Journal.resume if training.resume else Journal.begin)(training.runs, settings)
-    log = Log(journal.folder / "log.jsonl", journal.run)
+    log = Log(journal.folder / LOG, journal.run)
     log("resumed" if training.resume else "started", **settings)
     try:
         yield Recording(journal, log, together(log, *others))
@@ -116,32 +122,36 @@ def train_and_write(
     The champion in ``training.models`` is evaluated on the same rows.
     """
     nodes = replace(nodes, exchange=recording.journal.exchange(nodes.exchange))
-    bundle, report, folder = _train(study, nodes, training, _Told(progress, recording.watch))
-    version = bundle and bundle.version
-    recording.log("finished", folder=str(folder), version=version, auroc=report["global"]["auroc"])
+    bundle, report, folder = _train(study, nodes, training, _Told(progress, recording.watch), recording.log)
+    recording.log("finished", folder=str(folder), version=bundle and bundle.version, auroc=report["global"]["auroc"])
     return bundle, report, folder
 
 
 def _train(
-    study: "Study", nodes: "Federation", training: Training, progress: "TrainingProgress"
+    study: "Study", nodes: "Federation", training: Training, progress: "TrainingProgress", log: "Log"
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.runs import write_network_run, write_run
     from fedhealth.federation import NetworkFit
     from fedhealth.federation.strategies import FEDAVG
     from fedhealth.registry import champion
     from fedhealth.runtime.champion import beside_champion
+    from fedhealth.runtime.events import node_facts, read_log
     from fedhealth.runtime.experiment import Run, run_experiment
     from fedhealth.runtime.network import NetworkRun, run_network
     from fedhealth.runtime.private import run_private
 
     told, kind, seed = (progress.round, progress.stage), training.model.value, training.seed
     exchange, dataset, generated = nodes.exchange, nodes.dataset, bool(nodes.synthetic)
-    where = {"runtime": "in-process" if dataset else "flower", "synthetic_nodes": list(nodes.synthetic)}
+
+    def where() -> dict[str, Any]:
+        runtime = "in-process" if dataset else "flower"
+        return {"runtime": runtime, "synthetic_nodes": list(nodes.synthetic), "network": node_facts(read_log(log.path))}
+
     if training.model is Model.mlp:
         require_torch()
     if training.budget:
         private = run_private(study, exchange, training.budget, kind, seed, generated, progress.stage)
-        private.report.update(where)
+        private.report.update(where())
         if isinstance(private.fit, NetworkFit):
             network = NetworkRun(private.fit, private.report)
             return None, *write_network_run(study, network, training.runs, training.models)
@@ -149,15 +159,15 @@ def _train(
     if training.model is Model.mlp:
         strategy = training.strategy or FEDAVG
         network = run_network(study, exchange, dataset, seed, generated, *told, strategy=strategy)
-        network.report.update(where)
+        network.report.update(where())
         return None, *write_network_run(study, network, training.runs, training.models)
     run = run_experiment(study, exchange, dataset, kind, seed, generated, *told, interactions=training.interactions)
-    run.report.update(where)
     served = champion(training.models)
     if served and served.study.hash == study.hash:
         progress.stage(f"comparing with the served model {served.version} on the same held-out rows")
         if beside := beside_champion(study, exchange, run.fit.model, served.model):
             run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
+    run.report.update(where())
     return write_run(study, run, training.runs, nodes.policies)
 
 

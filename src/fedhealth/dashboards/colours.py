@@ -16,7 +16,6 @@ class Palette:
     grey: str
     grid: str
     limit: str
-    gap: str
     land: str
     beside: str
     series: tuple[str, ...]
@@ -29,7 +28,6 @@ LIGHT = Palette(
     grey="#5A6678",
     grid="#D5DAE2",
     limit="#B3261E",
-    gap="#C9CED6",
     land="#DCE4EE",
     beside="#F3F5F8",
     series=("#0B5CAD", "#B35900", "#4B7F2C", "#7A3E9D", "#5A6678"),
@@ -41,7 +39,6 @@ DARK = Palette(
     grey="#A9B4C4",
     grid="#334155",
     limit="#FF9C94",
-    gap="#475569",
     land="#2B3A4F",
     beside="#182230",
     series=("#7DB7F0", "#F5A65B", "#9BCB7B", "#CFA0EA", "#A9B4C4"),

@@ -20,6 +20,8 @@ class Subject:
     published: str = ""
     threshold: float | None = None
     synthetic: bool | None = None
+    synthetic_nodes: tuple[str, ...] = ()
+    weaker_groups: tuple[str, ...] | None = None
 
 
 def built_in() -> Study:
@@ -39,6 +41,7 @@ def of_model(model: Mapping[str, Any]) -> Subject:
     Raises:
         KeyError, TypeError, ValueError: the description lacks something or is of another form.
     """
+    weaker = model.get("weaker_groups")
     return Subject(
         tuple(_feature(one) for one in model["features"]),
         str(model["outcome"]["title"]),
@@ -47,6 +50,8 @@ def of_model(model: Mapping[str, Any]) -> Subject:
         str(model.get("published") or ""),
         float(model["threshold"]["value"]),
         model.get("synthetic"),
+        tuple(str(name) for name in model.get("synthetic_nodes") or ()),
+        None if weaker is None else tuple(str(group) for group in weaker),
     )
 
 

@@ -74,15 +74,19 @@ def twin(title: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         table(rows, name)
 
 
-def table(rows: Sequence[Mapping[str, Any]], name: str, columns: Mapping[str, Any] | None = None) -> None:
-    """Rows as a table that can be sorted and downloaded; ``name`` is what a screen reader calls it."""
+def table(
+    rows: Sequence[Mapping[str, Any]], name: str, columns: Mapping[str, Any] | None = None, **choosing: Any
+) -> None:
+    """Rows as a table that can be sorted and downloaded; ``name`` is what a screen reader calls it.
+
+    ``choosing`` says what happens when a row is chosen, in the words of ``st.dataframe``.
+    """
     if not rows:
         st.caption(say("page.nothing_yet"))
         return
     by_column = {column: [row.get(column) for row in rows] for column in rows[0]}
-    st.dataframe(
-        by_column, hide_index=True, alt=name, column_config=dict(columns or {}), height="content", placeholder="–"
-    )
+    look: dict[str, Any] = {"hide_index": True, "height": "content", "placeholder": "–", **choosing}
+    st.dataframe(by_column, alt=name, column_config=dict(columns or {}), **look)
 
 
 def come_back(path: str) -> None:

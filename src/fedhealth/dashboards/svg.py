@@ -6,6 +6,7 @@ from html import escape
 from fedhealth.dashboards.colours import palette
 
 Value = float | None
+Band = tuple[float, float] | None  # from, to
 
 
 def icon_array(filled: int, colour: str, total: int = 100, per_row: int = 20) -> str:
@@ -42,14 +43,25 @@ def meter(value: float, limit: float, width: int = 300, height: int = 26) -> str
     )
 
 
-def small_trend(values: Sequence[Value], top: float, threshold: float | None, ends: tuple[str, str]) -> str:
-    """A trend on a y-axis from 0 to ``top``, with a dashed line at ``threshold`` and a date at either end."""
+def small_trend(
+    values: Sequence[Value],
+    top: float,
+    threshold: float | None,
+    ends: tuple[str, str],
+    bands: Sequence[Band] = (),
+) -> str:
+    """A trend on a y-axis from 0 to ``top``, with a dashed line at ``threshold`` and a date at either end.
+
+    ``bands`` are drawn as a shade around it, with an edge that is seen without colours.
+    """
     width, height, left, right, upper, lower = 330, 130, 30, 324, 10, 106
-    points = _points(values, (left + 3, right - 6), (upper, lower), (0.0, top))
+    place = (left + 3, right - 6), (upper, lower), (0.0, top)
+    points = _points(values, *place)
+    low, high = (_points([band and band[end] for band in bands], *place) for end in (0, 1))
     axis = "".join(_tick(left, right, lower - (lower - upper) * share, f"{top * share:.0f}") for share in (0, 0.5, 1))
     dates = _text(left, height - 6, ends[0], "start") + _text(right, height - 6, ends[1], "end")
     limit = _limit(threshold, top, left, right, upper, lower)
-    return _svg(width, height, axis + limit + dates + _line(points) + _dot(points))
+    return _svg(width, height, axis + _shade(low, high) + limit + dates + _line(points) + _dot(points))
 
 
 def _points(
@@ -62,6 +74,20 @@ def _points(
         None if value is None else (x[0] + i * across, y[1] - (min(value, span[1]) - span[0]) * scale)
         for i, value in enumerate(values)
     ]
+
+
+def _shade(low: Sequence[tuple[float, float] | None], high: Sequence[tuple[float, float] | None]) -> str:
+    """A closed shape over each run of days without a gap; over a single day it is an upright line."""
+    colour, shapes, run = palette().primary, [], list[tuple[tuple[float, float], tuple[float, float]]]()
+    for below, above in [*zip(low, high, strict=True), (None, None)]:
+        if below and above:
+            run.append((below, above))
+        elif run:
+            corners = [above for _, above in run] + [below for below, _ in reversed(run)]
+            shapes.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners) + "Z")
+            run = []
+    look = f'fill="{colour}" fill-opacity="0.18" stroke="{colour}" stroke-opacity="0.6" stroke-width="0.8"'
+    return f'<path class="band" d="{"".join(shapes)}" {look}/>' if shapes else ""
 
 
 def _line(points: Sequence[tuple[float, float] | None]) -> str:

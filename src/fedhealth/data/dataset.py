@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from fedhealth.data import synthetic
-from fedhealth.data.files import DataError, sha256_of
+from fedhealth.data.files import DataError
+from fedhealth.data.generated import is_synthetic
 from fedhealth.data.nhanes import read_nhanes
 from fedhealth.data.shard import Shard
 from fedhealth.data.tables import read_shard, shard_from_table
-from fedhealth.study import Node, Study
+from fedhealth.study import Study
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,6 @@ def load_dataset(study: Study, folder: Path, seed: int) -> Dataset:
     generated = tuple(node.name for node in study.nodes if is_synthetic(node, folder))
     full = _full_rows(study, shards, facts, seed) if len(generated) == len(shards) else ()
     return Dataset(shards, full, facts["best"] if full else None, generated)
-
-
-def is_synthetic(node: Node, folder: Path) -> bool:
-    """Whether a node's rows were generated: its table is, bit for bit, one that ``world.json`` in ``folder`` names."""
-    try:
-        world = json.loads((folder / "world.json").read_text(encoding="utf-8"))
-        return bool(world["sha256"][node.file] == sha256_of(folder / node.file))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def read_own_shard(study: Study, node: str, data: Path, seed: int) -> Shard:

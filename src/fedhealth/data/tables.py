@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedhealth.data.files import DataError, Table, read_table
+from fedhealth.data.files import DataError
+from fedhealth.data.reading import Table, read_table
 from fedhealth.data.shard import Floats, Shard, assign_folds, hashes
 from fedhealth.study import Feature, Node, Study
 

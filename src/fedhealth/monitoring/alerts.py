@@ -63,6 +63,22 @@ class Finding:
     aqi: float | None = None
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A rule in force: from which value its alert opens, after how long, and from which value down it ends.
+
+    None where the limits are each feature's own; such an alert ends as soon as its rule is not met.
+    """
+
+    rule: str
+    title: str
+    each_city: bool
+    opens: float | None
+    opens_at_limit: bool
+    ends: float | None
+    wait: timedelta
+
+
 class NoSuchAlert(LookupError):
     """There is no alert of that number."""
 
@@ -83,6 +99,13 @@ def rules_for(prevalence: float | None) -> Rules:
     wait = timedelta(minutes=_setting("FEDHEALTH_ALERT_FOR", 1.0)) if os.environ.get("FEDHEALTH_ALERT_FOR") else None
     risk, aqi = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE)
     return Rules(risk, aqi, wait or timedelta(0))
+
+
+def in_force(rules: Rules, of_all: Iterable[str]) -> list[Rule]:
+    """The rules of each city, and those over all cities, which neither wait nor have one limit."""
+    limits = (("mean-risk", rules.mean_risk, True), ("aqi", rules.aqi, False))
+    own = [Rule(name, TITLES[name], True, at, met, CLEARED_BELOW * at, rules.wait) for name, at, met in limits]
+    return [*own, *(Rule(name, TITLES[name], False, None, False, None, timedelta(0)) for name in of_all)]
 
 
 def _setting(name: str, default: float) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 SMALLEST_CELL = 10
+UNSTABLE_AT_MOST = 20  # events: the relative standard error of their share is 22 % or more (Klein et al. 2002)
 Name = TypeVar("Name", bound=Hashable)
 
 

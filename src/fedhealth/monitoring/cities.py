@@ -1,6 +1,6 @@
 """What the last day says about each city, small cells left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,8 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import category
-from fedhealth.monitoring.cells import hidden
+from fedhealth.monitoring.cells import UNSTABLE_AT_MOST, hidden
+from fedhealth.monitoring.origin import SYNTHETIC, Synthetic, how_synthetic
 from fedhealth.monitoring.places import PLACES
 from fedhealth.monitoring.tables import Reading
 
@@ -20,7 +21,8 @@ WINDOW = timedelta(hours=24)
 class CityDay:
     """A city's last 24 hours, as far as they may be told; None where nothing is known or the cell is small.
 
-    ``stale`` says that the city's newest reading is more than a day older than now, or that there is none.
+    ``high_risk_share`` stays unsaid where the high-risk readings, or the others, are a small cell; few events make it
+    ``unstable``. ``stale`` says that the newest reading is more than a day older than now, or that there is none.
     """
 
     city: str
@@ -31,21 +33,29 @@ class CityDay:
     people: int | None
     mean_risk: float | None
     high_risk_share: float | None
+    high_risk_readings: int | None
+    unstable: bool
     suppressed: bool
     aqi: float | None
     aqi_category: str | None
     pm25: float | None
     stale: bool
+    synthetic: Synthetic | None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Figures over a city's readings of some time; not yet fit to be told."""
+    """Figures over a city's readings of some time; not yet fit to be told.
+
+    ``high`` and ``others`` are the readings and people at high risk, and not at high risk.
+    """
 
     readings: int
     people: int
     mean_risk: float
-    high_risk_share: float
+    high: tuple[int, int]
+    others: tuple[int, int]
+    synthetic: int
 
 
 def newest_time(session: Session, city: str | None = None) -> datetime | None:
@@ -70,13 +80,17 @@ def groups(session: Session, as_of: datetime) -> dict[str, Group]:
             func.count(),
             func.count(Reading.person.distinct()),
             func.avg(Reading.risk),
-            func.avg(case((Reading.high_risk, 1.0), else_=0.0)),
+            func.count(case((Reading.high_risk, 1))),
+            func.count(case((Reading.high_risk, Reading.person)).distinct()),
+            func.count(case((~Reading.high_risk, Reading.person)).distinct()),
+            func.count(case((Reading.source == SYNTHETIC, 1))),
         )
         .where(Reading.time > as_of - WINDOW, Reading.time <= as_of)
         .group_by(Reading.city)
     )
     return {
-        city: Group(n, people, float(risk), float(share)) for city, n, people, risk, share in session.execute(query)
+        city: Group(n, people, float(risk), (high, high_people), (n - high, other_people), synthetic)
+        for city, n, people, risk, high, high_people, other_people, synthetic in session.execute(query)
     }
 
 
@@ -85,7 +99,15 @@ def city_days(session: Session, cities: Sequence[str], as_of: datetime | None, n
     found = groups(session, as_of) if as_of else {}
     unsaid = hidden({city: (group.readings, group.people) for city, group in found.items()})
     told = {city: _told(found.get(city), city in unsaid) for city in cities}
+    for city in _rates_unsaid(found) & set(told):
+        told[city] |= {"high_risk_share": None, "high_risk_readings": None, "unstable": False}
     return [_city_day(session, city, told[city], as_of, now) for city in cities]
+
+
+def _rates_unsaid(found: Mapping[str, Group]) -> set[str]:
+    """Where a share would tell the size of a small cell: of those at high risk, or of the others."""
+    high, others = ({city: getattr(group, name) for city, group in found.items()} for name in ("high", "others"))
+    return hidden(high) | hidden(others)
 
 
 def _city_day(session: Session, city: str, told: dict[str, Any], as_of: datetime | None, now: datetime) -> CityDay:
@@ -111,15 +133,19 @@ def is_stale(time: datetime | None, now: datetime) -> bool:
 
 
 def _told(group: Group | None, unsaid: bool) -> dict[str, Any]:
-    hidden = {"people": None, "mean_risk": None, "high_risk_share": None}
+    hidden = {"people": None, "mean_risk": None, "high_risk_share": None, "high_risk_readings": None, "unstable": False}
     if group is None:
-        return {"readings": 0, **hidden, "people": 0, "suppressed": False}
+        return {"readings": 0, **hidden, "people": 0, "suppressed": False, "synthetic": None}
+    origin = {"synthetic": how_synthetic(group.synthetic, group.readings)}
     if unsaid:
-        return {"readings": None, **hidden, "suppressed": True}
+        return {"readings": None, **hidden, "suppressed": True, **origin}
     return {
         "readings": group.readings,
         "people": group.people,
         "mean_risk": group.mean_risk,
-        "high_risk_share": group.high_risk_share,
+        "high_risk_share": group.high[0] / group.readings,
+        "high_risk_readings": group.high[0],
+        "unstable": group.high[0] <= UNSTABLE_AT_MOST,
         "suppressed": False,
+        **origin,
     }

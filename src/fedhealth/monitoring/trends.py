@@ -3,26 +3,33 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import CATEGORIES, category
 from fedhealth.monitoring.cells import hidden
+from fedhealth.monitoring.origin import SYNTHETIC, Synthetic, how_synthetic
 from fedhealth.monitoring.tables import Reading
+
+Z = 1.959964  # 97.5 % point of the normal distribution
 
 
 @dataclass(frozen=True)
 class TrendPoint:
-    """One city on one day; risk and count are None where the cell is small."""
+    """One city on one day; risk with its 95 % interval, and count, are None where the cell is small."""
 
     city: str
     date: date
     mean_risk: float | None
+    mean_risk_interval: tuple[float, float] | None
     aqi: float | None
     pm25: float | None
     readings: int | None
+    synthetic: Synthetic
 
 
 @dataclass(frozen=True)
@@ -36,32 +43,104 @@ class CategoryDays:
 
 def trend(session: Session, as_of: datetime, days: int, city: str | None = None) -> list[TrendPoint]:
     """One point for each city and day that has readings, over ``days`` days up to that of ``as_of``, oldest first."""
-    query = (
+    found = [_CityDay(*row) for row in session.execute(_sums(as_of, days))]
+    by_day: dict[date, dict[str, tuple[int, int]]] = {}
+    for one in found:
+        by_day.setdefault(one.day, {})[one.city] = (int(one.readings), one.people)
+    unsaid = {day: hidden(cells) for day, cells in by_day.items()}
+    return [_point(one, one.city in unsaid[one.day]) for one in found if city in (None, one.city)]
+
+
+@dataclass(frozen=True)
+class _CityDay:
+    """Sums over a city's readings of a day, and over its senders: people, and readings that nobody is named for.
+
+    ``squares``, ``products``, ``sizes`` sum over senders the squared risk, risk times readings, and squared readings.
+    PostgreSQL gives sums of counts as ``Decimal``.
+    """
+
+    city: str
+    day: date
+    readings: Decimal | int
+    people: int
+    senders: int
+    risk: float
+    squares: float
+    products: float
+    sizes: Decimal | int
+    aqi: float | None
+    pm25: float | None
+    synthetic: Decimal | int
+
+
+def _sums(as_of: datetime, days: int) -> Select[tuple[Any, ...]]:
+    """The rows of :class:`_CityDay`, first summed over each sender's readings."""
+    first = datetime.combine(as_of.date() - timedelta(days=days - 1), time(), UTC)
+    measured = [(getattr(Reading, name), name) for name in ("aqi", "pm25")]
+    each = (
         select(
             Reading.city,
             Reading.day,
-            func.count(),
-            func.count(Reading.person.distinct()),
-            func.avg(Reading.risk),
-            func.avg(Reading.aqi),
-            func.avg(Reading.pm25),
+            func.max(Reading.person).label("person"),
+            func.count().label("readings"),
+            func.sum(Reading.risk).label("risk"),
+            func.count(case((Reading.source == SYNTHETIC, 1))).label("synthetic"),
+            *(func.sum(column).label(name) for column, name in measured),
+            *(func.count(column).label(f"{name}_known") for column, name in measured),
         )
-        .where(Reading.day > as_of.date() - timedelta(days=days), Reading.day <= as_of.date())
-        .group_by(Reading.city, Reading.day)
-        .order_by(Reading.day, Reading.city)
+        .where(Reading.time >= first, Reading.time < first + timedelta(days=days))
+        .group_by(Reading.city, Reading.day, func.coalesce(Reading.person, Reading.id))
+        .subquery()
+        .c
     )
-    rows = list(session.execute(query))
-    by_day: dict[date, dict[str, tuple[int, int]]] = {}
-    for place, day, readings, people, *_ in rows:
-        by_day.setdefault(day, {})[place] = (readings, people)
-    unsaid = {day: hidden(cells) for day, cells in by_day.items()}
-    return [_point(row[0] in unsaid[row[1]], *row) for row in rows if city in (None, row[0])]
+    return (
+        select(
+            each.city,
+            each.day,
+            func.sum(each.readings),
+            func.count(each.person),
+            func.count(),
+            func.sum(each.risk),
+            func.sum(each.risk * each.risk),
+            func.sum(each.risk * each.readings),
+            func.sum(each.readings * each.readings),
+            func.sum(each.aqi) / func.sum(each.aqi_known),
+            func.sum(each.pm25) / func.sum(each.pm25_known),
+            func.sum(each.synthetic),
+        )
+        .group_by(each.city, each.day)
+        .order_by(each.day, each.city)
+    )
 
 
-def _point(
-    unsaid: bool, city: str, day: date, readings: int, _: int, risk: float, aqi: float | None, pm25: float | None
-) -> TrendPoint:
-    return TrendPoint(city, day, None if unsaid else risk, aqi, pm25, None if unsaid else readings)
+def _point(one: _CityDay, unsaid: bool) -> TrendPoint:
+    readings = int(one.readings)
+    return TrendPoint(
+        city=one.city,
+        date=one.day,
+        mean_risk=None if unsaid else one.risk / readings,
+        mean_risk_interval=None if unsaid else _interval(one),
+        aqi=one.aqi,
+        pm25=one.pm25,
+        readings=None if unsaid else readings,
+        synthetic=how_synthetic(int(one.synthetic), readings),
+    )
+
+
+def _interval(one: _CityDay) -> tuple[float, float] | None:
+    """The 95 % interval of the mean risk ``r``; a sender with many readings counts as one of ``k``, not as many.
+
+    ``r = sum t / N`` over the senders' total risks ``t`` of ``n`` readings each has the variance
+    ``k / (k - 1) * sum (t - r n)^2 / N^2`` (ratio of means: Cochran 1977, ch. 6). Student's t as Cornish & Fisher's
+    first term has it, to 2 % from nine degrees of freedom. None with one sender.
+    """
+    if one.senders < 2:
+        return None
+    n, k = float(one.readings), one.senders
+    mean = one.risk / n
+    strayed = max(one.squares - 2 * mean * one.products + mean**2 * float(one.sizes), 0.0)
+    half = (Z + (Z**3 + Z) / (4 * (k - 1))) * (k / (k - 1) * strayed) ** 0.5 / n
+    return max(mean - half, 0.0), min(mean + half, 1.0)
 
 
 def category_days(session: Session, as_of: datetime, days: int) -> list[CategoryDays]:

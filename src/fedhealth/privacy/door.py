@@ -77,13 +77,11 @@ class Door:
         asked: tuple[bytes, bytes],
     ) -> tuple[int, Contribution]:
         """The entry in the ledger that pays for the answer, and the answer with its noise."""
-        if asked[0] and (kept := self.ledger.kept(*asked)):
-            return kept[0], packing.decode(kept[1], packing.Packed).contribution()
-        entry = self.ledger.reserve(study_hash, step, spend)
+        if asked[0] and (before := self.ledger.kept(*asked)):
+            return before[0], packing.decode(before[1], packing.Packed).contribution()
         leaving = noised(contribution, spend, fresh_generator(), summed_over)
-        if asked[0]:
-            self.ledger.keep(entry, *asked, packing.encode(packing.Packed.of(leaving)))
-        return entry, leaving
+        kept = (*asked, packing.encode(packing.Packed.of(leaving))) if asked[0] else None
+        return self.ledger.reserve(study_hash, step, spend, kept), leaving
 
     def _check_exit(self, step: str, contribution: Contribution) -> None:
         if step not in EXITS:

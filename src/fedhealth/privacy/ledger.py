@@ -1,7 +1,7 @@
 """A node's ledger: what every noisy answer over its rows has cost, over all jobs, beside the owner's limit.
 
 Costs are mu of Gaussian differential privacy and add up as squares (:mod:`fedhealth.privacy.accounting`). An answer's
-cost is reserved, on disk, before its noise is drawn, and settled once it is out. What was reserved and never settled
+cost is reserved, on disk, before it may leave, and settled once it is out. What was reserved and never settled
 (the process was killed) counts as spent: nobody can know that it did not leave. The latest answers are kept as they
 left, noise and all, so that a run that was interrupted and asks the same again gets the same, and pays once. Noise for
 the same question is never drawn a second time: a server that got one node's share anew and another's as before could
@@ -55,8 +55,10 @@ class Ledger:
     epsilon: float
     delta: float
 
-    def reserve(self, study_hash: str, step: str, mu: float) -> int:
-        """Write the cost of an answer down before it exists; give its number.
+    def reserve(self, study_hash: str, step: str, mu: float, kept: tuple[bytes, bytes, bytes] | None = None) -> int:
+        """Write the cost of an answer down before it leaves; give its number.
+
+        ``kept`` is a question, the rows that it is about and the answer, for when the question comes again.
 
         Raises:
             PolicyRefusal: the limit does not allow it, or the ledger cannot be written (it fails closed).
@@ -74,15 +76,11 @@ class Ledger:
                 )
             now = datetime.now(UTC).isoformat(timespec="seconds")
             rows = "INSERT INTO answers (time, study, step, mu) VALUES (?, ?, ?, ?)"
-            return int(store.execute(rows, (now, study_hash, step, mu)).lastrowid or 0)
-
-    def keep(self, number: int, question: bytes, rows: bytes, answer: bytes) -> None:
-        """Keep the answer about ``rows`` that ``number`` pays for, for when ``question`` comes again."""
-        with self._open("an answer") as store:
-            store.execute("INSERT INTO questions VALUES (?, ?, ?, ?)", (number, question, rows, answer))
-            store.execute(
-                "UPDATE questions SET answer = NULL WHERE number <= (SELECT max(number) FROM questions) - ?", (_LATEST,)
-            )
+            number = int(store.execute(rows, (now, study_hash, step, mu)).lastrowid or 0)
+            if kept:
+                store.execute("INSERT INTO questions VALUES (?, ?, ?, ?)", (number, *kept))
+                store.execute("UPDATE questions SET answer = NULL WHERE number <= ?", (number - _LATEST,))
+            return number
 
     def kept(self, question: bytes, rows: bytes) -> tuple[int, bytes] | None:
         """The number and the answer of ``question``, which was paid for before; None if it is new.

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fedhealth.data.dataset import is_synthetic
+from fedhealth.data.generated import is_synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.federation import Contribution
 from fedhealth.privacy.accounting import DELTA

@@ -115,6 +115,16 @@ def champion(models: Path) -> Bundle | None:
         return None
 
 
+def served_since(models: Path, version: str) -> str | None:
+    """When the version was last made champion (ISO 8601), or None where the history does not tell.
+
+    Raises:
+        BundleError: the history is broken.
+    """
+    times = [entry["time"] for entry in history(models) if entry["action"] in SERVED and entry["version"] == version]
+    return str(times[-1]) if times else None
+
+
 def challenger(models: Path) -> str | None:
     """The version that was last made challenger, until it is promoted; None where there is none.
 

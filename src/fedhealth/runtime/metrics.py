@@ -12,7 +12,7 @@ class Figures:
         """Begin to listen.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port cannot be had; names the option.
         """
         own = CollectorRegistry()
         self._nodes = Gauge("fedhealth_nodes", "Nodes that are there", registry=own)
@@ -21,7 +21,10 @@ class Figures:
         self._refusals = Counter("fedhealth_refusals", "Refusals by or of a node", ["node"], registry=own)
         self._bytes = Counter("fedhealth_received_bytes", "Bytes that nodes answered with", ["step"], registry=own)
         self._seconds = Histogram("fedhealth_step_seconds", "Seconds that all nodes took", ["step"], registry=own)
-        start_http_server(port, addr="127.0.0.1", registry=own)
+        try:
+            start_http_server(port, addr="127.0.0.1", registry=own)
+        except OSError as error:
+            raise OSError(f"--metrics-port {port} cannot be had ({error.strerror}); choose another") from None
 
     def __call__(self, event: str, **facts: Any) -> None:
         """Count one event."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedhealth.data.dataset import is_synthetic
+from fedhealth.data.generated import is_synthetic
 from fedhealth.data.shard import Shard
 from fedhealth.federation import STEPS, Contribution, State, packing
 from fedhealth.federation.contribution import Floats, arrays

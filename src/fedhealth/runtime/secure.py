@@ -1,5 +1,6 @@
 """The server's side: an exchange whose training steps come as totals, over any way to reach the nodes."""
 
+import math
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fedhealth.federation import TOGETHER, Contribution, Exchange, State, packing
+from fedhealth.federation.contribution import Floats
 from fedhealth.privacy import EXITS
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, ServerRound, fewest
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares
@@ -98,7 +100,15 @@ class SecureExchange:
         about = replace(about, sum=secrets.token_hex(8))
         keys = list(self._ask(about, "keys", _same(self.roster, dict(self.roster)), Keys).values())
         letters = self._ask(about, "letters", _same([one.node for one in keys], keys), list[Letter])
+        letters = self._own(about.step, letters)
         return self._begun(about, about.sum, keys, letters)
+
+    def _own(self, step: str, letters: Mapping[str, list[Letter]]) -> dict[str, list[Letter]]:
+        """The letters of nodes that write under their own name."""
+        others = [name for name, each in letters.items() if any(letter.sender != name for letter in each)]
+        for name in others:
+            self._refuse(step, name, "writes letters under another name")
+        return {name: each for name, each in letters.items() if name not in others}
 
     def _begun(self, about: Call, name: str, keys: list[Keys], letters: Mapping[str, list[Letter]]) -> Begun | None:
         if len(letters) < self._fewest():
@@ -123,16 +133,28 @@ class SecureExchange:
         if len(agreed) < server.least:
             return None
         signed = [one.signed for one in agreed.values()]
-        shares = list(self._ask(about, "shares", _same(agreed, signed), Shares).values())
-        if len(shares) < server.least:
-            return None
-        if len(agreed) == len(self.roster):  # with a node missing the next sum begins anew, so that it can come back
-            self._next = self._begun(about, about.then, keys, {name: one.letters for name, one in agreed.items()})
-        try:
-            return _contribution(server.total(shares), list(values.values()))
-        except SecureAggregationError as error:
-            self._refused["the server"] = str(error)
-            return None
+        shares: dict[str, Shares] = self._ask(about, "shares", _same(agreed, signed), Shares)
+        letters = self._own(about.step, {name: one.letters for name, one in agreed.items()})
+        if len(letters) == len(self.roster):  # with a node missing the next sum begins anew, so that it can come back
+            self._next = self._begun(about, about.then, keys, letters)
+        total = self._unmasked(server, about.step, shares)
+        return None if total is None else _contribution(total, list(values.values()))
+
+    def _unmasked(self, server: ServerRound, step: str, shares: Mapping[str, Shares]) -> Floats | None:
+        """The total, without the shares of a node whose shares do not fit, if there are enough others."""
+        for wrong in (None, *shares):
+            used = [each for name, each in shares.items() if name != wrong]
+            if len(used) < server.least:
+                return None
+            try:
+                total = server.total(used)
+            except SecureAggregationError as error:
+                self._refused["the server"] = str(error)
+                continue
+            if wrong:
+                self._refuse(step, wrong, "its shares do not fit")
+            return total
+        return None
 
 
 def _same(names: Iterable[str], body: object) -> dict[str, Any]:
@@ -143,8 +165,9 @@ def _unlike(values: Mapping[str, Values]) -> dict[str, str]:
     """Why values cannot be summed with the others, by the name of the node that sent them."""
     found = {}
     for name, one in values.items():
-        size = 8 * (1 + sum(int(np.prod(shape)) for shape in one.shapes))
-        if len(one.values) != size or not 0 <= one.noise < np.inf or one.keys.node != name:
+        size = 8 * (1 + sum(math.prod(shape) for shape in one.shapes))
+        fits = len(one.values) == size and all(length >= 0 for shape in one.shapes for length in shape)
+        if not fits or not 0 <= one.noise < np.inf or one.keys.node != name:
             found[name] = "answers with damaged values"
     forms = {name: (tuple(one.names), str(one.shapes)) for name, one in values.items() if name not in found}
     usual = Counter(forms.values()).most_common(1)
@@ -154,8 +177,8 @@ def _unlike(values: Mapping[str, Values]) -> dict[str, str]:
     return found
 
 
-def _contribution(flat: Any, values: list[Values]) -> Contribution:
-    ends = np.cumsum([int(np.prod(shape)) for shape in values[0].shapes], dtype=np.intp)
+def _contribution(flat: Floats, values: list[Values]) -> Contribution:
+    ends = np.cumsum([math.prod(shape) for shape in values[0].shapes], dtype=np.intp)
     pieces = zip(values[0].names, np.split(flat[:-1], ends), values[0].shapes, strict=False)
     sums = {name: piece.reshape(shape) for name, piece, shape in pieces}
     return Contribution(sums, round(flat[-1]), noise=float(np.hypot.reduce([one.noise for one in values])))

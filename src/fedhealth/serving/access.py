@@ -34,6 +34,7 @@ NEEDS: Mapping[tuple[str, str], Role | None] = {
     ("GET", "/trends"): "viewer",
     ("GET", "/aqi"): "viewer",
     ("GET", "/alerts"): "viewer",
+    ("GET", "/alerts/rules"): "viewer",
     ("GET", "/runs"): "viewer",
     ("GET", "/runs/{name}"): "viewer",
     ("GET", "/evaluation"): "viewer",

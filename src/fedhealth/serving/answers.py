@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedhealth.monitoring.alerts import TITLES, State, state_of
+from fedhealth.monitoring.alerts import TITLES, Rule, State, state_of
 from fedhealth.monitoring.drift import NOMINAL_RATE, Status
+from fedhealth.monitoring.origin import Synthetic
 from fedhealth.monitoring.performance import Standing
 from fedhealth.monitoring.tables import Alert
 from fedhealth.monitoring.watch import Look
@@ -48,12 +49,15 @@ class City(_Answer):
     readings: int | None
     people: int | None
     mean_risk: float | None
-    high_risk_share: float | None
+    high_risk_share: float | None = Field(description="Null too where it would tell a count from 1 to 9")
+    high_risk_readings: int | None = Field(description="The events that the share rests on")
+    unstable: bool = Field(description="The share rests on 20 events or fewer")
     suppressed: bool
     aqi: float | None
     aqi_category: str | None
     pm25: float | None
     stale: bool
+    synthetic: Synthetic | None = Field(description="Whether its readings were made by a computer; null without any")
 
 
 class Cities(BaseModel):
@@ -70,9 +74,11 @@ class Point(_Answer):
     city: str
     date: date
     mean_risk: float | None
+    mean_risk_interval: tuple[float, float] | None = Field(description="95 %, from how people differ that day")
     aqi: float | None
     pm25: float | None
     readings: int | None
+    synthetic: Synthetic = Field(description="Whether its readings were made by a computer")
 
 
 class Trends(BaseModel):
@@ -156,6 +162,31 @@ class Alerts(BaseModel):
     alerts: list[AlertAnswer]
 
 
+class RuleAnswer(BaseModel):
+    """A rule of alerts."""
+
+    rule: str
+    title: str
+    each_city: bool = Field(description="Else it is about all readings together")
+    opens: float | None = Field(description="The limit; null where each feature has its own, as /drift tells")
+    opens_at_limit: bool = Field(description="It opens at the limit itself, not only above")
+    ends: float | None = Field(description="It ends at or below; null: as soon as the rule is not met")
+    for_minutes: float = Field(description="How long it must be met before it fires, by the times of readings")
+
+    @classmethod
+    def of(cls, rule: Rule) -> "RuleAnswer":
+        """How clients see a rule."""
+        kept = ("rule", "title", "each_city", "opens", "opens_at_limit", "ends")
+        return cls(**{name: getattr(rule, name) for name in kept}, for_minutes=rule.wait.total_seconds() / 60)
+
+
+class AlertRules(BaseModel):
+    """The rules in force, set by the environment."""
+
+    rules: list[RuleAnswer]
+    problem: str | None = Field(description="Why they cannot be read; then no alert opens or ends")
+
+
 class Acknowledgement(BaseModel):
     """Who looks after an alert, and what they say."""
 
@@ -189,8 +220,10 @@ class Evaluation(BaseModel):
     model_version: str
     metrics: dict[str, Any]
     nodes: list[dict[str, Any]]
+    subgroups: list[dict[str, Any]] = Field(description="By city and by what else the study tells people apart")
     threshold: dict[str, Any]
     synthetic: bool | None
+    synthetic_nodes: list[str] = Field(description="Nodes with generated rows, where others have real ones")
 
 
 class DriftedFeature(_Answer):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedhealth.registry import load_signed, undisturbed
+from fedhealth.registry import BundleError, load_signed, served_since, undisturbed
 from fedhealth.registry.bundle import FILES
 from fedhealth.registry.signing import SIGNATURE
 from fedhealth.serving.errors import Unavailable
@@ -23,10 +23,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class State:
-    """What can be served, and what is wrong with the bundle folder; at least one of them."""
+    """What can be served (and since when), and what is wrong with the bundle folder; at least one of them."""
 
     predictor: Predictor | None
     problem: str | None
+    published: str | None = None
 
 
 class Models:
@@ -81,7 +82,7 @@ class Models:
             except Exception as error:  # whatever is wrong with a new bundle, the old one is still good
                 self._keep_old(error)
             else:
-                self._state = State(loaded, None)
+                self._state = State(loaded, None, self._since(loaded.bundle.version))
                 logger.info("serving model %s", loaded.bundle.version)
 
     def _keep_old(self, error: Exception) -> None:
@@ -89,7 +90,14 @@ class Models:
         problem = f"{wrong}; still serving model {old.bundle.version}" if old else self._nothing(wrong)
         if problem != self._state.problem:
             logger.warning(problem)
-        self._state = State(old, problem)
+        self._state = State(old, problem, self._state.published)
+
+    def _since(self, version: str) -> str | None:
+        try:
+            return served_since(self.folder, version)
+        except (BundleError, OSError) as error:
+            logger.warning("since when model %s is served cannot be told: %s", version, error)
+            return None
 
     def _nothing(self, wrong: str) -> str:
         return (

@@ -26,6 +26,11 @@ class NodeHealth(BaseModel):
     features: list[str]
     taken_part: int = Field(description="Of all runs of this study that are kept here")
     missed: int
+    rounds: int = Field(description="Of all runs of this study that are kept here; private runs tell of none")
+    rounds_missed: int = Field(description="Rounds in which it gave no answer")
+    version: str | None = Field(description="Of its program in its newest run; null: not told")
+    received: int | None = Field(description="Bytes sent to it in its newest run; null: not measured")
+    sent: int | None = Field(description="Bytes that it answered with in its newest run; null: not measured")
 
 
 class Nodes(BaseModel):
@@ -93,7 +98,7 @@ def add_network(router: APIRouter, models: Models) -> None:
 
     @router.get("/nodes")
     def nodes() -> Nodes:
-        """Each node of the study: when it was last seen, with how many rows, how often it was missing."""
+        """Each node of the study: when it was last seen, its program's version, how often it was missing."""
         study = models.body().study
         reports = [one for one in read_reports(runs_folder()) if one[2].get("study") == study.name]
         return Nodes(nodes=[_health(node.name, node.title, reports) for node in study.nodes])
@@ -132,6 +137,8 @@ def _health(name: str, title: str, reports: list[Report]) -> NodeHealth:
     own = [one for one in reports if name in _took_part(one[2])]
     run, time, content = own[0] if own else (None, None, {})
     told: dict[str, Any] = next((node for node in content.get("nodes", []) if node["name"] == name), {})
+    network: dict[str, Any] = content.get("network", {}).get(name, {})
+    rounds = [one for _, _, report in reports for one in report["rounds"] if "nodes" in one]
     return NodeHealth(
         name=name,
         title=title,
@@ -141,6 +148,9 @@ def _health(name: str, title: str, reports: list[Report]) -> NodeHealth:
         features=told.get("features") or [],
         taken_part=len(own),
         missed=len(reports) - len(own),
+        rounds=len(rounds),
+        rounds_missed=sum(name not in [node["name"] for node in one["nodes"]] for one in rounds),
+        **{fact: network.get(fact) for fact in ("version", "received", "sent")},
     )
 
 

@@ -15,6 +15,7 @@ from fedhealth.monitoring import alerts as rules
 from fedhealth.monitoring import watch
 from fedhealth.monitoring.alerts import State
 from fedhealth.monitoring.cities import city_days, is_stale, newest_air, newest_time
+from fedhealth.monitoring.origin import SYNTHETIC
 from fedhealth.monitoring.people import fit_to_keep
 from fedhealth.monitoring.performance import performance as performance_of
 from fedhealth.monitoring.recent import dominant_pollutant
@@ -27,6 +28,7 @@ from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
     AlertAnswer,
+    AlertRules,
     Alerts,
     Categories,
     Cities,
@@ -36,6 +38,7 @@ from fedhealth.serving.answers import (
     Evaluation,
     PerformanceAnswer,
     Point,
+    RuleAnswer,
     Runs,
     Stored,
     Trends,
@@ -45,6 +48,7 @@ from fedhealth.serving.errors import Message, Refusal, Unavailable
 from fedhealth.serving.models import Models
 from fedhealth.serving.network import add_network
 from fedhealth.serving.people import add_outcome_routes, add_people
+from fedhealth.serving.predictor import Predictor
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
 from fedhealth.serving.versions import add_versions
@@ -91,7 +95,7 @@ def operations(
     add_people(keyed, store, retention, now)
     add_outcome_routes(keyed, store, now)
     _add_cities(keyed, models, store, now)
-    _add_alerts(keyed, store, now)
+    _add_alerts(keyed, models, store, now)
     _add_runs(keyed, models)
     _add_drift(keyed, models, store)
     add_network(keyed, models)
@@ -123,7 +127,7 @@ def _add_air(router: APIRouter, models: Models, store: Store, now: Callable[[], 
             averaging="24-hour",
             pm25=found.pm25 if found else None,
             source=found.source if found else None,
-            synthetic=found is not None and found.source == "synthetic",
+            synthetic=found is not None and found.source == SYNTHETIC,
             stale=is_stale(found.time if found else None, now()),
         )
 
@@ -137,12 +141,11 @@ def _add_readings(router: APIRouter, models: Models, store: Store, retention: Re
         rows = parse_readings(raw, predictor)
         if not all(caller.owns(row["person"]) for row in rows):
             raise HTTPException(403, "a citizen's key sends readings of its own person alone")
-        prevalence = (predictor.bundle.facts.get("metrics") or {}).get("prevalence")
         with store.session() as session:
             stored = add_readings(session, fit_to_keep(session, rows, retention))
             as_of = newest_time(session)
             if as_of:
-                _check(session, {row["city"] for row in rows}, prevalence, as_of)
+                _check(session, {row["city"] for row in rows}, predictor, as_of)
         return Stored(stored=stored, scored=len(rows))
 
     @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
@@ -156,15 +159,21 @@ def _add_readings(router: APIRouter, models: Models, store: Store, retention: Re
         return stored
 
 
-def _check(session: Session, cities: set[str], prevalence: float | None, as_of: datetime) -> None:
+def _check(session: Session, cities: set[str], predictor: Predictor, as_of: datetime) -> None:
     """Bring alerts up to date; settings that cannot be read are an alert too, and cost no reading."""
     try:
-        limits = rules.rules_for(prevalence)
+        limits = rules.rules_for(_prevalence(predictor))
     except ValueError as error:
         rules.fail(session, "settings", str(error), as_of)
         return
     rules.recovered(session, "settings", as_of)
     rules.check_cities(session, cities, limits, as_of)
+
+
+def _prevalence(predictor: Predictor) -> float | None:
+    """The share of people with the outcome in training, if the bundle tells."""
+    found: float | None = (predictor.bundle.facts.get("metrics") or {}).get("prevalence")
+    return found
 
 
 def _schema() -> dict[str, Any]:
@@ -202,7 +211,7 @@ def _add_cities(router: APIRouter, models: Models, store: Store, now: Callable[[
         return Categories(categories=[DaysInCategory.model_validate(one) for one in counted])
 
 
-def _add_alerts(router: APIRouter, store: Store, now: Callable[[], datetime]) -> None:
+def _add_alerts(router: APIRouter, models: Models, store: Store, now: Callable[[], datetime]) -> None:
     @router.get("/alerts")
     def alerts(state: State | None = None) -> Alerts:
         """Alerts, lasting ones first, then the newest."""
@@ -210,6 +219,15 @@ def _add_alerts(router: APIRouter, store: Store, now: Callable[[], datetime]) ->
             newest = newest_time(session)
             found = rules.list_alerts(session, state, newest)
             return Alerts(alerts=[AlertAnswer.of(alert, newest) for alert in found])
+
+    @router.get("/alerts/rules")
+    def alert_rules() -> AlertRules:
+        """From which values alerts open, after how long, and when they end."""
+        try:
+            found = rules.in_force(rules.rules_for(_prevalence(models.predictor())), watch.RULES)
+        except ValueError as error:
+            return AlertRules(rules=[], problem=str(error))
+        return AlertRules(rules=[RuleAnswer.of(rule) for rule in found], problem=None)
 
     conflicts: Answers = {409: {"model": Message, "description": "The alert is resolved"}, **MISSING, **INVALID}
 
@@ -243,16 +261,18 @@ def _add_runs(router: APIRouter, models: Models) -> None:
 
     @router.get("/evaluation")
     def evaluation() -> Evaluation:
-        """How well the served model does on held-out rows, in all and node by node."""
+        """How well the served model does on held-out rows, in all, node by node, and by city and other subgroups."""
         bundle = models.predictor().bundle
-        kept = ("name", "title", "rows", "local", "global", "better_alone")
+        kept = ("name", "title", "rows", "local", "global", "difference", "better_alone")
         facts = bundle.facts
         return Evaluation(
             model_version=bundle.version,
             metrics=facts.get("metrics") or {},
             nodes=[{key: node.get(key) for key in kept} for node in facts.get("nodes") or []],
+            subgroups=facts.get("subgroups") or [],
             threshold=facts["threshold"],
             synthetic=facts.get("synthetic"),
+            synthetic_nodes=facts.get("synthetic_nodes") or [],
         )
 
 

@@ -17,6 +17,7 @@ from fedhealth.registry import Bundle
 from fedhealth.registry.golden import TOLERANCE
 from fedhealth.serving.batch import BatchBody
 from fedhealth.serving.schema import PredictionBody, example_of
+from fedhealth.serving.weaker import weaker_groups
 from fedhealth.study import Feature
 
 CHUNK = 2_000  # rows scored together: what fits the processor's cache
@@ -154,6 +155,8 @@ class Predictor:
             "threshold": facts["threshold"],
             "metrics": facts.get("metrics"),
             "synthetic": facts.get("synthetic"),
+            "synthetic_nodes": facts.get("synthetic_nodes") or [],
+            "weaker_groups": weaker_groups(study, facts),
         }
 
 

@@ -1,6 +1,7 @@
 """The routes. All are async and answer from memory."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -94,7 +95,12 @@ class Description(BaseModel):
     features: list[dict[str, Any]]
     threshold: dict[str, Any] = Field(description="The threshold with its sensitivity and specificity")
     metrics: dict[str, Any] | None
-    synthetic: bool | None = Field(description="Whether the model was trained on generated data")
+    synthetic: bool | None = Field(description="Whether the model was trained on generated data, if only in part")
+    synthetic_nodes: list[str] = Field(description="Nodes with generated rows, where others have real ones")
+    weaker_groups: list[str] | None = Field(
+        description="People whom a model of their own node alone would serve better; null where nobody has looked"
+    )
+    published: datetime | None = Field(description="Since when it is served; null where the history does not say")
 
 
 def routes(models: Models, answers: Mapping[str, Answer], figures: Figures) -> APIRouter:
@@ -173,5 +179,5 @@ def _add_status(router: APIRouter, models: Models) -> None:
 
     @router.get("/model", response_model=Description, responses=UNAVAILABLE)
     async def model() -> Response:
-        """What the model in force predicts, from what, and how well."""
-        return JSONResponse(models.predictor().description)
+        """What the model in force predicts, from what, how well, and for whom worse."""
+        return JSONResponse({**models.predictor().description, "published": models.state().published})

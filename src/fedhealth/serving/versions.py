@@ -31,6 +31,7 @@ class VersionAnswer(BaseModel):
     study: str
     model: str | None
     synthetic: bool | None
+    synthetic_nodes: list[str] = Field(description="Nodes with generated rows, where others have real ones")
     rows: int | None = Field(description="Of all nodes that took part; null where only they have counted them")
     metrics: dict[str, float | None] = Field(description="On held-out rows of its own run")
     against_champion: dict[str, float | None] = Field(description="Its figures minus the champion's, unpaired")
@@ -179,6 +180,7 @@ def _version(one: Version, now: Bundle | None) -> VersionAnswer:
         study=one.bundle.study.name,
         model=facts.get("model"),
         synthetic=facts.get("synthetic"),
+        synthetic_nodes=facts.get("synthetic_nodes") or [],
         rows=one.bundle.rows,
         metrics=own,
         against_champion={} if one.standing == "champion" else apart,

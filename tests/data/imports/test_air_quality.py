@@ -60,7 +60,7 @@ def test_days_of_it_by_plain_loops(imported, real_data):
         no2 = np.nanmax(numbers(rows[:24], "NO2", volume / 46.006))
         so2 = np.nanmax(numbers(rows[:24], "SO2", volume / 64.064))
         o3 = numbers(rows, "O3", volume / 47.998)
-        co = windows(numbers(rows, "CO", volume / 28.010 / 1000), 7, 23)
+        co = windows(numbers(rows, "CO", volume / 28.010 / 1000), 0, 23)
         assert row["pm25"] == pytest.approx(pm25, abs=1e-3)
         assert row["pm10"] == pytest.approx(pm10, abs=1e-3)
         assert row["no2"] == pytest.approx(no2, abs=1e-3)
@@ -112,6 +112,35 @@ def test_people_get_the_air_of_their_city_on_their_day(imported, write):
     assert report["rows"] == 2
     table = imported(write("p.csv", rows), air, city="Lahore")[1].sort("steps")
     assert table["aqi"].to_list() == [50, 102, None]
+
+
+def test_people_get_the_air_of_the_city_where_they_were_that_day(imported, write):
+    rows = "".join(f"2024-0{month}-01,{steps},{city}\n" for month, steps, city in ((5, 1, "Lahore"), (6, 2, "Karachi")))
+    person = write("p.csv", "user_id,date,steps,city\n" + "".join(f"ann,{row}\n" for row in rows.split()))
+    more = write("q.csv", "user_id,date,sleep_hours\nann,2024-04-01,7\nann,2024-05-02,7\nann,2024-07-01,7\n")
+    table = imported(person, more)[1]
+    assert table["city"].to_list() == ["Lahore", "Lahore", "Lahore", "Karachi", "Karachi"]
+
+
+def test_air_that_cannot_be_makes_no_index_at_a_hospital(imported, write):
+    head = "date,pm25_ug_per_m3,so2_ppb\n"
+    air = write("air.csv", f"{head}2024-03-01,9999,3000\n2024-03-02,9,1\n")
+    people = write("p.csv", "user_id,date,steps,city\na,2024-03-01,10,Lahore\na,2024-03-02,20,Lahore\n")
+    report, table = imported(people, air, city="Lahore")
+    assert table["aqi"].to_list() == [None, 50]
+    assert dropped(report) == {"impossible value": 2}
+
+
+def test_carbon_monoxide_of_the_night_counts(imported, write):
+    def hour(day, hour, co):
+        return f"2020,1,{day},{hour},{co},X\n"
+
+    night = "".join(hour(1, h, 12_000 if h < 7 else 500) for h in range(24)) + "".join(
+        hour(2, h, 500) for h in range(8)
+    )
+    table = imported(write("s.csv", "year,month,day,hour,CO,station\n" + night), node="node_2", study=WITH_INDEX)[1]
+    mean = (7 * 12_000 + 500) / 8 * 24.45 / 28.010 / 1000 * 273.15 / 298.15
+    assert table["aqi"][0] == aqi("co_8h_ppm", mean)
 
 
 def test_impossible_hours_are_dropped_and_counted(imported, write):

@@ -215,6 +215,14 @@ def test_what_cannot_be_is_dropped_and_counted(imported, write):
     }
 
 
+def test_what_devices_are_called_is_not_kept(imported, write, tmp_path):
+    named = [steps("08:00:00", "08:10:00", 9, source) for source in ("Annas iPhone", "Annas Watch")]
+    imported(write("a.xml", export(*named)))
+    records = pl.read_parquet(tmp_path / "data" / "node_1" / "wearables.records.parquet")
+    assert records["source"].n_unique() == 2
+    assert "Anna" not in records.write_csv()
+
+
 def test_two_files_of_one_name_are_not_taken_for_one_person(imported, write):
     one = write("ann/export.xml", export(steps("08:00:00", "08:10:00", 9)))
     other = write("bob/export.xml", export(steps("08:00:00", "08:10:00", 7)))

@@ -84,6 +84,30 @@ def test_a_unit_that_measures_something_else_is_refused(imported, write):
         imported(write("d.csv", "user_id,date,sleep\na,2024-01-01,7\n"), columns={"sleep_hours": "sleep@kg"})
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"spo": "oxygen@1"}, "--map spo=oxygen@1: node_1 has no 'spo'; expected one of person, user_id, date, city, "),
+        ({"spo2": "oxigen@1"}, "--map spo2=oxigen@1: no CSV or Parquet file among these has a column 'oxigen'"),
+    ],
+)
+def test_a_map_that_leads_nowhere_is_refused(imported, write, columns, message):
+    with pytest.raises(DataError, match=message):
+        imported(write("b.csv", "user_id,date,oxygen,steps\nann,2024-03-01,0.97,9\n"), columns=columns)
+
+
+def test_a_time_zone_that_is_not_there_is_refused(imported, write):
+    with pytest.raises(DataError, match="time zone 'Asia/Karatchi' is not known; expected a name such as Asia/Karachi"):
+        imported(write("a.csv", people(3)), zone="Asia/Karatchi")
+
+
+def test_what_is_left_out_of_a_folder_is_counted(imported, write):
+    write("all/a.csv", people(3))
+    write("all/b.csv", people(3).encode("utf-16"))
+    folder = write("all/c.ndjson.gz", b"\x1f\x8b\0").parent
+    assert imported(folder)[0]["files"]["other files"] == {"left out: not recognised, such as b.csv": 2}
+
+
 def test_people_are_known_by_a_keyed_hash_and_the_key_stays(imported, write, tmp_path):
     _, first = imported(write("a.csv", people(2)))
     _, again = imported(write("a.csv", people(2)))
@@ -119,6 +143,8 @@ def test_parquet_is_read_as_csv_is(imported, write, tmp_path):
     path = tmp_path / "exports" / "a.parquet"
     frame.write_parquet(path)
     assert_frame_equal(imported(path)[1], imported(write("a.csv", people(12)))[1])
+    assert imported(path.rename(path.with_suffix(".pq")))[0]["rows"] == 12
+    path.with_suffix(".pq").rename(path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match="not a readable Parquet file"):
         imported(path)

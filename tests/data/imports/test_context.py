@@ -153,6 +153,10 @@ def test_a_refused_table_leaves_the_one_before_in_place(tmp_path, text, message)
         ("ftp://127.0.0.1/a.csv", "expected a path, or an address that begins with http:// or https://"),
         ("file:///etc/passwd", "expected a path, or an address"),
         ("http://127.0.0.1:9/a.csv", "a.csv: cannot be read: .*refused"),
+        ("http://exa mple/a.csv", "exa mple/a.csv: cannot be read"),
+        ("http://[::1/a.csv", "a.csv: cannot be read: Invalid IPv6"),
+        ("http://127.0.0.1:abc/a.csv", "a.csv: cannot be read: nonnumeric port"),
+        ("a\0b.csv", "cannot be read: .*null"),
     ],
 )
 def test_a_source_that_is_not_there(tmp_path, source, message):

@@ -99,6 +99,28 @@ def test_a_zip_gives_what_the_folder_gives(imported, write):
     assert days(imported(write("takeout-1-001.zip", zipped(ARCHIVE)), zone="Asia/Karachi")[1]) == EXPECTED
 
 
+def test_steps_by_the_hour_and_by_the_minute_count_once(imported, write):
+    hourly = write("hourlySteps.csv", "Id,ActivityHour,StepTotal\n7,4/12/2016 8:00:00 AM,600\n")
+    rows = "".join(f"7,4/12/2016 8:{minute:02}:00 AM,10\n" for minute in range(60))
+    minutes = write("minuteSteps.csv", f"Id,ActivityMinute,Steps\n{rows}")
+    assert imported(hourly, minutes)[1]["steps"].to_list() == [600]
+
+
+def test_the_report_does_not_say_whose_archive_it_is(imported, write, tmp_path):
+    for name, content in ARCHIVE.items():
+        write(f"Annabel/Physical Activity/{name}", text_of(content))
+    report, _ = imported(tmp_path / "exports" / "Annabel")
+    folder = tmp_path / "data" / "node_1"
+    written = "\n".join((folder / f"wearables.import.{end}").read_text() for end in ("json", "html"))
+    assert report["files"]["Fitbit archive"]["steps"] == 3
+    assert "It holds no names" not in written
+    assert "Annabel" not in written
+
+
+def test_an_archive_is_known_by_its_content_whatever_its_name(imported, write):
+    assert days(imported(write("takeout", zipped(ARCHIVE)), zone="Asia/Karachi")[1]) == EXPECTED
+
+
 def test_the_parts_of_a_large_archive_are_one_person(imported, write):
     names = list(ARCHIVE)
     parts = [write(f"takeout-1-00{i}.zip", zipped({n: ARCHIVE[n] for n in names[i::2]})) for i in (0, 1)]

@@ -3,6 +3,7 @@
 ``FEDHEALTH_FUZZ_EXAMPLES`` says how many files each test makes; ``make fuzz`` asks for very many.
 """
 
+import datetime as dt
 import io
 import json
 import math
@@ -19,8 +20,10 @@ from tests.data.imports.conftest import NOW, asked_of
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.detect import find_exports
 from fedhealth.data.imports.pseudonyms import Pseudonyms
-from fedhealth.data.imports.records import CANONICAL, Records
+from fedhealth.data.imports.records import GATHERED, Records
 from fedhealth.data.imports.run import READERS
+from fedhealth.data.imports.times import check_zone, parse_times
+from fedhealth.data.imports.units import conversion
 
 pytestmark = pytest.mark.fuzz
 many = settings.get_profile("fuzz")
@@ -34,13 +37,13 @@ def canonical(name, content, **told):
         (folder / "out").mkdir()
         (folder / "in" / name).write_bytes(content)
         asked = asked_of(**told)
-        keys, tally = Pseudonyms(folder), asked.tally
-        records = Records(folder / "out", asked.concepts, asked.features, keys, tally, asked.zone, NOW)
-        for file, kind in find_exports(folder / "in" / name, None):
+        tally = asked.tally
+        records = Records(folder / "out", asked, Pseudonyms(folder), NOW)
+        for file, kind in find_exports(folder / "in" / name, None, tally):
             for batch in READERS[kind](file, asked):
                 records.add(batch)
         parts = [pl.read_parquet(part) for part in sorted((folder / "out").iterdir())]
-        return pl.concat([CANONICAL.to_frame(), *parts]), tally
+        return pl.concat([GATHERED.to_frame(), *parts]), tally
 
 
 def apple(*rows):
@@ -145,7 +148,11 @@ MEASURED = {
     "steps": ("StepCount", "55423-8", (0, 60_000), {"count": 1, "{steps}": 1, "steps": 1, "10*3": 1000}),
     "sleep": (None, "93832-4", (0, 20), {"h": 1, "min": 1 / 60, "s": 1 / 3600, "d": 24, "hours": 1}),
 }
-OTHERS = ("", "kg", "furlong", "mm[Hg]", "count/", "Cel", "?", "ug/m3")
+OTHERS = ("", "kg", "furlong", "mm[Hg]", "count/", "Cel", "?", "ug/m3", "10*999/min", "10*3-2", "/10*99", "m9.pm9.pm9")
+PARTS = st.sampled_from(
+    ("10*", "9", "99", "308", "m", "p", "h", "min", "s", "%", "/", ".", "{steps}", "[ppb]", "-2", "+3")
+)
+ZONES = st.sampled_from(("UTC", "Asia/Karachi", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia", "+05:30"))
 VALUES = st.floats(-10, 70_000) | st.floats(0, 130) | st.integers(0, 250).map(float) | st.floats(0, 1.5)
 READING = st.sampled_from(list(MEASURED)).flatmap(
     lambda kind: st.tuples(st.just(kind), st.sampled_from((*MEASURED[kind][3], *OTHERS)), VALUES)
@@ -225,3 +232,37 @@ def test_minutes_of_a_fitbit_archive(minutes):
     compare(kept, [float(v) if isinstance(v, int) and 0 <= v <= 60_000 else None for _, v in minutes])
     assert kept.height + tally.dropped.total() == len(minutes)
     assert set(kept["offset"]) <= {300}
+
+
+@many
+@given(st.lists(PARTS, max_size=8).map("".join), st.lists(PARTS, max_size=8).map("".join))
+def test_made_up_units(unit, target):
+    found = conversion(unit, target)
+    assert found is None or (0 < found.factor < math.inf and math.isfinite(found.shift))
+
+
+TIMES = st.sampled_from(("", "Z", "+05:00", "-09:30", "+14:00", "+99:00", "+0500", " +0500", "+٣٣:00"))
+
+
+@many
+@given(ZONES, st.datetimes().map(lambda time: f"{time:%Y-%m-%dT%H:%M:%S}"), TIMES)
+def test_a_time_is_what_python_reads(zone, text, offset):
+    found = parse_times(pl.Series([text + offset]), zone).row(0, named=True)
+    try:
+        told = dt.datetime.fromisoformat(text + offset)
+    except ValueError:
+        told = None
+    if told and told.tzinfo and abs(told.utcoffset()) <= dt.timedelta(hours=14) and 1 < told.year < 9999:
+        assert found["utc"] == told.astimezone(dt.UTC).replace(tzinfo=None)
+        assert found["zoned"] == (offset != "Z")
+    assert found["utc"] is None or abs(found["offset"]) <= 14 * 60
+
+
+@many
+@given(st.text(max_size=12) | ZONES)
+def test_any_zone_is_read_in_or_refused(zone):
+    try:
+        check_zone(zone)
+    except DataError:
+        return
+    parse_times(pl.Series(["2024-05-01", "2024-05-01T08:00:00Z"]), zone)

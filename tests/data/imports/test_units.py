@@ -37,7 +37,22 @@ def test_a_gas_by_mass_and_by_volume():
 
 @pytest.mark.parametrize(
     ("unit", "target"),
-    [("kg", "h"), ("", "h"), ("furlong", "m"), ("ug/m3", "[ppb]"), ("{steps}", "{steps}/d"), ("a", "%")],
+    [
+        ("kg", "h"),
+        ("10*999/min", "/min"),
+        ("10*3-2", "1"),
+        ("/" + ".".join(["pm9"] * 3), "/m"),
+        ("", "h"),
+        ("furlong", "m"),
+        ("ug/m3", "[ppb]"),
+        ("{steps}", "{steps}/d"),
+        ("a", "%"),
+    ],
 )
 def test_what_does_not_fit_is_not_converted(unit, target):
     assert conversion(unit, target) is None
+
+
+def test_no_unit_is_too_large_or_too_small_for_a_number():
+    for unit in ("10*" + "9" * 5000, "10*308.10*308", "pm9.pm9.pm9", "10*400"):
+        assert conversion(unit, unit) is None

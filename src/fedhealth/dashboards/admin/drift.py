@@ -1,15 +1,17 @@
 """Drift: recent readings against what the model learned from, feature by feature."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from fedhealth.dashboards.admin.charts import draw, styled
-from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.admin.downloads import offer, twin
+from fedhealth.dashboards.admin.view import View, choose, to_3, whole
 from fedhealth.dashboards.colours import palette
-from fedhealth.dashboards.parts import table, twin
+from fedhealth.dashboards.parts import table
 from fedhealth.dashboards.texts import say
 
 Drift = Mapping[str, Any]
@@ -21,11 +23,12 @@ def show(view: View) -> None:
     found = view.ask("/drift", days=view.window)
     st.caption(say("admin.drift_line", days=found["days"]))
     rows = sorted(found["features"], key=lambda one: -(one["psi"] or 0))
-    table([_row(one) for one in rows], say("admin.drift_alt"))
+    features, asked = [_row(one) for one in rows], replace(view, days=view.window, city=None)
+    table(features, say("admin.drift_alt"))
+    offer(asked, say("admin.drift_title"), features)
     shown = {one["title"]: one for one in rows if one["current"] and one["reference"]}
     if shown:
-        title = st.selectbox(say("admin.drift_show"), list(shown), key="drift_feature", width=420)
-        _then_and_now(shown[title])
+        _then_and_now(asked, shown[choose(say("admin.drift_show"), list(shown), "feature")])
 
 
 def _row(one: Drift) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def _row(one: Drift) -> dict[str, Any]:
     }
 
 
-def _then_and_now(one: Drift) -> None:
+def _then_and_now(view: View, one: Drift) -> None:
     title = say("admin.drift_chart", feature=one["title"])
     st.subheader(title, anchor=False)
     figure = go.Figure()
@@ -58,4 +61,4 @@ def _then_and_now(one: Drift) -> None:
         }
         for label, then, now in zip(one["labels"], one["reference"], one["current"], strict=True)
     ]
-    twin(title, rows, say("admin.drift_chart_alt"))
+    twin(view, title, rows, say("admin.drift_chart_alt"))

@@ -77,6 +77,7 @@ def _add_cities(drawn: go.Figure, cities: Sequence[Mapping[str, Any]], size: int
             "symbol": [MARKS[one.key] if one else "circle-open" for one in found],
             "line": {"color": ink, "width": 1.2},
         },
+        customdata=[one["city"] for one in cities],
         text=[_hover(one) for one in cities],
         hovertemplate="%{text}<extra></extra>",
     )

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from fedhealth.dashboards.admin import change
-from fedhealth.dashboards.admin.view import View, to_3, whole
+from fedhealth.dashboards.admin.view import View, choose, data_kind, to_3, whole
 from fedhealth.dashboards.parts import table, when
 from fedhealth.dashboards.texts import say
 
@@ -30,7 +30,9 @@ def _row(one: Version) -> dict[str, Any]:
         apart = one["against_champion"].get(name)
         row[say(f"measure.{name}")] = to_3(one["metrics"].get(name))
         row[say("admin.apart", measure=say(f"measure.{name}"))] = None if apart is None else f"{apart:+.3f}"
-    return {**row, say("admin.rows"): whole(one["rows"]), say("admin.version_model"): one["model"]}
+    data = data_kind(one["synthetic"], one["synthetic_nodes"])
+    more = {say("admin.rows"): whole(one["rows"]), say("admin.data"): data, say("admin.version_model"): one["model"]}
+    return {**row, **more}
 
 
 def show_one(view: View) -> None:
@@ -41,11 +43,9 @@ def show_one(view: View) -> None:
         st.caption(say("page.nothing_yet"))
         return
     others = [name for name in by_name if name != found["champion"]]
-    names = {name: f"{name} · {say('admin.standing_' + one['standing'])}" for name, one in by_name.items()}
     order = [*others, *(name for name in by_name if name not in others)]
-    chosen = st.selectbox(
-        say("admin.version_choose"), order, format_func=lambda name: names[name], key="version", width=420
-    )
+    chosen = choose(say("admin.version_choose"), order, "version")
+    st.caption(say(f"admin.standing_{by_name[chosen]['standing']}"))
     told = view.ask(f"/models/{chosen}")
     _gates(told)
     _lineage(told)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from fedhealth.dashboards.admin import maps
 from fedhealth.dashboards.admin.charts import draw
+from fedhealth.dashboards.admin.downloads import offer
 from fedhealth.dashboards.admin.view import View, of_100, to_3, whole
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.parts import card, legend, table, when
@@ -29,8 +30,19 @@ def fresh(view: View) -> object:
         return str(problem)
     number, now = len(cities["cities"]), f"{datetime.now(UTC):%H:%M:%S}"
     words = {"when": when(cities["as_of"]), "reporting": cities["reporting"], "cities": number, "refreshed": now}
-    st.caption(f"{say('admin.up_to', **words)} · {say('page.synthetic')}")
+    st.caption(say("admin.up_to", **words))
     return cities["as_of"], [(one["id"], one["state"]) for one in alerts]
+
+
+def say_synthetic(view: View) -> None:
+    """Whether all or some of what is shown was made by a computer; nothing where all was measured."""
+    found: set[str | None] = set()
+    for shown in (view.cities, view.points):
+        with suppress(ApiProblem):
+            found |= {one["synthetic"] for one in shown()}
+    found.discard(None)
+    if found & {"all", "some"}:
+        st.caption(say("page.synthetic" if found == {"all"} else "admin.synthetic_part"))
 
 
 def figures(view: View) -> None:
@@ -42,7 +54,7 @@ def figures(view: View) -> None:
 
 
 def _alerts(view: View) -> None:
-    found = [one for one in view.ask("/alerts")["alerts"] if view.city in (None, one["city"])]
+    found = [one for one in view.ask("/alerts")["alerts"] if one["city"] and view.city in (None, one["city"])]
     is_open = {one["city"] for one in found if one["state"] == "firing"}
     seen = {one["city"] for one in found if one["state"] == "acknowledged"}
     value = say("admin.kpi_alerts_value", n=len(is_open), cities=len(view.cities()))
@@ -77,9 +89,10 @@ def _readings(view: View) -> None:
 
 
 def _auroc(view: View) -> None:
-    metrics = view.ask("/evaluation")["metrics"] or {}
+    told = view.ask("/evaluation")
+    metrics = told["metrics"] or {}
     bound, people = to_3(metrics.get("auroc_bound")), whole(metrics.get("n"))
-    note = say("admin.kpi_auroc_note", bound=bound, n=people)
+    note = say("admin.kpi_auroc_synthetic" if told["synthetic"] else "admin.kpi_auroc_note", bound=bound, n=people)
     card(say("admin.kpi_auroc"), to_3(metrics.get("auroc")), note)
 
 
@@ -92,35 +105,60 @@ def _daily(points: Rows, name: str, middle: Callable[[list[float]], float]) -> l
 
 
 def show_map(view: View) -> None:
-    """The cities on a map that needs no network."""
-    draw(maps.figure(view.cities(), view.city is None), say("admin.map_alt"), "map")
+    """The cities on a map that needs no network; a click on one shows it alone."""
+    all_of_them = view.city is None
+    choosing = {"on_select": _choose_on_map, "selection_mode": "points"} if all_of_them else {}
+    draw(maps.figure(view.cities(), all_of_them), say("admin.map_alt"), f"map_{view.city or ''}", **choosing)
     legend(CATEGORIES)
-    st.caption(say("admin.map_source"))
+    st.caption((say("admin.choose") + " " if all_of_them else "") + say("admin.map_source"))
+
+
+def _choose_on_map() -> None:
+    points = st.session_state["chart_map_"].selection.points
+    if points:
+        st.session_state["city"] = points[0]["customdata"]
 
 
 def show_table(view: View) -> None:
-    """The same cities as a table, highest risk first."""
+    """The same cities as a table, highest risk first; choosing a row shows its city alone."""
     cities = sorted(view.cities(), key=lambda one: -(one["mean_risk"] or 0))
     top = max([0.3, *(one["mean_risk"] or 0 for one in cities)])
     bar = st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100 * top, width="medium")
-    table([_row(one) for one in cities], say("admin.cities_alt"), {say("admin.col_risk"): bar})
-    if any(one.get("suppressed") for one in cities):
+    rows = [_row(one) for one in cities]
+
+    def choose() -> None:
+        for row in st.session_state["cities"].selection.rows:
+            st.session_state["city"] = cities[row]["city"]
+
+    choosing = {"on_select": choose, "selection_mode": "single-row", "key": "cities"} if view.city is None else {}
+    table(rows, say("admin.cities_alt"), {say("admin.col_risk"): bar}, **choosing)
+    offer(view, say("admin.cities_title"), rows)
+    unstable = sorted(one["city"] for one in cities if one["unstable"])
+    if unstable:
+        st.caption(say("admin.unstable_note", cities=", ".join(unstable)))
+    if any(one["readings"] != 0 and one["high_risk_share"] is None for one in cities):
         st.caption(say("admin.few"))
 
 
 def _row(one: Mapping[str, Any]) -> dict[str, Any]:
     category = category_named(one["aqi_category"] or "")
-    high = one["high_risk_share"]
     return {
         say("admin.col_city"): one["city"],
-        say("admin.col_risk"): None if one["mean_risk"] is None else 100 * one["mean_risk"],
+        say("admin.col_risk"): None if one["mean_risk"] is None else round(100 * one["mean_risk"], 1),
+        say("admin.col_high"): _share(one),
+        say("admin.col_events"): one["high_risk_readings"],
+        say("admin.col_readings"): one["readings"],
         say("admin.col_aqi"): one["aqi"],
         say("admin.col_category"): f"{category.symbol} {category.name}" if category else None,
-        say("admin.col_high"): None if high is None else f"{100 * high:.0f} %",
-        say("admin.col_readings"): one["readings"],
         say("admin.col_pm25"): None if one["pm25"] is None else round(one["pm25"]),
         say("admin.col_state"): say(f"admin.state_{_state(one)}"),
     }
+
+
+def _share(one: Mapping[str, Any]) -> str | None:
+    if one["high_risk_share"] is None:
+        return None
+    return say("admin.share_unstable" if one["unstable"] else "admin.share", n=f"{100 * one['high_risk_share']:.0f}")
 
 
 def _state(one: Mapping[str, Any]) -> str:

@@ -48,18 +48,19 @@ PAGES: Mapping[str, Page] = {
 def main() -> None:
     """Draw the page; Streamlit calls this at every rerun."""
     frame(say("admin.browser"))
-    links = {
-        st.Page(_nothing, title=say(f"admin.page_{name}"), url_path=name, default=name == "overview"): name
+    pages = {
+        name: st.Page(_nothing, title=say(f"admin.page_{name}"), url_path=name, default=name == "overview")
         for name in PAGES
     }
-    name = links[st.navigation(list(links), position="top")]
+    opened = st.navigation(list(pages.values()), position="top")
+    name = next(name for name, page in pages.items() if page == opened)
     st.title(say(f"admin.heading_{name}"), anchor=False)
     reader = sign_in()
     if reader is None:
         return
     say_reader(reader)
     come_back("/health")
-    view, live = _controls(reader) if PAGES[name].picks else (View(reader, RANGES[2]), False)
+    view, live = _controls(reader, pages) if PAGES[name].picks else (View(reader, pages, RANGES[2]), False)
     if name == "overview":
         _overview(view, live)
     for title, show in PAGES[name].panels.items():
@@ -71,7 +72,7 @@ def _nothing() -> None:
     """What Streamlit would run for a page; each is drawn by :func:`main`."""
 
 
-def _controls(reader: Reader) -> tuple[View, bool]:
+def _controls(reader: Reader, pages: Mapping[str, st.Page]) -> tuple[View, bool]:
     """City and time range, both in the address of the page, and the switch for live figures."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         city = st.selectbox(
@@ -92,7 +93,7 @@ def _controls(reader: Reader) -> tuple[View, bool]:
             bind="query-params",
         )
         live = st.toggle(say("admin.live"), key="live")
-    return View(reader, int(days), city or None), live
+    return View(reader, pages, int(days), city or None), live
 
 
 def _city_name(city: str) -> str:
@@ -102,16 +103,15 @@ def _city_name(city: str) -> str:
 def _overview(view: View, live: bool) -> None:
     st.session_state["seen"] = None
     st.fragment(_look, run_every="10s" if live else None)(view)
-    overview.figures(view)
-    left, right = st.columns(2, gap="large")
-    with left:
-        with panel(say("admin.map_title")):
-            overview.show_map(view)
-        with panel(say("admin.cities_title")):
-            overview.show_table(view)
+    overview.say_synthetic(view)
+    above, (left, right) = st.container(), st.columns(2, gap="large")
+    with left, panel(say("admin.map_title")):  # first, since the browser needs longest for it
+        overview.show_map(view)
+    with above:
+        overview.figures(view)
     with right, panel(say("admin.alerts_title")):
         alerts.show(view)
-    _over_time(view)
+    _below(view)
 
 
 def _look(view: View) -> None:
@@ -122,8 +122,10 @@ def _look(view: View) -> None:
         st.rerun(scope="app")
 
 
-def _over_time(view: View) -> None:
+def _below(view: View) -> None:
     panels: Panels = {
+        "admin.cities_title": overview.show_table,
+        "admin.rules_title": alerts.show_rules,
         "admin.heat_title": trends.show_heat,
         "admin.trends_title": trends.show_small,
         "admin.air_title": trends.show_air,

@@ -1,18 +1,18 @@
-"""A federated run: the loss at each client by round, the global model by round, and each client alone or together."""
+"""A federated run: losses by round, what the clients ran and sent, and the global model beside others."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from fedhealth.dashboards.admin.charts import draw, lines, styled
-from fedhealth.dashboards.admin.view import View, to_3, whole
-from fedhealth.dashboards.colours import palette
-from fedhealth.dashboards.parts import table, twin
+from fedhealth.dashboards.admin import groups, nodes
+from fedhealth.dashboards.admin.charts import dots, draw, lines
+from fedhealth.dashboards.admin.view import View, choose, data_kind, to_3, whole, with_ends
+from fedhealth.dashboards.parts import table, twin, when
 from fedhealth.dashboards.texts import listed, say
 
 Report = Mapping[str, Any]
+KINDS = {"global": "together", "local": "local"}
 
 
 def show(view: View) -> None:
@@ -21,27 +21,31 @@ def show(view: View) -> None:
     if not known:
         st.info(say("admin.run_none"))
         return
-    names = {run: say("admin.run_name", id=run, auroc=to_3(one.get("global_auroc"))) for run, one in known.items()}
-    chosen = st.selectbox(
-        say("admin.run_choose"), list(known), format_func=lambda run: names[run], key="run", width=420
-    )
+    chosen = choose(say("admin.run_choose"), list(known), "run")
     report = view.ask(f"/runs/{chosen}")
-    _line(report)
+    _line(report, known[chosen])
     if report.get("privacy"):
         _private(report)
+        nodes.show_run(report)
         return
     left, right = st.columns(2, gap="large")
     with left:
         _losses(report)
     with right:
         _global(report)
+    nodes.show_run(report)
     _alone_or_together(report)
+    _beside_others(report)
 
 
-def _line(report: Report) -> None:
+def _line(report: Report, summary: Mapping[str, Any]) -> None:
     rounds = report["rounds"][-1]["round"] if report["rounds"] else 0
     facts = {"study": report["study"], "model": report["model"], "seed": report["seed"]}
+    facts |= {"finished": when(summary["finished"]), "auroc": to_3(summary["global_auroc"])}
     st.caption(say("admin.run_line", rounds=rounds, nodes=", ".join(report["took_part"]), **facts))
+    generated = report.get("synthetic_nodes", [])
+    partly = generated if len(generated) < len(report["took_part"]) else []
+    st.caption(say("admin.data_line", data=data_kind(report.get("synthetic"), partly)))
 
 
 def _private(report: Report) -> None:
@@ -97,38 +101,51 @@ def _short(number: float | None) -> float | None:
 
 def _alone_or_together(report: Report) -> None:
     st.subheader(say("admin.local_title"), anchor=False)
-    nodes = list(reversed(report["nodes"]))
-    titles = [one["title"] for one in nodes]
-    figure = go.Figure()
-    kinds = (("local", say("admin.local"), "square-open"), ("global", say("admin.together"), "circle"))
-    series = palette().series
-    for i, (kind, name, mark) in enumerate(kinds):
-        marker = {"symbol": mark, "size": 14, "color": series[1 - i], "line": {"width": 2, "color": series[1 - i]}}
-        figure.add_scatter(
-            x=[one[kind].get("auroc") for one in nodes],
-            y=titles,
-            name=name,
-            mode="markers",
-            marker=marker,
-            error_x={
-                "array": [one[kind].get("auroc_bound") or 0 for one in nodes],
-                "color": palette().ink,
-                "thickness": 1,
-            },
-        )
-    styled(figure, say("admin.auroc"), "", 130 + 42 * len(nodes))
-    figure.update_yaxes(automargin=True)
-    draw(figure, say("admin.local_alt"), "local")
-    better = [one["title"] for one in nodes if one.get("better_alone")]
+    clients = report["nodes"]
+    kinds = {say(f"admin.{name}"): [one[kind] for one in clients] for kind, name in KINDS.items()}
+    draw(dots(kinds, [one["title"] for one in clients], say("admin.auroc")), say("admin.local_alt"), "local")
+    better = [one["title"] for one in clients if one.get("better_alone")]
     words = say("admin.local_better", names=listed(better)) if better else say("admin.local_better_none")
     st.caption(say("admin.local_note", better=words))
-    twin(say("admin.local_title"), [_row(one) for one in report["nodes"]], say("admin.local_alt"))
+    twin(say("admin.local_title"), [_row(one) for one in clients], say("admin.local_alt"))
 
 
 def _row(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         say("admin.node"): one["title"],
         say("admin.rows"): whole(one.get("rows")),
-        say("admin.local"): to_3(one["local"].get("auroc")),
-        say("admin.together"): to_3(one["global"].get("auroc")),
+        say("admin.local"): with_ends(one["local"], "auroc"),
+        say("admin.together"): with_ends(one["global"], "auroc"),
     }
+
+
+def _beside_others(report: Report) -> None:
+    """The global model beside others on the same people, then by client, city and group."""
+    st.subheader(say("admin.others_title"), anchor=False)
+    table([_other(title, measures) for title, measures in _others(report)], say("admin.others_alt"))
+    groups.show_cities(report.get("subgroups", []), report.get("champion"))
+    st.subheader(say("admin.groups_title"), anchor=False)
+    groups.show(report["global"], report["nodes"], report.get("subgroups", []), report.get("champion"))
+
+
+def _others(report: Report) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield say("admin.others_global"), report["global"]
+    if beside := report.get("champion"):
+        yield say("admin.others_champion", version=beside["version"]), beside["all"]["champion"]
+    if pooled := report.get("pooled_rows"):
+        yield say("admin.others_pooled"), pooled
+    if full := report.get("full_rows"):
+        name, alone = max(full["nodes"].items(), key=lambda one: one[1]["auroc"] or 0.0)
+        yield say("admin.others_full"), full["global"]
+        yield say("admin.others_alone", name=name), alone
+    if everything := report.get("fully_observed"):
+        yield say("admin.others_everything"), everything
+    if best := report.get("best"):
+        yield say("admin.others_best"), best["subsets"]["all"]
+
+
+def _other(title: str, measures: Mapping[str, Any]) -> dict[str, Any]:
+    row = {say("admin.others_model"): title, say("admin.people"): whole(measures.get("n"))}
+    for name in ("auroc", "brier", "calibration_slope"):
+        row[say("admin.with_ends", measure=say(f"measure.{name}"))] = with_ends(measures, name)
+    return {**row, say("measure.auprc"): to_3(measures.get("auprc"))}

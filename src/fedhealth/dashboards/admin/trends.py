@@ -9,18 +9,21 @@ import streamlit as st
 
 from fedhealth.dashboards import svg
 from fedhealth.dashboards.admin.charts import draw, styled
+from fedhealth.dashboards.admin.downloads import twin
 from fedhealth.dashboards.admin.view import View
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.colours import palette
-from fedhealth.dashboards.parts import twin
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.air import CATEGORIES
 
 Points = Sequence[Mapping[str, Any]]
 Series = dict[str, list[float | None]]
+Bands = dict[str, list[svg.Band]]
 WHO_PM25 = 15.0  # µg/m³ in 24 hours, on no more than three or four days a year (WHO 2021)
 THRESHOLD = 0.2  # where the API gives none
 DOWN_TO_UP = "Cividis"  # even steps of lightness, also without colour vision
+DAY = 86_400_000  # milliseconds
+TICKS = 8
 
 
 def by_city(points: Points, name: str = "mean_risk", scale: float = 100) -> tuple[list[str], Series]:
@@ -39,17 +42,37 @@ def _scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else scale * value
 
 
+def bands_by_city(points: Points, days: list[str]) -> Bands:
+    """Each city's 95 % interval of the mean risk, of 100, on ``days``."""
+    known = {(point["city"], point["date"]): point["mean_risk_interval"] for point in points}
+    cities = sorted({point["city"] for point in points})
+    return {city: [_band(known.get((city, day))) for day in days] for city in cities}
+
+
+def _band(interval: Sequence[float] | None) -> svg.Band:
+    return None if interval is None else (100 * interval[0], 100 * interval[1])
+
+
 def show_heat(view: View) -> None:
-    """Mean risk by city and day; grey is a gap."""
+    """Mean risk by city and day; what is not known is hatched."""
     days, found = by_city(view.points())
     if not days:
         st.caption(say("page.nothing_yet"))
         return
+    draw(heat_map(days, found), say("admin.heat_alt"), "heat")
+    st.caption(say("admin.heat_gap") + (" " + say("admin.days_24") if view.days == 1 else ""))
+    rows = [_row(day, {city: found[city][i] for city in sorted(found)}) for i, day in enumerate(days)]
+    twin(view, say("admin.heat_title"), rows, say("admin.heat_alt"))
+
+
+def heat_map(days: list[str], found: Series) -> go.Figure:
+    """A field for each city and day, coloured by its value, or hatched where there is none."""
     cities = sorted(found, reverse=True)
     figure = go.Figure(
         go.Heatmap(
             z=[found[city] for city in cities],
-            x=[_short(day) for day in days],
+            x0=days[0],
+            dx=DAY,
             y=cities,
             colorscale=DOWN_TO_UP,
             xgap=1,
@@ -58,13 +81,37 @@ def show_heat(view: View) -> None:
             hovertemplate=say("admin.heat_hover"),
         )
     )
-    styled(figure, "", "", 90 + 34 * len(cities)).update_layout(plot_bgcolor=palette().gap)
-    figure.update_xaxes(showgrid=False, type="category", nticks=8)
+    _hatch(figure, [(city, day) for city in cities for day, one in zip(days, found[city], strict=True) if one is None])
+    styled(figure, "", "", 120 + 34 * len(cities)).update_layout(barmode="overlay", showlegend=True)
+    ticks = days[:: -(-len(days) // TICKS)]
+    figure.update_xaxes(type="date", range=[_from_noon(days[0]), f"{days[-1]}T12:00"], showgrid=False)
+    figure.update_xaxes(tickvals=ticks, ticktext=[_short(day) for day in ticks])
     figure.update_yaxes(showgrid=False)
-    draw(figure, say("admin.heat_alt"), "heat")
-    st.caption(say("admin.heat_gap") + (" " + say("admin.days_24") if view.days == 1 else ""))
-    rows = [_row(day, {city: found[city][i] for city in sorted(found)}) for i, day in enumerate(days)]
-    twin(say("admin.heat_title"), rows, say("admin.heat_alt"))
+    return figure
+
+
+def _hatch(figure: go.Figure, missing: Sequence[tuple[str, str]]) -> None:
+    colours = palette()
+    figure.add_bar(
+        y=[city for city, _ in missing],
+        x=[DAY] * len(missing),
+        base=[_from_noon(day) for _, day in missing],
+        customdata=[_short(day) for _, day in missing],
+        orientation="h",
+        width=1,
+        name=say("admin.heat_missing"),
+        marker={
+            "color": colours.paper,
+            "line": {"width": 0},
+            "pattern": {"shape": "/", "size": 6, "solidity": 0.25, "fgcolor": colours.ink, "bgcolor": colours.paper},
+        },
+        hovertemplate=say("admin.heat_missing_hover"),
+    )
+
+
+def _from_noon(day: str) -> str:
+    """Noon of the day before: where a field centred on a day begins."""
+    return f"{date.fromordinal(date.fromisoformat(day).toordinal() - 1).isoformat()}T12:00"
 
 
 def _short(day: str) -> str:
@@ -77,17 +124,26 @@ def _row(day: str, values: Mapping[str, float | None]) -> dict[str, Any]:
 
 
 def show_small(view: View) -> None:
-    """A small trend for each city, all on one axis, with the threshold."""
-    days, found = by_city(view.points())
+    """A small trend for each city with its 95 % range, all on one axis, with the threshold."""
+    points = view.points()
+    days, found = by_city(points)
     if not days:
         st.caption(say("page.nothing_yet"))
         return
-    limit = 100 * _threshold(view)
-    top = 10.0 * -(-max([limit, *(one for values in found.values() for one in values if one is not None)]) // 10)
-    _grid(found, days, top, limit, "admin.trends_value", "admin.trends_alt")
+    limit, bands = 100 * _threshold(view), bands_by_city(points, days)
+    top = 10.0 * -(-max([limit, *(band[1] for city in bands.values() for band in city if band)]) // 10)
+    _grid(found, days, top, limit, "admin.trends_value", "admin.trends_alt", bands)
     st.caption(say("admin.trends_note", top=f"{top:.0f}", threshold=f"{limit:.0f}"))
-    rows = [_row(day, {city: found[city][i] for city in found}) for i, day in enumerate(days)]
-    twin(say("admin.trends_title"), rows, say("admin.trends_title"))
+    rows = [_row(day, _with_band(found, bands, i)) for i, day in enumerate(days)]
+    twin(view, say("admin.trends_title"), rows, say("admin.trends_title"))
+
+
+def _with_band(found: Series, bands: Bands, i: int) -> dict[str, float | None]:
+    row: dict[str, float | None] = {}
+    for city, values in found.items():
+        low, high = bands[city][i] or (None, None)
+        row |= {city: values[i], say("admin.trends_low", city=city): low, say("admin.trends_high", city=city): high}
+    return row
 
 
 def _threshold(view: View) -> float:
@@ -108,18 +164,26 @@ def show_air(view: View) -> None:
     _grid(found, days, top, WHO_PM25, "admin.air_value", "admin.air_alt")
     st.caption(say("admin.air_note", top=f"{top:.0f}", limit=f"{WHO_PM25:.0f}"))
     rows = [_row(day, {city: found[city][i] for city in found}) for i, day in enumerate(days)]
-    twin(say("admin.air_title"), rows, say("admin.air_title"))
+    twin(view, say("admin.air_title"), rows, say("admin.air_title"))
 
 
-def _grid(found: Series, days: list[str], top: float, limit: float, value: str, name: str) -> None:
+def _grid(
+    found: Series, days: list[str], top: float, limit: float, value: str, name: str, bands: Bands | None = None
+) -> None:
     ends = _short(days[0]), _short(days[-1])
     with st.grid(min_column_width=290, gap="medium"):
         for city, values in found.items():
             last = next((f"{one:.1f}" for one in reversed(values) if one is not None), say("admin.unknown"))
             with st.container():
                 st.markdown(say(value, city=city, value=last))
-                words = say(name, city=city, first=ends[0], last=ends[1], value=last)
-                st.image(svg.small_trend(values, top, limit, ends), alt=words, width="stretch")
+                band = (bands or {}).get(city, [])
+                words = say(name, city=city, first=ends[0], last=ends[1], value=last) + _last_band(band)
+                st.image(svg.small_trend(values, top, limit, ends, band), alt=words, width="stretch")
+
+
+def _last_band(band: Sequence[svg.Band]) -> str:
+    known = [one for one in band if one]
+    return say("admin.trends_band", low=f"{known[-1][0]:.1f}", high=f"{known[-1][1]:.1f}") if known else ""
 
 
 def show_categories(view: View) -> None:
@@ -142,7 +206,7 @@ def show_categories(view: View) -> None:
         )
     styled(figure, say("admin.aqi_days"), "", 150 + 30 * len(cities)).update_layout(barmode="stack")
     draw(figure, say("admin.aqi_alt"), "aqi")
-    twin(say("admin.aqi_title"), [_days(city, days) for city in reversed(cities)], say("admin.aqi_alt"))
+    twin(view, say("admin.aqi_title"), [_days(city, days) for city in reversed(cities)], say("admin.aqi_alt"))
 
 
 def _days(city: str, days: Mapping[tuple[str, str], int]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from fedhealth.dashboards.citizen.origin import of_city
 from fedhealth.dashboards.parts import badge, when
 from fedhealth.dashboards.texts import find, say
 from fedhealth.study.advice.air import category_of
@@ -11,8 +12,8 @@ from fedhealth.study.advice.air import category_of
 
 def show(readings: dict[str, float]) -> None:
     """The category of the air and advice for sensitive people and for everyone; needs no API."""
-    index = readings.get("aqi")
-    if index is None:
+    index = readings.get("aqi", -1.0)
+    if index < 0:
         st.write(say("citizen.do_none"))
         return
     category, report = category_of(index), _report(index)
@@ -36,5 +37,5 @@ def _source(report: dict[str, Any]) -> None:
     facts = {name: str(report.get(name) or say("admin.unknown")) for name in ("averaging", "dominant", "source")}
     facts["dominant"] = find(f"pollutant.{facts['dominant']}") or facts["dominant"]
     st.caption(say("citizen.air_line", when=when(report.get("time")), **facts))
-    if report.get("stale"):
+    if of_city(report).is_old:
         st.badge(say("citizen.air_old"), icon=":material/history:", color="orange")

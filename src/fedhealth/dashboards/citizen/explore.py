@@ -4,10 +4,10 @@ import streamlit as st
 
 from fedhealth.dashboards.citizen.result import ask
 from fedhealth.dashboards.features import Subject
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import listed, say
 from fedhealth.study import Feature
 from fedhealth.study.advice.compare import can_be_compared, people_with, reach
-from fedhealth.study.advice.features import options_of, title_of, unit_of
+from fedhealth.study.advice.features import group_of, name_of, options_of, title_of, unit_of
 from fedhealth.study.advice.risk import Risk
 
 
@@ -16,7 +16,7 @@ def show(subject: Subject, readings: dict[str, float], own: Risk | None) -> None
     possible = [feature for feature in subject.features if can_be_compared(feature)]
     given = [feature for feature in possible if feature.name in readings]
     if own is None or not given:
-        st.write(say("citizen.explore_none", names=", ".join(title_of(f).rstrip("?").lower() for f in possible)))
+        st.write(say("citizen.explore_none", names=listed([name_of(f) for f in possible])))
         return
     chosen = {feature.name: _control(feature, readings[feature.name]) for feature in given}
     _compare(subject, given, {**readings, **chosen}, own, chosen == {f.name: readings[f.name] for f in given})
@@ -34,9 +34,11 @@ def _control(feature: Feature, value: float) -> float:
     unit = unit_of(feature)
     places = "%.1f" if step < 1 else "%d"
     kind = float if step < 1 else int
-    return float(
-        st.slider(f"{title_of(feature)} ({unit})", kind(low), kind(high), kind(start), kind(step), places, key=key)
-    )
+    chosen = st.slider(f"{title_of(feature)} ({unit})", kind(low), kind(high), kind(start), kind(step), places, key=key)
+    if start != value:
+        ends = {"low": f"{low:,g}", "high": group_of(feature, high), "start": group_of(feature, start)}
+        st.caption(say("citizen.explore_outside", own=group_of(feature, value), **ends))
+    return float(chosen)
 
 
 def _compare(subject: Subject, given: list[Feature], group: dict[str, float], own: Risk, same: bool) -> None:

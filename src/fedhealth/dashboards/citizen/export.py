@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from fedhealth.dashboards.citizen import form, trend
+from fedhealth.dashboards.citizen import form, origin, trend
 from fedhealth.dashboards.features import Subject, built_in
+from fedhealth.dashboards.parts import panel
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study import Feature
-from fedhealth.study.advice.features import title_of
+from fedhealth.study.advice.features import name_of
 
 log = logging.getLogger(__name__)
 LARGEST = 200  # MB
@@ -26,23 +26,22 @@ Days = list[dict[str, Any]]
 
 def show(subject: Subject) -> None:
     """Offer to read an export into the form; comes before the form is drawn."""
-    with st.expander(say("export.title"), icon=":material/upload_file:"):
+    number = st.session_state.setdefault("export_number", 0)
+    with st.expander(say("export.title"), icon=":material/upload_file:", key=f"export_box_{number}"):
         st.write(say("export.hint"))
         keep = st.checkbox(say("export.keep"), key="export_keep")
-        number = st.session_state.setdefault("export_number", 0)
         file = st.file_uploader(say("export.file"), KINDS, key=f"export_{number}", max_upload_size=LARGEST)
         if file is not None:
             with st.spinner(say("export.reading")):
                 _take(subject, file.name, file.getbuffer(), keep)
-            # A widget of another name: Streamlit lets go of the file.
+            # Widgets of another name: Streamlit lets go of the file, and the box is closed again.
             st.session_state["export_number"] = number + 1
             st.rerun()
-        kind, words = st.session_state.get("export_said", ("", ""))
-        if words:
-            (st.success if kind == "read" else st.error)(words)
         if not keep:
             st.session_state.pop("export_days", None)
-        _kept(subject, st.session_state.get("export_days", []))
+    kind, words = st.session_state.get("export_said", ("", ""))
+    if words:
+        (st.success if kind == "read" else st.error)(words)
 
 
 def _take(subject: Subject, name: str, content: memoryview, keep: bool) -> None:
@@ -62,10 +61,11 @@ def _take(subject: Subject, name: str, content: memoryview, keep: bool) -> None:
     found = usual(days, subject.features)
     for feature in subject.features:
         if feature.name in found:
-            form.put(feature, found[feature.name])
+            last = max(day["date"] for day in days if feature.name in day)
+            form.put(feature, found[feature.name], origin.exported(last))
     if keep:
         st.session_state["export_days"] = days[-SHOWN:]
-    names = listed([title_of(f).rstrip("?").lower() for f in subject.features if f.name in found])
+    names = listed([name_of(f) for f in subject.features if f.name in found])
     st.session_state["export_said"] = ("read", say("export.read", names=names, days=USUAL, last=days[-1]["date"]))
 
 
@@ -79,19 +79,9 @@ def _read(subject: Subject, name: str, content: memoryview) -> Days:
         path.write_bytes(content)
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         try:
-            return own_days(replace(built_in(), features=features), path, now, _zone())
+            return own_days(replace(built_in(), features=features), path, now, origin.zone())
         except DataError as problem:
             raise DataError(str(problem).replace(str(path), path.name)) from None
-
-
-def _zone() -> str:
-    """The time zone that the reader's browser tells, UTC where it tells none."""
-    zone = st.context.timezone or "UTC"
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):
-        return "UTC"
-    return zone
 
 
 def usual(days: Days, features: tuple[Feature, ...]) -> dict[str, float]:
@@ -113,14 +103,16 @@ def _varies(feature: Feature) -> bool:
     return feature.kind == "number" and feature.modality == "wearable"
 
 
-def _kept(subject: Subject, days: Days) -> None:
-    """The days that the reader let the page keep, and the way to have them forgotten."""
+def show_kept(subject: Subject) -> None:
+    """The days that the reader let the page keep, if any, and the way to have them forgotten."""
+    days: Days = st.session_state.get("export_days", [])
     if not days:
         return
-    st.caption(say("export.kept", first=days[0]["date"], last=days[-1]["date"]))
-    known = [f for f in subject.features if _varies(f) and any(f.name in day for day in days)]
-    trend.show(known, days)
-    st.button(say("export.forget"), on_click=_forget, icon=":material/delete:")
+    with panel(say("export.trends")):
+        st.caption(say("export.kept", first=days[0]["date"], last=days[-1]["date"]))
+        known = [f for f in subject.features if _varies(f) and any(f.name in day for day in days)]
+        trend.show(known, days)
+        st.button(say("export.forget"), on_click=_forget, icon=":material/delete:")
 
 
 def _forget() -> None:

@@ -11,7 +11,7 @@ from fedhealth.dashboards.features import Subject
 from fedhealth.dashboards.parts import table
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
-from fedhealth.study.advice.features import title_of
+from fedhealth.study.advice.features import name_of
 from fedhealth.study.advice.risk import Risk
 
 STRONGEST, SHARPER = 3, 3
@@ -34,13 +34,17 @@ def _strongest(subject: Subject, readings: dict[str, float]) -> None:
         found = [(str(part["feature"]), float(part["contribution"])) for part in parts]
     except (KeyError, TypeError, ValueError):
         raise ApiProblem("error", say("api.unreadable")) from None
-    titles = {feature.name: title_of(feature).rstrip("?") for feature in subject.features}
+    names = {feature.name: name_of(feature) for feature in subject.features}
     rows = [
-        {say("citizen.factor"): titles.get(name, name), say("citizen.factor_moves"): _direction(amount)}
+        {say("citizen.factor"): _capital(names.get(name, name)), say("citizen.factor_moves"): _direction(amount)}
         for name, amount in found
     ]
     table(rows, say("citizen.factors_alt"))
     st.caption(say("citizen.factors_note"))
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _direction(amount: float) -> str:
@@ -58,7 +62,7 @@ def _sharper(subject: Subject, readings: dict[str, float], own: Risk) -> None:
     width = f"{100 * (own.high - own.low):.0f}"
     for gain, feature in found:
         narrower = f"{100 * (own.high - own.low) - gain:.0f}"
-        st.markdown(say("citizen.sharper", name=title_of(feature).rstrip("?"), width=width, narrower=narrower))
+        st.markdown(say("citizen.sharper", name=name_of(feature), width=width, narrower=narrower))
     if missing and not found:
         st.caption(say("citizen.sharper_none"))
     elif found:

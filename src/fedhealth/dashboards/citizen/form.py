@@ -1,4 +1,4 @@
-"""The form: one field for each of the study's features, each of which may stay empty."""
+"""The form: one field for each of the study's features, each of which may stay empty and takes any number."""
 
 from typing import Any
 
@@ -6,26 +6,36 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.citizen import origin
+from fedhealth.dashboards.citizen.origin import Origin
 from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.features import Subject, built_in, step_of
-from fedhealth.dashboards.parts import badge
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
-from fedhealth.study.advice.air import category_of
 from fedhealth.study.advice.features import options_of, title_of, unit_of
 
 FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
 
 
-def readings(subject: Subject) -> dict[str, float]:
-    """Draw the form and give what was filled in, by feature name; what is left empty is not in it."""
+def show(subject: Subject) -> dict[str, float]:
+    """Draw the form and give what was filled in, allowed or not, by feature name; what is empty is not in it."""
     with st.container(border=True):
         st.header(say("form.title"), anchor=False)
         st.caption(say("form.hint"))
         _buttons(subject)
         _fields(subject)
+        st.caption(say("form.limits"))
     values = {feature.name: _value(feature) for feature in subject.features}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def accepted(subject: Subject, entered: dict[str, float]) -> dict[str, float]:
+    """What was filled in and lies in its allowed range."""
+    return {f.name: entered[f.name] for f in subject.features if f.name in entered and _fits(f, entered[f.name])}
+
+
+def _fits(feature: Feature, value: float) -> bool:
+    return feature.kind != "number" or feature.low <= value <= feature.high
 
 
 def _fields(subject: Subject) -> None:
@@ -54,14 +64,17 @@ def _fill(subject: Subject, example: bool) -> None:
     st.session_state.pop("export_said", None)
     st.session_state["city"] = None
     for feature in subject.features:
-        value = feature.example if example else None
-        st.session_state[_key(feature.name)] = _as_widget(feature, value)
+        put(feature, feature.example if example else None, Origin(say("origin.example")))
 
 
-def put(feature: Feature, value: float) -> None:
-    """Put a reading into its field, before the form is drawn; one outside the allowed range is left out."""
-    if feature.kind != "number" or feature.low <= value <= feature.high:
-        st.session_state[_key(feature.name)] = _as_widget(feature, value)
+def put(feature: Feature, value: float | None, of: Origin | None = None) -> None:
+    """Put a reading and where it came from into its field, before the form is drawn; None empties the field."""
+    st.session_state[_key(feature.name)] = _as_widget(feature, value)
+    origin.note(feature, None if value is None else of)
+
+
+def _typed(feature: Feature) -> None:
+    origin.note(feature, None if _value(feature) is None else origin.typed())
 
 
 def _key(name: str) -> str:
@@ -84,29 +97,34 @@ def _value(feature: Feature) -> float | None:
 
 
 def _field(feature: Feature) -> None:
-    if feature.kind == "number":
-        _number(feature)
-    elif feature.kind == "flag":
-        st.segmented_control(title_of(feature), options_of(feature), key=_key(feature.name))
-    else:
-        st.selectbox(title_of(feature), options_of(feature), index=None, key=_key(feature.name))
+    with st.container(gap="xsmall"):
+        changed: dict[str, Any] = {"key": _key(feature.name), "on_change": _typed, "args": (feature,)}
+        if feature.kind == "number":
+            _number(feature, changed)
+        elif feature.kind == "flag":
+            st.segmented_control(title_of(feature), options_of(feature), **changed)
+        else:
+            st.selectbox(title_of(feature), options_of(feature), index=None, **changed)
+        origin.show(feature)
 
 
-def _number(feature: Feature) -> None:
+def _number(feature: Feature, changed: dict[str, Any]) -> None:
+    """A field without limits of its own, so that a number outside the range is answered and not cut off."""
     unit, step = unit_of(feature), step_of(feature)
     low, high = f"{feature.low:,g}", f"{feature.high:,.0f}"
-    kind = float if step < 1 else int
-    st.number_input(
+    allowed = f"{low} – {high} {unit}".strip()
+    value = st.number_input(
         f"{title_of(feature)} ({unit})" if unit else title_of(feature),
-        min_value=kind(feature.low),
-        max_value=kind(feature.high),
         value=None,
-        step=kind(step),
+        step=step if step < 1 else round(step),
         format="%.1f" if step < 1 else "%d",
         placeholder=say("form.placeholder", low=low, high=high),
-        help=say("form.range", allowed=f"{low} – {high} {unit}".strip()),
-        key=_key(feature.name),
+        help=say("form.range", allowed=allowed),
+        **changed,
     )
+    if value is not None and not _fits(feature, value):
+        given = f"{value:,.10g} {unit}".strip()
+        st.error(say("form.refused", name=title_of(feature), given=given, allowed=allowed), icon=":material/block:")
 
 
 def _city(subject: Subject) -> None:
@@ -124,8 +142,6 @@ def _city(subject: Subject) -> None:
         air = st.session_state.get("air")
         if isinstance(air, str):
             st.caption(air)
-        elif air:
-            badge(category_of(air["aqi"]), air["aqi"])
 
 
 def _take_air(subject: Subject) -> None:
@@ -134,9 +150,10 @@ def _take_air(subject: Subject) -> None:
     air = st.session_state["air"]
     for feature in subject.features:
         if feature.name in FROM_AIR:
-            value = air.get(feature.name) if isinstance(air, dict) else None
-            inside = value is not None and feature.low <= value <= feature.high
-            st.session_state[_key(feature.name)] = _as_widget(feature, value) if inside else None
+            if isinstance(air, dict):
+                put(feature, air.get(feature.name), origin.of_city(air))
+            else:
+                put(feature, None)
 
 
 def _air(city: str) -> dict[str, Any] | str:

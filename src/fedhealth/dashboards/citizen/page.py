@@ -4,7 +4,7 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.citizen import advice, explore, export, factors, form, privacy, result
+from fedhealth.dashboards.citizen import about, advice, explore, export, factors, form, privacy, result
 from fedhealth.dashboards.features import Subject, of_model, without_model
 from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.texts import say
@@ -16,16 +16,17 @@ def main() -> None:
     frame(say("citizen.browser"))
     st.title(say("citizen.title"), anchor=False)
     subject, problem = _subject()
-    _say_model(subject)
+    about.head(subject)
     banner = st.container()
     if problem is not None:
         st.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
         come_back("/model")
     export.show(subject)
-    readings = form.readings(subject)
+    entered = form.show(subject)
     with banner:
-        warned = _warn(readings)
-    _columns(subject, readings, warned)
+        warned = _warn(entered)
+    export.show_kept(subject)
+    _columns(subject, entered, warned)
     _footer()
 
 
@@ -41,50 +42,43 @@ def _subject() -> tuple[Subject, ApiProblem | None]:
     return subject, None
 
 
-def _say_model(subject: Subject) -> None:
-    published = say("citizen.published", date=subject.published[:10]) if subject.published else ""
-    about = say("citizen.about_model", version=subject.version, published=published)
-    words = [about if subject.version else say("citizen.no_model"), say("risk.estimate").split(".")[0]]
-    st.caption(" · ".join(words))
-    if subject.synthetic:
-        st.badge(say("page.synthetic"), icon=":material/science:", color="gray")
-
-
-def _warn(readings: dict[str, float]) -> bool:
-    """The safety rules that the readings raise, before anything else; whether there are any."""
+def _warn(entered: dict[str, float]) -> bool:
+    """The safety rules that the readings raise, allowed or not, before anything else; whether there are any."""
     try:
         safety = load_safety()
     except (OSError, ValueError, KeyError, TypeError):
         st.error(say("safety.broken"), icon=":material/emergency:")
         return False
-    raised = safety.raised(readings)
+    raised = safety.raised(entered)
     for rule in raised:
-        st.error(safety.words(rule, readings[rule.feature]), icon=":material/emergency:")
+        st.error(safety.words(rule, entered[rule.feature]), icon=":material/emergency:")
     if raised:
         st.caption(safety.approval)
     return bool(raised)
 
 
-def _columns(subject: Subject, readings: dict[str, float], warned: bool) -> None:
+def _columns(subject: Subject, entered: dict[str, float], warned: bool) -> None:
+    readings = form.accepted(subject, entered)
     left, right = st.columns(2, gap="large")
     risk = None  # stays so if its panel fails
     title = "citizen.risk_title" if subject.window_days else "citizen.risk_title_now"
     with left:
-        with panel(say(title, outcome=subject.outcome, days=subject.window_days)):
+        with st.container(border=True), panel(say(title, outcome=subject.outcome, days=subject.window_days)):
             if warned:
                 st.error(say("safety.first"), icon=":material/emergency:")
             risk = result.show(subject, readings)
         with panel(say("citizen.factors_title")):
             factors.show(subject, readings, risk)
     with right:
-        with panel(say("citizen.do_title")):
-            advice.show(readings)
+        with st.container(border=True), panel(say("citizen.do_title")):
+            advice.show(entered)
         with panel(say("citizen.explore_title")):
             explore.show(subject, readings, risk)
+        with panel(say("about.title")):
+            about.show(subject)
 
 
 def _footer() -> None:
     st.divider()
-    st.caption(say("citizen.limits"))
     with panel(say("citizen.privacy_title")):
         privacy.show()

@@ -6,10 +6,11 @@ import streamlit as st
 
 from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.api import ApiProblem
+from fedhealth.dashboards.citizen import origin
 from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.features import Subject
 from fedhealth.dashboards.texts import listed, say
-from fedhealth.study.advice.features import title_of
+from fedhealth.study.advice.features import name_of
 from fedhealth.study.advice.risk import Risk
 
 SAME = ("age", "sex")  # features of the group a person is compared with
@@ -44,7 +45,7 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
         st.write(say("citizen.wide"))
     st.markdown(f"**{say('risk.estimate')}**")
     _baseline(subject, readings)
-    _rests_on(subject, risk)
+    _rests_on(subject, readings, risk)
     return risk
 
 
@@ -61,14 +62,14 @@ def _baseline(subject: Subject, readings: dict[str, float]) -> None:
     if risk.is_wide:
         return
     low, high = risk.span
-    titles = [title_of(feature).lower() for feature in subject.features if feature.name in same]
-    st.markdown(say("citizen.baseline", same=listed(titles), about=risk.about, low=low, high=high))
+    names = [name_of(feature) for feature in subject.features if feature.name in same]
+    st.markdown(say("citizen.baseline", same=listed(names), about=risk.about, low=low, high=high))
     _people(risk.of_100, palette().grey)
 
 
-def _rests_on(subject: Subject, risk: Risk) -> None:
-    names = [title_of(feature).rstrip("?") for feature in subject.features if feature.name in risk.missing]
-    st.caption(say("citizen.missing", names=", ".join(names)) if names else say("citizen.complete"))
-    published = say("citizen.published", date=subject.published[:10]) if subject.published else ""
-    trained = say("citizen.trained_synthetic" if subject.synthetic else "citizen.trained_unknown")
-    st.caption(say("citizen.model_line", version=risk.version, published=published, trained=trained))
+def _rests_on(subject: Subject, readings: dict[str, float], risk: Risk) -> None:
+    old = [name_of(f) for f in origin.old_ones(f for f in subject.features if f.name in readings)]
+    if old:
+        st.caption(say("citizen.old", names=listed(old)))
+    names = [name_of(feature) for feature in subject.features if feature.name in risk.missing]
+    st.caption(say("citizen.missing", names=listed(names)) if names else say("citizen.complete"))

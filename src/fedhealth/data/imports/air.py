@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedhealth.data.aqi import Pollutant, overall_aqi
 from fedhealth.data.imports.concepts import CONCEPTS
-from fedhealth.data.imports.daily import DAILY, Readings, max_1h, max_8h, mean_24h
+from fedhealth.data.imports.daily import DAILY, Readings, max_1h, max_8h, max_8h_all, mean_24h
 
 Floats = NDArray[np.float64]
 PPB = 1000.0  # in a ppm
@@ -18,7 +18,7 @@ AVERAGES: Mapping[Pollutant, tuple[str, Callable[[Readings], pl.DataFrame], floa
     "pm10_24h": ("pm10", mean_24h, 1.0),
     "o3_8h_ppm": ("o3", max_8h, PPB),
     "o3_1h_ppm": ("o3", max_1h, PPB),
-    "co_8h_ppm": ("co", max_8h, 1.0),
+    "co_8h_ppm": ("co", max_8h_all, 1.0),
     "so2_1h_ppb": ("so2", max_1h, 1.0),
     "so2_24h_ppb": ("so2", mean_24h, 1.0),
     "no2_1h_ppb": ("no2", max_1h, 1.0),

@@ -14,7 +14,7 @@ import polars as pl
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.columns import csv_batches
-from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.raw import as_raw
 
 CLOCK = ("year", "month", "day", "hour")
 STATION_COLUMNS = {
@@ -112,5 +112,4 @@ def _readings(
     example = f"line {broken['#'][0]}, column {column!r}: {broken[column][0]!r}" if broken.height else ""
     asked.tally.drop("not a number", broken.height, example)
     kept = found.filter(pl.col("value").is_finite())
-    named = kept.with_columns(person=pl.lit(None), concept=pl.lit(concept), unit=pl.lit(unit), id=pl.lit(None))
-    return named.select(RAW.names()).cast(RAW)
+    return as_raw(kept.select("city", "start", "end", "value", "source", concept=pl.lit(concept), unit=pl.lit(unit)))

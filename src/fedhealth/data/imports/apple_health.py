@@ -15,9 +15,10 @@ from xml.parsers import expat
 import polars as pl
 
 from fedhealth.data.files import DataError
-from fedhealth.data.imports.asked import BATCH, Asked, raw
-from fedhealth.data.imports.records import RAW
-from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
+from fedhealth.data.imports.asked import Asked
+from fedhealth.data.imports.magic import ZIP, begins_with
+from fedhealth.data.imports.raw import BATCH, as_raw
+from fedhealth.data.imports.times import EPOCH_DAY, days_since_epoch
 from fedhealth.data.imports.zips import opened_zip
 
 ROOT = b"<HealthData"
@@ -100,11 +101,10 @@ def _pairs(attributes: list[str]) -> dict[str, str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """The XML of a file or zip, and how far the file has been read."""
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":
-            file.seek(0)
+    if not begins_with(path, ZIP):
+        with path.open("rb") as file:
             yield file, file.tell
-            return
+        return
     with opened_zip(path) as archive, archive.open(_member(path, archive)) as stream:
         yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
 
@@ -173,9 +173,8 @@ def _batch(found: list[tuple[str, list[str]]], person: str, asked: Asked) -> pl.
         .when((pl.col("concept") == "spo2") & (pl.col("unit") == "%") & (number <= 1)).then(pl.lit("1"))
         .when((pl.col("concept") == "39156-5") & (pl.col("unit") == "count")).then(pl.lit("kg/m2"))
         .otherwise("unit"),
-        id=pl.lit(None),
     )  # fmt: skip
-    return named.rename({"startDate": "start", "endDate": "end", "sourceName": "source"}).select(RAW.names()).cast(RAW)
+    return as_raw(named.rename({"startDate": "start", "endDate": "end", "sourceName": "source"}))
 
 
 def _cells(records: list[list[str]]) -> dict[str, Sequence[str | None]]:
@@ -192,10 +191,5 @@ def _cells(records: list[list[str]]) -> dict[str, Sequence[str | None]]:
 
 def _person(me: dict[str, str], person: str, asked: Asked) -> pl.DataFrame:
     """Birth date and sex, where the export tells them."""
-    facts = [("birth_date", days_since_epoch(me.get(BIRTH, "")), EPOCH_DAY), ("sex", SEXES.get(me.get(SEX, "")), "1")]
-    rows = [
-        (person, asked.city, concept, UNDATED, None, value, unit, "Apple Health", None)
-        for concept, value, unit in facts
-        if value is not None and concept in asked.concepts
-    ]
-    return raw(rows)
+    born, sex = days_since_epoch(me.get(BIRTH, "")), SEXES.get(me.get(SEX, ""))
+    return asked.facts(person, "Apple Health", {"birth_date": (born, EPOCH_DAY), "sex": (sex, "1")})

@@ -1,6 +1,6 @@
 """What an import is asked to do, as every reader sees it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,11 +8,10 @@ import polars as pl
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.concepts import Concept
-from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.raw import as_raw
 from fedhealth.data.imports.tally import Tally
+from fedhealth.data.imports.times import UNDATED
 from fedhealth.study import Feature, Node, Study
-
-BATCH = 20_000  # readings that a reader holds
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,9 @@ class Asked:
         columns: the column (and unit) of a CSV or Parquet file for a name in the study.
         advance: told how many bytes were read.
         owners: the file that each person's name was taken from.
+        births: birth dates that were read, as days since 1970-01-01, by person.
+        withdrawn: records that are no longer so, by id, and when that was told.
+        columns_found: names of columns in CSV and Parquet files.
     """
 
     study: Study
@@ -44,6 +46,9 @@ class Asked:
     columns: Mapping[str, str] = field(default_factory=dict)
     advance: Callable[[int], None] = lambda _: None
     owners: dict[str, Path] = field(default_factory=dict)
+    births: dict[str, float] = field(default_factory=dict)
+    withdrawn: dict[str, str | None] = field(default_factory=dict)
+    columns_found: set[str] = field(default_factory=set)
 
     def about(self, path: Path) -> str:
         """The person of a file that names no one: as told, else the file's name without its ending.
@@ -62,6 +67,20 @@ class Asked:
             )
         return name
 
+    def facts(self, person: str, source: str, told: Mapping[str, tuple[float | None, str]]) -> pl.DataFrame:
+        """What has always been so of a person, as raw readings: value and unit by concept, where known and wanted."""
+        known = {c: told[c] for c in told if c in self.concepts and told[c][0] is not None}
+        columns = {
+            "concept": list(known),
+            "value": [value for value, _ in known.values()],
+            "unit": [unit for _, unit in known.values()],
+        }
+        return as_raw(
+            pl.DataFrame(columns).with_columns(
+                person=pl.lit(person), city=pl.lit(self.city), start=pl.lit(UNDATED), source=pl.lit(source)
+            )
+        )
+
 
 def node_of(study: Study, name: str) -> Node:
     """The node of that name, if its rows are a table.
@@ -75,9 +94,3 @@ def node_of(study: Study, name: str) -> Node:
         return study.node(name)
     except KeyError as error:
         raise DataError(str(error.args[0])) from None
-
-
-def raw(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-    """Rows in the order of :data:`~fedhealth.data.imports.records.RAW` as a batch."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(RAW)
-    return pl.DataFrame([pl.Series(name, cells, RAW[name]) for name, cells in zip(RAW, columns, strict=True)])

@@ -7,15 +7,16 @@ from pathlib import Path
 import polars as pl
 
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
-from fedhealth.data.imports.asked import BATCH, Asked
+from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import Concept, concepts_of, outcome_concepts
-from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.magic import PARQUET, begins_with
+from fedhealth.data.imports.maps import CITY, DATE, PERSON, feature_where, where
+from fedhealth.data.imports.raw import BATCH, as_raw
 from fedhealth.data.imports.units import conversion
 from fedhealth.data.tables import MAX_OUT_OF_RANGE
 from fedhealth.study import Feature
 
-PERSON, DATE, CITY = "person", "date", "city"
-PLACE_RULES = ("mean_24h", "max_1h", "max_8h")
+PLACE_RULES = ("mean_24h", "max_1h", "max_8h", "max_8h_all")
 
 
 @dataclass
@@ -39,7 +40,8 @@ def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
         DataError: a column that is needed is missing, a line is broken, or a column is in another unit than it seems.
     """
     columns: list[_Column] = []
-    for names, frame in _parquet(path) if path.suffix == ".parquet" else csv_batches(path, asked):
+    for names, frame in _parquet(path) if begins_with(path, PARQUET) else csv_batches(path, asked):
+        asked.columns_found.update(names)
         columns = columns or _value_columns(path, names, asked)
         asked.tally.found(path.name, "rows", frame.height)
         base = _base(path, names, frame, asked)
@@ -96,7 +98,7 @@ def _base(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> pl
     """Who, where and when of each row."""
 
     def cells(name: str, otherwise: str | None) -> pl.Series:
-        column = _where(name, asked)[0]
+        column = where(name, asked)[0]
         found = (
             frame[column].str.strip_chars()
             if column in names
@@ -104,7 +106,7 @@ def _base(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> pl
         )
         return found.set(found == "", None)
 
-    date = _where(DATE, asked)[0]
+    date = where(DATE, asked)[0]
     if date not in names:
         raise DataError(
             f"{path}: column {date!r} is missing; name it: --map date=COLUMN; the file has {', '.join(names)}"
@@ -119,37 +121,24 @@ def _base(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> pl
     )
 
 
-def _where(name: str, asked: Asked) -> tuple[str, str]:
-    """The column of a name, and the unit that was told with it (``COLUMN@UNIT``)."""
-    default = (asked.node.person or "person") if name == PERSON else name
-    told = asked.columns.get(name) or asked.columns.get(default) or default
-    column, at, unit = told.rpartition("@")
-    return (column, unit) if at else (told, "")
-
-
 def _value_columns(path: Path, names: list[str], asked: Asked) -> list[_Column]:
     study = asked.study
     known = {f.name: f for f in asked.features}
-    found = [_feature_column(path, f, *_feature_where(f, asked)) for f in known.values()]
+    found = [_feature_column(path, f, *feature_where(f, asked)) for f in known.values()]
     missing = frozenset({"", *study.source.missing_values})
     for column, concept in outcome_concepts(study).items():
-        found.append(_Column(_where(column, asked)[0], concept, "1", missing, dict(study.outcome.codes)))
+        found.append(_Column(where(column, asked)[0], concept, "1", missing, dict(study.outcome.codes)))
     found = [replace(c, missing=c.missing | missing) for c in found if c.name in names]
     if not found:
         wanted = ", ".join([f.column for f in known.values()])
         raise DataError(f"{path}: none of its columns ({', '.join(names)}) is one of {wanted}; use --map NAME=COLUMN")
     personal = [c for c in found if c.concept.rule not in (*PLACE_RULES, "outcome") and c.concept.name != "aqi"]
-    if personal and asked.node.person and not asked.person and _where(PERSON, asked)[0] not in names:
+    if personal and asked.node.person and not asked.person and where(PERSON, asked)[0] not in names:
         raise DataError(
-            f"{path}: column {_where(PERSON, asked)[0]!r} is missing, so nobody knows whom "
+            f"{path}: column {where(PERSON, asked)[0]!r} is missing, so nobody knows whom "
             f"{personal[0].name!r} is about; name it: --map person=COLUMN, or say --person"
         )
     return found
-
-
-def _feature_where(feature: Feature, asked: Asked) -> tuple[str, str]:
-    column, unit = _where(feature.name, asked)
-    return (feature.column if column == feature.name else column), unit
 
 
 def _feature_column(path: Path, feature: Feature, column: str, unit: str) -> _Column:
@@ -182,20 +171,18 @@ def _readings(file: str, base: pl.DataFrame, cells: pl.Series, column: _Column, 
     whole_day = pl.col("start").str.len_chars() <= len("YYYY-MM-DD")
     tomorrow = pl.col("start").str.to_date("%Y-%m-%d", strict=False).dt.offset_by("1d").dt.to_string("%Y-%m-%d")
     lasting = whole_day if column.concept.rule in PLACE_RULES else pl.lit(False)
-    return found.select(
-        pl.when(column.concept.rule in PLACE_RULES and not asked.node.person)
-        .then(None)
-        .otherwise("person")
-        .alias("person"),
-        "city",
-        pl.lit(column.concept.name).alias("concept"),
-        "start",
-        pl.when(lasting).then(tomorrow).alias("end"),
-        "value",
-        pl.lit(column.unit).alias("unit"),
-        pl.col("place").str.extract(r"^(.*) line \d+$").alias("source"),
-        pl.when(column.concept.rule == "outcome").then("place").alias("id"),
-    ).cast(RAW)
+    of_place = column.concept.rule in PLACE_RULES and not asked.node.person
+    return as_raw(
+        found.select(
+            "city", "start", "value",
+            person=pl.lit(None) if of_place else pl.col("person"),
+            concept=pl.lit(column.concept.name),
+            end=pl.when(lasting).then(tomorrow),
+            unit=pl.lit(column.unit),
+            source=pl.lit(file),
+            id=pl.when(column.concept.rule == "outcome").then("place"),
+        )
+    )  # fmt: skip
 
 
 def _outside(values: pl.Series, column: _Column) -> int:

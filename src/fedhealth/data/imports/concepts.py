@@ -7,6 +7,7 @@ day has counts. A feature that is not among them is fed by readings under its ow
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from fedhealth.data.imports.times import EPOCH_DAY
@@ -14,7 +15,7 @@ from fedhealth.study import Feature, Node, Study
 
 Rule = Literal[
     "mean", "lowest", "night", "intervals", "largest", "sleep", "total",  # of a person's day
-    "mean_24h", "max_1h", "max_8h",  # of a place's day
+    "mean_24h", "max_1h", "max_8h", "max_8h_all",  # of a place's day
     "birth", "aged", "last", "ever",  # facts: known from a day on, not only on it
     "outcome",
 ]  # fmt: skip
@@ -26,7 +27,7 @@ class Concept:
     """One kind of reading, kept in ``unit`` (UCUM).
 
     ``molar_mass`` (g/mol) lets a gas be given by mass or by volume; ``of_day`` is the unit of a day's value where
-    that is another.
+    that is another; ``highest`` is the highest plausible reading where no feature of the study says it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Concept:
     rule: Rule
     molar_mass: float = 0.0
     of_day: str = ""
+    highest: float = inf
 
 
 CONCEPTS = {
@@ -52,13 +54,14 @@ CONCEPTS = {
         Concept("sex", "1", "last"),
         Concept("smoker", "1", "last"),
         Concept("chronic", "1", "ever"),
+        Concept("city", "1", "last"),  # where someone lives, which a reading of anything else may say too
         Concept("aqi", "{index}", "mean"),
-        Concept("pm25", "ug/m3", "mean_24h"),
-        Concept("pm10", "ug/m3", "mean_24h"),
-        Concept("no2", "[ppb]", "max_1h", 46.006),
-        Concept("so2", "[ppb]", "max_1h", 64.064),
-        Concept("o3", "[ppb]", "max_8h", 47.998),
-        Concept("co", "[ppm]", "max_8h", 28.010),
+        Concept("pm25", "ug/m3", "mean_24h", highest=1000),
+        Concept("pm10", "ug/m3", "mean_24h", highest=1500),
+        Concept("no2", "[ppb]", "max_1h", 46.006, highest=1000),
+        Concept("so2", "[ppb]", "max_1h", 64.064, highest=2000),
+        Concept("o3", "[ppb]", "max_8h", 47.998, highest=400),
+        Concept("co", "[ppm]", "max_8h_all", 28.010, highest=100),
         Concept("temperature", "Cel", "mean_24h"),
         Concept("humidity", "%", "mean_24h"),
         Concept("wind_speed", "m/s", "mean_24h"),
@@ -104,6 +107,6 @@ def wanted(study: Study, features: Iterable[Feature]) -> dict[str, Concept]:
     Where the air quality index is a feature, the pollutants that it is computed from belong to them.
     """
     found = {concept.name: concept for feature in features for concept in concepts_of(feature)}
-    extra = POLLUTANTS if "aqi" in found else ()
+    extra = ("city", *(POLLUTANTS if "aqi" in found else ()))
     outcomes = outcome_concepts(study).values()
     return found | {name: CONCEPTS[name] for name in extra} | {concept.name: concept for concept in outcomes}

@@ -7,17 +7,18 @@ pulls it asks for all cities, so that nobody learns where their people live.
 import os
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
-from fedhealth.data.files import read_table as read_node_table
 from fedhealth.data.imports.air import index_of_days
 from fedhealth.data.imports.asked import node_of
 from fedhealth.data.imports.concepts import CONCEPTS
 from fedhealth.data.imports.units import conversion
+from fedhealth.data.reading import read_table as read_node_table
 from fedhealth.study import Feature, Study
 
 FILE = "context.csv"  # beside the table of the node that pulled it
@@ -124,7 +125,7 @@ def _bytes(source: str) -> bytes:
                 text: bytes = answer.read(LARGEST + 1)
         else:
             text = Path(source).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise DataError(f"{source}: cannot be read: {getattr(error, 'reason', None) or error}") from None
     if len(text) > LARGEST:
         raise DataError(f"{source}: more than {LARGEST >> 20} MB; expected a table of city and day")

@@ -18,8 +18,8 @@ NIGHT = (22, 8)  # o'clock; the night belongs to the day on which it ends
 SESSION_GAP = 1  # hours; longer awake than this, and a new sleep begins
 HOURS_NEEDED = 18  # of 24, for a day's mean or maximum (75 %, 40 CFR part 50, appendix N)
 WINDOW_NEEDED = 6  # of the 8 hours of a window
-WINDOWS = (7, 23)  # o'clock; where the 17 windows of a day start, of which 13 are needed (40 CFR part 50, appendix U)
-WINDOWS_NEEDED = 13
+OZONE_WINDOWS = (7, 13)  # o'clock of a day's first window, and how many are needed (40 CFR part 50, appendix U)
+ALL_WINDOWS = (0, 18)
 Readings = pl.DataFrame
 _DAY = ["who", "date"]
 
@@ -52,8 +52,15 @@ def largest(readings: Readings) -> pl.DataFrame:
 
 
 def total(readings: Readings) -> pl.DataFrame:
-    """Sum of a source's readings by the day on which they end; of several sources the highest."""
-    ended = readings.with_columns(date=pl.coalesce("local_end", "local").dt.date())
+    """Sum of a source's readings by the day on which they end; of several sources the highest.
+
+    Of readings that overlap, the later counts for the share of its time that is new.
+    """
+    found = readings.sort("who", "source", "start", "value", descending=[False, False, False, True])
+    found = found.with_columns(before=pl.col("end").cum_max().forward_fill().shift(1).over("who", "source"))
+    length, new = pl.col("end") - pl.col("start"), pl.col("end") - pl.max_horizontal("start", "before")
+    share = pl.when(length > pl.duration(seconds=0)).then((new / length).clip(0)).otherwise(1.0)
+    ended = found.with_columns(date=pl.coalesce("local_end", "local").dt.date(), value=pl.col("value") * share)
     return ended.group_by(*_DAY, "source").agg(pl.col("value").sum()).group_by(_DAY).agg(pl.col("value").max())
 
 
@@ -148,7 +155,17 @@ def max_1h(readings: Readings) -> pl.DataFrame:
 
 
 def max_8h(readings: Readings) -> pl.DataFrame:
-    """The highest mean of 8 hours in a row, of those that start from 7 to 23 o'clock, where 13 of these 17 are known.
+    """The highest mean of 8 hours in a row, of those that start from 7 to 23 o'clock; 13 of these 17 must be known."""
+    return _windows(readings, *OZONE_WINDOWS)
+
+
+def max_8h_all(readings: Readings) -> pl.DataFrame:
+    """The highest mean of 8 hours in a row, of those that start on the day; 18 of these 24 must be known."""
+    return _windows(readings, *ALL_WINDOWS)
+
+
+def _windows(readings: Readings, first: int, needed: int) -> pl.DataFrame:
+    """The highest of the means that start from ``first`` o'clock to 23, where so many as ``needed`` are known.
 
     A mean needs 6 of its 8 hours. Readings of a whole day count as they are.
     """
@@ -161,9 +178,9 @@ def max_8h(readings: Readings) -> pl.DataFrame:
     series = series.with_columns(pl.col("who").forward_fill())
     rolled = pl.col("value").rolling_mean(8, min_samples=WINDOW_NEEDED).shift(-7).over("who")
     windows = series.with_columns(value=rolled, date=pl.col("hour").dt.date())
-    windows = windows.filter(pl.col("hour").dt.hour().is_between(*WINDOWS), pl.col("value").is_not_null())
+    windows = windows.filter(pl.col("hour").dt.hour() >= first, pl.col("value").is_not_null())
     found = windows.group_by(_DAY).agg(pl.col("value").max(), known=pl.len())
-    return pl.concat([whole, found.filter(pl.col("known") >= WINDOWS_NEEDED).drop("known")])
+    return pl.concat([whole, found.filter(pl.col("known") >= needed).drop("known")])
 
 
 DAILY: Mapping[Rule, Callable[[Readings], pl.DataFrame]] = {
@@ -177,5 +194,6 @@ DAILY: Mapping[Rule, Callable[[Readings], pl.DataFrame]] = {
     "mean_24h": mean_24h,
     "max_1h": max_1h,
     "max_8h": max_8h,
+    "max_8h_all": max_8h_all,
 }
 EACH_DAY: tuple[Rule, ...] = ("mean", "lowest", "largest", "intervals")  # need the readings of the day alone

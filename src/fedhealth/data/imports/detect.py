@@ -8,18 +8,21 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
 from fedhealth.data.imports.fitbit import is_fitbit, is_in_archive, members
+from fedhealth.data.imports.magic import PARQUET, ZIP
+from fedhealth.data.imports.tally import Tally
 from fedhealth.data.imports.zips import opened_zip
 
 HEAD = 65_536  # bytes that are looked at
 EXPECTED = "CSV or Parquet, an Apple Health export, FHIR R4 (JSON, NDJSON), Fitbit's CSV or archive, a station's CSV"
 
 
-def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
+def find_exports(path: Path, kind: str | None, tally: Tally) -> Iterator[tuple[Path, str]]:
     """The files to read at ``path``, with the kind of each; in a folder what is no export is left out.
 
     Args:
         path: a file or a folder.
         kind: what the files are, if told.
+        tally: told how many files of a folder are of no kind that is known.
 
     Raises:
         DataError: there is no such file, or nothing in it that can be read.
@@ -34,20 +37,28 @@ def find_exports(path: Path, kind: str | None) -> Iterator[tuple[Path, str]]:
             )
         yield path, found
         return
-    files = [(file, kind_of(file)) for file in sorted(path.rglob("*")) if file.is_file()]
+    files = [(file, kind_of(file)) for file in sorted(path.rglob("*"), key=_order) if file.is_file()]
     chosen = [(file, found) for file, found in files if found and kind in (None, found)]
     if not chosen:
         raise DataError(f"{path}: no {kind or 'export'} in this folder; expected {EXPECTED}")
     yield from chosen
+    unknown = [file.name for file, found in files if found is None]
+    if unknown:
+        tally.found("other files", f"left out: not recognised, such as {unknown[0]}", len(unknown))
+
+
+def _order(file: Path) -> tuple[bool, Path]:
+    """Patients first: whose birth date is known, the age at which a disease began tells its date."""
+    return "patient" not in file.name.lower(), file
 
 
 def kind_of(path: Path) -> str | None:
     """The kind of one file; None where it is none that is known."""
     with path.open("rb") as file:
         head = file.read(HEAD)
-    if head.startswith(b"PAR1"):
+    if head.startswith(PARQUET):
         return "parquet"
-    if head.startswith(b"PK"):
+    if head.startswith(ZIP):
         return _kind_of_archive(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return None if b"\0" in text else _kind_of_text(path, text)

@@ -9,9 +9,10 @@ import msgspec
 import polars as pl
 
 from fedhealth.data.files import DataError
-from fedhealth.data.imports.asked import BATCH, Asked
+from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.fhir_readings import Readings
 from fedhealth.data.imports.fhir_resources import Bundle, Condition, Kind, Observation, Patient
+from fedhealth.data.imports.raw import BATCH
 
 CHUNK = 1 << 20  # bytes
 LARGEST = 512 << 20  # bytes of a Bundle or a line, which are read whole
@@ -59,7 +60,7 @@ class _Resources:
     """Parses documents one after another and passes on what is read; counts resources by type."""
 
     def __init__(self, path: Path, asked: Asked) -> None:
-        self.readings = Readings(path.name, asked)
+        self.readings = Readings(asked)
         self.counts: Counter[str] = Counter()
         self._path, self._asked = path, asked
 

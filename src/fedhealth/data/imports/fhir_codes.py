@@ -55,11 +55,11 @@ CHRONIC_SNOMED: Mapping[str, str] = {
     "51615001": "fibrosis of lung",
     "190905008": "cystic fibrosis",
 }
-# ICD-10 and its national forms, by the start of the code.
+# ICD-10 and its national forms, by the start of the code, which some write without its dot.
 CHRONIC_ICD10 = (
     *("I05", "I06", "I07", "I08", "I09", "I11", "I13", "I20", "I25", "I27", "I34", "I35", "I36", "I37", "I42", "I43"),
     *("I48", "I50", "I51", "J41", "J42", "J43", "J44", "J45", "J47", "J60", "J61", "J62", "J63", "J64"),
-    *("J84", "J96.1", "E84", "Q20", "Q21", "Q22", "Q23", "Q24"),
+    *("J84", "J961", "E84", "Q20", "Q21", "Q22", "Q23", "Q24"),
 )
 
 
@@ -67,4 +67,4 @@ def is_chronic(system: str, code: str) -> bool:
     """Whether a condition's code means a chronic disease of heart or lungs."""
     if system == SNOMED:
         return code in CHRONIC_SNOMED
-    return "icd-10" in system.lower() and code.startswith(CHRONIC_ICD10)
+    return "icd-10" in system.lower() and code.replace(".", "").startswith(CHRONIC_ICD10)

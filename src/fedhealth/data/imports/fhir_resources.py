@@ -5,7 +5,7 @@ FHIR R4 (HL7, 4.0.1): https://hl7.org/fhir/R4/observation.html, condition.html, 
 
 from collections.abc import Iterator
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, ValidationError, json
 
 
 class Coding(Struct, frozen=True, gc=False):
@@ -59,10 +59,43 @@ class Period(Struct, frozen=True, gc=False):
     end: str | None = None
 
 
+class Range(Struct, frozen=True, gc=False):
+    """From a quantity to another."""
+
+    low: Quantity | None = None
+
+
+class Meta(Struct, frozen=True, gc=False):
+    """About the record itself: when it was last changed."""
+
+    lastUpdated: str | None = None
+
+
+class Identifier(Struct, frozen=True, gc=False):
+    """A number or name that a system gives to somebody."""
+
+    system: str = ""
+    value: str = ""
+
+    @property
+    def name(self) -> str:
+        """The value with its system, which alone tells people apart."""
+        return f"{self.system}|{self.value}"
+
+
+class Contained(Struct, frozen=True, gc=False):
+    """A resource inside of another, such as a patient of whom no more is known."""
+
+    id: str = ""
+    identifier: tuple[Identifier, ...] = ()
+
+
 class Reference(Struct, frozen=True, gc=False):
-    """Another resource: ``Patient/1``, an address that ends so, or ``urn:uuid:...`` in a Bundle."""
+    """Another resource: ``Patient/1``, an address that ends so, ``urn:uuid:...`` in a Bundle, ``#id`` in the record."""
 
     reference: str = ""
+    display: str = ""
+    identifier: Identifier = Identifier()
 
 
 class Component(Struct, frozen=True, gc=False):
@@ -71,7 +104,7 @@ class Component(Struct, frozen=True, gc=False):
     code: Codes = Codes()
     valueQuantity: Quantity | None = None
     valueCodeableConcept: CodeableConcept | None = None
-    valueInteger: int | None = None
+    valueInteger: float | None = None
     valueBoolean: bool | None = None
 
 
@@ -80,8 +113,11 @@ class Observation(Component, frozen=True, gc=False):
 
     resourceType: str = ""
     id: str | None = None
+    meta: Meta = Meta()
+    contained: tuple[Raw, ...] = ()
     status: str = ""
-    subject: Reference = Reference()
+    subject: Reference | None = None
+    device: Reference = Reference()
     effectiveDateTime: str | None = None
     effectiveInstant: str | None = None
     effectivePeriod: Period = Period()
@@ -99,33 +135,35 @@ class Condition(Struct, frozen=True, gc=False):
     """A disease or problem that someone has or had."""
 
     id: str | None = None
+    meta: Meta = Meta()
+    contained: tuple[Raw, ...] = ()
     code: CodeableConcept = CodeableConcept()
-    subject: Reference = Reference()
+    subject: Reference | None = None
     clinicalStatus: CodeableConcept = CodeableConcept()
     verificationStatus: CodeableConcept = CodeableConcept()
     onsetDateTime: str | None = None
     onsetPeriod: Period = Period()
+    onsetAge: Quantity | None = None
+    onsetRange: Range = Range()
+    onsetString: str = ""
     abatementDateTime: str | None = None
     abatementPeriod: Period = Period()
     recordedDate: str | None = None
 
-    @property
-    def span(self) -> tuple[str | None, str | None]:
-        """When it began (as far as told: when it was recorded), and when it was over."""
-        began = self.onsetDateTime or self.onsetPeriod.start or self.recordedDate
-        return began, self.abatementDateTime or self.abatementPeriod.end or self.abatementPeriod.start
-
 
 class Address(Struct, frozen=True, gc=False):
-    """Where someone lives."""
+    """Where someone lives, or lived: ``use`` is then ``old``, or the period has an end."""
 
     city: str | None = None
+    use: str = ""
+    period: Period = Period()
 
 
 class Patient(Struct, frozen=True, gc=False):
     """Whom records are about."""
 
     id: str | None = None
+    identifier: tuple[Identifier, ...] = ()
     birthDate: str = ""
     gender: str = ""
     address: tuple[Address, ...] = ()
@@ -148,3 +186,15 @@ class Bundle(Struct, frozen=True):
     """Resources that travel together."""
 
     entry: tuple[Entry, ...] = ()
+
+
+def inside(found: Observation | Condition, name: str) -> Contained:
+    """The resource inside of a record that it calls ``name``; an empty one if there is none."""
+    for one in found.contained:
+        try:
+            inner = json.decode(one, type=Contained)
+        except ValidationError:
+            continue
+        if inner.id == name:
+            return inner
+    return Contained()

@@ -17,6 +17,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.fitbit_archive import FILES, read_json
 from fedhealth.data.imports.fitbit_tables import is_table, read_table
+from fedhealth.data.imports.magic import ZIP, begins_with
 from fedhealth.data.imports.zips import opened_zip
 
 LARGEST = 512 << 20  # bytes of a file in a zip
@@ -38,7 +39,7 @@ def read_fitbit(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     Raises:
         DataError: zip, JSON or a line is broken (and where), or nothing in it is known.
     """
-    if path.suffix.lower() == ".zip":
+    if begins_with(path, ZIP):
         yield from _read_zip(path, asked)
     else:
         person = asked.about(_account(path)) if is_in_archive(path.name) else ""

@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
-from fedhealth.data.imports.records import RAW
+from fedhealth.data.imports.raw import RAW, as_raw
 from fedhealth.data.imports.times import on_clock
 
+ARCHIVE = "Fitbit archive"  # in the report, for its many files
 UTC_TIME, DAY = "%m/%d/%y %H:%M:%S", "%m/%d/%y"
 
 
@@ -115,11 +116,11 @@ def read_json(path: Path, person: str, asked: Asked) -> pl.DataFrame:
         raise DataError(f"{path}: not a file of a Fitbit archive that is read; expected {expected}")
     kind, concept, unit, build = FILES[name]
     found = _decoded(path, kind, asked)
-    asked.tally.found(person, name, len(found))
+    asked.tally.found(ARCHIVE, name, len(found))
     if concept not in asked.concepts or not found:
         return RAW.to_frame()
     told = {"person": person, "city": asked.city, "concept": concept, "unit": unit, "source": f"Fitbit {name}"}
-    return build(found, asked).with_columns(pl.lit(v).alias(k) for k, v in told.items()).select(RAW.names()).cast(RAW)
+    return as_raw(build(found, asked).with_columns(pl.lit(v).alias(k) for k, v in told.items()))
 
 
 def _decoded(path: Path, kind: type[Struct], asked: Asked) -> list[Any]:

@@ -8,10 +8,11 @@ from typing import Literal
 import polars as pl
 
 from fedhealth.data.files import DataError
-from fedhealth.data.imports.asked import Asked, raw
+from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.columns import csv_batches
-from fedhealth.data.imports.records import RAW
-from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch, on_clock
+from fedhealth.data.imports.fitbit_archive import ARCHIVE
+from fedhealth.data.imports.raw import as_raw
+from fedhealth.data.imports.times import EPOCH_DAY, days_since_epoch, on_clock
 
 PERSON = "Id"
 US_TIME, US_DAY = "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y"
@@ -55,7 +56,7 @@ def read_table(path: Path, person: str, asked: Asked) -> Iterator[pl.DataFrame]:
     """
     for names, frame in csv_batches(path, asked):
         table = _table(names, OF_ARCHIVE if person else TABLES)
-        asked.tally.found(person or path.name, "rows" if person == "" else path.name.partition(" - ")[0], frame.height)
+        asked.tally.found(*((ARCHIVE, path.name.partition(" - ")[0]) if person else (path.name, "rows")), frame.height)
         if person and {"date_of_birth", "gender"} <= set(names):
             yield _profile(frame, person, asked)
         elif table and (person or PERSON in names):
@@ -76,8 +77,8 @@ def _readings(path: Path, frame: pl.DataFrame, table: Table, person: str, asked:
     start, end = (_written(text, table, minutes, asked.zone) for minutes in (0, table.minutes))
     base = frame.with_columns(
         pl.lit(person).alias("person") if person else pl.col(PERSON).str.strip_chars().alias("person"),
-        city=pl.lit(asked.city), start=start, end=end if table.minutes else pl.lit(None), source=pl.lit("Fitbit"),
-        id=pl.lit(None),
+        city=pl.lit(asked.city), start=start, end=end if table.minutes else pl.lit(None),
+        source=pl.lit(f"Fitbit {table.time}"),
     )  # fmt: skip
     if {"TotalSteps", "SedentaryMinutes"} <= set(frame.columns):
         worn = ~((pl.col("TotalSteps") == "0") & (pl.col("SedentaryMinutes") == "1440"))
@@ -88,8 +89,8 @@ def _readings(path: Path, frame: pl.DataFrame, table: Table, person: str, asked:
             known = base.filter(pl.col(column).str.strip_chars() != "")
             asked.tally.found(path.name, f"without {column}", base.height - known.height)
             value = pl.col(column).str.strip_chars().cast(pl.Float64, strict=False)
-            named = known.with_columns(value=value, concept=pl.lit(concept), unit=pl.lit(unit))
-            yield named.select(RAW.names()).cast(RAW)
+            told = {"value": value, "concept": pl.lit(concept), "unit": pl.lit(unit)}
+            yield as_raw(known.select("person", "city", "start", "end", "source", **told))
 
 
 def _written(text: pl.Series, table: Table, minutes: int, zone: str) -> pl.Series:
@@ -105,12 +106,5 @@ def _written(text: pl.Series, table: Table, minutes: int, zone: str) -> pl.Serie
 
 def _profile(frame: pl.DataFrame, person: str, asked: Asked) -> pl.DataFrame:
     """Birth date and sex from the account's profile."""
-    born, sex = frame["date_of_birth"][0] or "", frame["gender"][0] or ""
-    facts = [("birth_date", days_since_epoch(born), EPOCH_DAY), ("sex", SEXES.get(sex.upper()), "1")]
-    return raw(
-        [
-            (person, asked.city, concept, UNDATED, None, value, unit, "Fitbit profile", None)
-            for concept, value, unit in facts
-            if value is not None and concept in asked.concepts
-        ]
-    )
+    born, sex = days_since_epoch(frame["date_of_birth"][0] or ""), SEXES.get((frame["gender"][0] or "").upper())
+    return asked.facts(person, "Fitbit profile", {"birth_date": (born, EPOCH_DAY), "sex": (sex, "1")})

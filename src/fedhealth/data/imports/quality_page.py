@@ -25,7 +25,8 @@ def quality_page(report: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{what}, {report['first']} to {report['last']}, in <code>{escape(report['table'])}</code>. {gaps}</p>",
-        '<p class="note">This page stays with the node. It holds no names and no rows, but counts of few people.</p>',
+        '<p class="note">This page stays with the node: it names the files that were read, shows counts of few people '
+        "and readings that were dropped.</p>",
         "<h2>Features</h2>",
         _missing(report["missing"]),
         _context(report),

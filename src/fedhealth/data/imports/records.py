@@ -1,38 +1,23 @@
 """The canonical form of every reading, whatever file it comes from, and what is refused on the way to it.
 
-Readers give batches of raw readings (:data:`RAW`). They leave as canonical ones (:data:`CANONICAL`), in Parquet
-files of a folder, so that memory does not grow with the export.
+Readers give batches of raw readings. They leave as canonical ones, in Parquet files of a folder, so that memory does
+not grow with the export.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
+from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import FACTS, Concept, concepts_of
 from fedhealth.data.imports.pseudonyms import Pseudonyms
-from fedhealth.data.imports.tally import Tally
 from fedhealth.data.imports.times import UNDATED, parse_times
 from fedhealth.data.imports.units import conversion
 from fedhealth.study import Feature
 
-# person: as the file names them; null for a place. city: where, if known. end: null for a moment. id: of the reading
-# in the file, if it has one.
-RAW = pl.Schema(
-    {
-        "person": pl.String(),
-        "city": pl.String(),
-        "concept": pl.String(),
-        "start": pl.String(),
-        "end": pl.String(),
-        "value": pl.Float64(),
-        "unit": pl.String(),
-        "source": pl.String(),
-        "id": pl.String(),
-    }
-)
 CANONICAL = pl.Schema(
     {
         "person": pl.String(),
@@ -44,9 +29,9 @@ CANONICAL = pl.Schema(
         "value": pl.Float64(),
         "unit": pl.String(),
         "source": pl.String(),
-        "id": pl.String(),
     }
 )
+GATHERED = pl.Schema({**CANONICAL, "id": pl.String(), "updated": pl.Datetime("us")})
 LONGEST = 24.0  # hours that one reading of an interval may last
 FIRST = dt.datetime(1900, 1, 1) - dt.timedelta(days=1)
 CLOCK_NOT_SET = dt.date(1970, 1, 1)
@@ -54,38 +39,40 @@ CLOCK_NOT_SET = dt.date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Records:
-    """Where canonical readings go: a folder of Parquet files."""
+    """Where readings go: a folder of Parquet files of :data:`GATHERED`."""
 
     folder: Path
-    concepts: Mapping[str, Concept]
-    features: Iterable[Feature]
+    asked: Asked
     pseudonym: Pseudonyms
-    tally: Tally
-    zone: str
     now: dt.datetime
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for feature in self.features:
+        for feature in (*self.asked.features, *self.asked.study.features):
             for concept in concepts_of(feature):
                 self.bounds.setdefault(concept.name, _bounds(feature, concept))
+        for concept in self.asked.concepts.values():
+            self.bounds.setdefault(concept.name, (0.0, concept.highest))
 
     def add(self, batch: pl.DataFrame) -> None:
         """Keep what can be used of a batch of raw readings, and count the rest by reason."""
         kept = self._ranged(self._converted(self._timed(batch)))
         if kept.height:
-            names = kept["person"].unique().drop_nulls()
-            hidden = {name: self.pseudonym(name) for name in names}
-            person = pl.col("person").replace_strict(hidden, default=None, return_dtype=pl.String)
-            kept = kept.with_columns(person).select(CANONICAL.names()).cast(CANONICAL)
+            hidden = [self._hidden(kept[name]) for name in ("person", "source")]
+            kept = kept.with_columns(hidden).select(GATHERED.names()).cast(GATHERED)
             kept.write_parquet(self.folder / f"{len(list(self.folder.iterdir())):06}.parquet", compression="lz4")
-            self.tally.kept.update({str(name): count for name, count in kept["feature"].value_counts().iter_rows()})
+            counts = kept["feature"].value_counts().iter_rows()
+            self.asked.tally.kept.update({str(name): count for name, count in counts})
+
+    def _hidden(self, names: pl.Series) -> pl.Series:
+        hidden = {name: self.pseudonym(name) for name in names.unique().drop_nulls()}
+        return names.replace_strict(hidden, default=None, return_dtype=pl.String)
 
     def _timed(self, batch: pl.DataFrame) -> pl.DataFrame:
-        start, end = (parse_times(batch[name], self.zone) for name in ("start", "end"))
+        start, end, updated = (parse_times(batch[name], self.asked.zone) for name in ("start", "end", "updated"))
         found = batch.with_columns(
-            start["utc"].alias("start"), end["utc"].alias("end"), start["offset"], start["zoned"],
-            written=batch["start"], ended=batch["end"],
+            start["utc"].alias("start"), end["utc"].alias("end"), updated["utc"].alias("updated"),
+            start["offset"], start["zoned"], written=batch["start"], ended=batch["end"],
         ).rename({"concept": "feature"})  # fmt: skip
         self._count_offsets(found)
         hours = (pl.col("end") - pl.col("start")).dt.total_seconds() / 3600
@@ -93,7 +80,7 @@ class Records:
         found = found.with_columns(pl.when(asleep).then(hours).otherwise("value").alias("value"))
         today = (pl.col("start") + pl.duration(minutes=pl.col("offset"))).dt.date()
         absent = pl.col("start").is_null() | (pl.col("end").is_null() & pl.col("ended").is_not_null())
-        dated = ~pl.col("feature").is_in([c.name for c in self.concepts.values() if c.rule in FACTS])
+        dated = ~pl.col("feature").is_in([c.name for c in self.asked.concepts.values() if c.rule in FACTS])
         return self._drop(
             found,
             {
@@ -110,7 +97,7 @@ class Records:
     def _count_offsets(self, found: pl.DataFrame) -> None:
         dated = found.filter(pl.col("start").is_not_null() & (pl.col("written") != UNDATED))
         offsets = dated.group_by(pl.when("zoned").then("offset")).len()
-        self.tally.offsets.update({_offset_name(minutes): count for minutes, count in offsets.iter_rows()})
+        self.asked.tally.offsets.update({_offset_name(minutes): count for minutes, count in offsets.iter_rows()})
 
     def _converted(self, found: pl.DataFrame) -> pl.DataFrame:
         pairs = found.group_by("feature", "unit").len()
@@ -123,12 +110,12 @@ class Records:
         return kept.with_columns(pl.col("value") * pl.col("factor") + pl.col("shift"), unit=pl.col("to"))
 
     def _conversion(self, name: str, unit: str | None, count: int) -> tuple[float | None, float | None, str]:
-        concept = self.concepts[name]
+        concept = self.asked.concepts[name]
         found = conversion(unit or "", concept.unit, concept.molar_mass)
         if found is None:
             return None, None, concept.unit
         if unit != concept.unit:
-            self.tally.converted[f"{name}: {unit} to {concept.unit}"] += count
+            self.asked.tally.converted[f"{name}: {unit} to {concept.unit}"] += count
         return found.factor, found.shift, concept.unit
 
     def _ranged(self, found: pl.DataFrame) -> pl.DataFrame:
@@ -140,9 +127,7 @@ class Records:
         found = found.join(table, on="feature", how="left")
         value = pl.col("value")
         what = pl.col("feature") + " " + value.round(4).cast(pl.String) + " " + pl.col("unit")
-        impossible = (value < pl.col("low").fill_null(0) - 1e-9) | (
-            value > pl.col("high").fill_null(float("inf")) + 1e-9
-        )
+        impossible = (value < pl.col("low") - 1e-9) | (value > pl.col("high") + 1e-9) | value.is_infinite()
         return self._drop(
             found, {"not a number": value.is_null() | value.is_nan(), "impossible value": impossible}, what
         )
@@ -152,7 +137,7 @@ class Records:
         for reason, expression in reasons.items():
             bad = found.filter(expression.fill_null(False))
             if bad.height:
-                self.tally.drop(reason, bad.height, str(bad.select(example.fill_null("nothing")).item(0, 0)))
+                self.asked.tally.drop(reason, bad.height, str(bad.select(example.fill_null("nothing")).item(0, 0)))
                 found = found.filter(~expression.fill_null(False))
         return found
 

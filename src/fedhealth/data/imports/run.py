@@ -22,11 +22,14 @@ from fedhealth.data.imports.context import read_context
 from fedhealth.data.imports.detect import find_exports
 from fedhealth.data.imports.fhir import read_fhir
 from fedhealth.data.imports.fitbit import read_fitbit
+from fedhealth.data.imports.gathered import Gathered
+from fedhealth.data.imports.maps import check_columns, check_names
 from fedhealth.data.imports.pseudonyms import Pseudonyms
 from fedhealth.data.imports.quality import quality_report
 from fedhealth.data.imports.quality_page import quality_page
 from fedhealth.data.imports.records import Records
 from fedhealth.data.imports.tally import Tally
+from fedhealth.data.imports.times import check_zone
 from fedhealth.study import Feature, Node, Study
 
 Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
@@ -72,22 +75,25 @@ def import_files(
     """
     node = node_of(study, node_name)
     table = data / node.file
-    table.parent.mkdir(parents=True, exist_ok=True)
     features = fed_features(study, node)
     asked = Asked(study, node, features, wanted(study, features), Tally(), advance=progress, **told)
+    check_zone(asked.zone)
+    check_names(asked)
+    table.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=table.parent, prefix=".import-") as folder:
         parts = Path(folder)
         pseudonym = Pseudonyms(table.parent)
-        records = Records(parts, asked.concepts, features, pseudonym, asked.tally, asked.zone, now)
+        records = Records(parts, asked, pseudonym, now)
         for path in paths:
-            for file, found in find_exports(path, kind):
+            for file, found in find_exports(path, kind, asked.tally):
                 for batch in READERS[found](file, asked):
                     records.add(batch)
-        return _finish(asked, parts, table)
+        check_columns(asked)
+        return _finish(asked, Gathered(parts, asked), table)
 
 
-def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
-    assembly = Assembly(asked.study, asked.node, parts, asked.concepts, asked.tally)
+def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
+    assembly = Assembly(asked, gathered)
     context = read_context(asked.study, table)
     rows, air_now = assembly.table(context)
     if not rows.height:
@@ -96,7 +102,7 @@ def _finish(asked: Asked, parts: Path, table: Path) -> dict[str, Any]:
     with ExitStack() as stack:  # leaves in reverse order: the table last
         places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
-        pl.scan_parquet(parts / "*.parquet").filter(pl.col("feature") != "birth_date").sink_parquet(places[1])
+        gathered.write(places[1])
         report = quality_report(asked, rows, table, sha256_of(places[0]), air_now, context)
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")

@@ -5,11 +5,26 @@ import re
 
 import polars as pl
 
+from fedhealth.data.files import DataError
+
 LONGEST_OFFSET = 14 * 60  # minutes; no place on Earth is further from UTC
-_ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
+_ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,]\d+)?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?$"
 UNDATED = "1900-01-01"  # the start of what has always been so
+EPOCH = dt.date(1970, 1, 1)
 EPOCH_DAY = "{epoch_days}"  # a date as a number: days since 1970-01-01
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?")
+
+
+def check_zone(zone: str) -> None:
+    """Refuse a time zone that there is not.
+
+    Raises:
+        DataError: it is not in the Time Zone Database.
+    """
+    try:
+        pl.Series([dt.datetime(2000, 1, 1)]).dt.replace_time_zone(zone)
+    except pl.exceptions.PolarsError:
+        raise DataError(f"time zone {zone!r} is not known; expected a name such as Asia/Karachi or UTC") from None
 
 
 def parse_times(text: pl.Series, zone: str) -> pl.DataFrame:
@@ -17,7 +32,7 @@ def parse_times(text: pl.Series, zone: str) -> pl.DataFrame:
 
     Args:
         text: a date, or a date with time of day, fraction and offset.
-        zone: where clocks without an offset were, such as ``Asia/Karachi``.
+        zone: where clocks were that show no offset, or only UTC (``Z``), such as ``Asia/Karachi``.
 
     Returns:
         ``utc`` (datetime in microseconds), ``offset`` (minutes east of UTC), ``zoned`` (whether the text said so); null
@@ -27,12 +42,15 @@ def parse_times(text: pl.Series, zone: str) -> pl.DataFrame:
     parts.columns = ["day", "clock", "second", "offset"]
     parts = parts.with_columns(pl.col("clock").fill_null("00:00"), pl.col("second").fill_null(":00"))
     local = pl.concat_str("day", pl.lit("T"), "clock", "second").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False)
-    found = parts.select(local=local, zoned=pl.col("offset").is_not_null(), said=_minutes(pl.col("offset")))
-    found = found.with_columns(utc=pl.col("local") - pl.duration(minutes=pl.col("said")))
+    found = parts.select(local=local, instant=pl.col("offset") == "Z", offset=_minutes(pl.col("offset")))
+    east = pl.duration(minutes=pl.col("offset"))
+    found = found.with_columns(utc=pl.col("local") - east, zoned=pl.col("offset").is_not_null())
     if not found["zoned"].all():
-        found = found.with_columns(pl.coalesce("utc", _at_place(pl.col("local"), zone)))
-    offset = pl.coalesce("said", (pl.col("local") - pl.col("utc")).dt.total_minutes())
-    return found.select("utc", offset.cast(pl.Int16).alias("offset"), "zoned").with_columns(
+        utc = pl.when("instant").then("local").otherwise(_at_place(pl.col("local"), zone))
+        found = found.with_columns(pl.coalesce("utc", utc))
+        ahead = (_clock(pl.col("utc"), zone) - pl.col("utc")).dt.total_minutes()
+        found = found.with_columns(pl.coalesce("offset", ahead))
+    return found.select("utc", pl.col("offset").cast(pl.Int16), "zoned").with_columns(
         pl.when(pl.col("offset").abs() <= LONGEST_OFFSET).then(pl.col("utc")).alias("utc")
     )
 
@@ -43,7 +61,7 @@ def _minutes(offset: pl.Expr) -> pl.Expr:
         offset.str.slice(1, 2).cast(pl.Int32, strict=False),
         offset.str.slice(-2).cast(pl.Int32, strict=False),
     )
-    return pl.when(offset == "Z").then(0).otherwise(sign * (hours * 60 + minutes))
+    return sign * (hours * 60 + minutes)
 
 
 def _at_place(local: pl.Expr, zone: str) -> pl.Expr:
@@ -54,6 +72,11 @@ def _at_place(local: pl.Expr, zone: str) -> pl.Expr:
         return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
     return pl.coalesce(utc(local), utc(local + pl.duration(hours=1)))
+
+
+def _clock(utc: pl.Expr, zone: str) -> pl.Expr:
+    """What a clock in ``zone`` shows."""
+    return utc.dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
 
 
 def on_clock(text: pl.Series, form: str, zone: str, minutes: int = 0) -> pl.Series:
@@ -72,4 +95,9 @@ def days_since_epoch(text: str) -> float | None:
         date = dt.date(int(year), int(month or 7), int(day or (15 if month else 1)))
     except ValueError:
         return None
-    return float((date - dt.date(1970, 1, 1)).days)
+    return float((date - EPOCH).days)
+
+
+def date_of(days: float) -> str:
+    """A date ``YYYY-MM-DD`` from days since 1970-01-01."""
+    return str(EPOCH + dt.timedelta(days=days))

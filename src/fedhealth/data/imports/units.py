@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 
 from fedhealth.study.units import is_ucum
 
@@ -67,6 +68,7 @@ ATOMS: dict[str, tuple[float, tuple[int, ...]]] = {
 }
 ZERO_POINTS = {"Cel": 273.15, "[degF]": 459.67 * 5 / 9}  # kelvin at zero of the scale
 _COMPONENT = re.compile(r"([./]?)([^./]+)")
+_TEN = re.compile(r"10\*(\d+)")
 _POWER = re.compile(r"(.+?)([+-]?\d)")
 
 
@@ -118,7 +120,7 @@ def _scale(unit: str) -> _Scale | None:
         turn = -1 if sign == "/" else 1
         factor *= part.factor**turn
         powers = tuple(p + turn * q for p, q in zip(powers, part.powers, strict=True))
-    return _Scale(factor, powers)
+    return _Scale(factor, powers) if 0 < factor < inf else None
 
 
 def _spelled(unit: str) -> str:
@@ -128,8 +130,8 @@ def _spelled(unit: str) -> str:
 
 def _component(text: str) -> _Scale | None:
     """One factor of a unit: prefix, atom and power, such as ``mm2``; ``10*3`` is a power of ten."""
-    if text.startswith("10*"):
-        return _Scale(10.0 ** int(text[3:]), (0, 0, 0, 0, 0))
+    if ten := _TEN.fullmatch(text):
+        return _Scale(float(f"1e{ten[1]}"), (0, 0, 0, 0, 0))
     if simple := _prefixed(text):
         return simple
     found = _POWER.fullmatch(text)

@@ -13,7 +13,9 @@ from pathlib import Path
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedhealth.data.dataset import is_synthetic, read_own_shard
+from fedhealth import __version__
+from fedhealth.data.dataset import read_own_shard
+from fedhealth.data.generated import is_synthetic
 from fedhealth.federation import STEPS
 from fedhealth.privacy import AuditError, Policy, PolicyError, PolicyRefusal, policy_of
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, UnfitError, identity
@@ -78,7 +80,7 @@ def _reason(error: Exception) -> str:
         return str(error)
     print(f"refused: {error}", file=sys.stderr, flush=True)
     if isinstance(error, OF_THE_OWNER):
-        return "its policy does not let this answer out; see the node's own terminal"
+        return "its policy or its audit log does not let this answer out; see the node's own terminal"
     return "its data cannot be used; see the node's own terminal"
 
 
@@ -99,7 +101,8 @@ def respond(question: Question, config: NodeConfig) -> RecordDict:
     summing = _summing(config, study.hash, question.seed, policy)
     if question.step == HELLO:
         synthetic = is_synthetic(study.node(config.node), data)
-        return pack_introduction(Introduction(config.node, synthetic, summing.public_key, policy.hash))
+        introduction = Introduction(config.node, synthetic, summing.public_key, policy.hash, __version__)
+        return pack_introduction(introduction)
     if question.step not in STEPS:
         raise FlowerError(f"{config.node} refused step {question.step!r}; it knows {', '.join(STEPS)}")
     if question.call:

@@ -13,7 +13,7 @@ from fedhealth.federation import Contribution, State
 from fedhealth.privacy import is_summed_under_masks
 from fedhealth.privacy.secure_aggregation import fewest
 from fedhealth.runtime.events import Watch
-from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.environment import FlowerError, printable
 from fedhealth.runtime.flower.polling import SHORTEST, pauses
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
@@ -31,11 +31,9 @@ from fedhealth.runtime.summing import Call
 from fedhealth.runtime.validation import faults
 from fedhealth.study import Study
 
-HELLO_LIMIT = 30.0  # seconds in which a node must say who it is
 LOOK = 2.0  # seconds between looks at who is still there
 OF_FLOWER = (ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE)
 T = TypeVar("T")
-NEW = "a new node"  # until it gave its name
 
 
 class NotYet(Exception):
@@ -68,7 +66,9 @@ class Cohort:
     check: Callable[[int, Introduction], None] = lambda node_id, introduction: None
     ids: dict[str, int] = field(default_factory=dict)
     introductions: dict[str, Introduction] = field(default_factory=dict)
-    _turned_away: set[int] = field(default_factory=set)
+    _begun: bool = False
+    _greeted: dict[str, int] = field(default_factory=dict)  # nodes that were asked who they are, by the question
+    _turned_away: dict[int, str] = field(default_factory=dict)  # and why
 
     @property
     def enough(self) -> int:
@@ -80,16 +80,20 @@ class Cohort:
         """Wait until all of the study's nodes are there, or, once patience is over, enough of them.
 
         Raises:
-            FlowerError: too few came in time, or one refuses, is unknown, or came twice.
+            FlowerError: too few came in time; says who was turned away, and why.
         """
+        if self.enough > len(self.study.nodes):
+            raise FlowerError(f"--min-nodes asks for {self.enough} nodes; the study has {len(self.study.nodes)}")
         until = time.monotonic() + self.patience.nodes
         while len(self.ids) < len(self.study.nodes) and not (time.monotonic() > until and len(self.ids) >= self.enough):
             if time.monotonic() > until:
-                raise FlowerError(f"waited {self.patience.nodes:.0f} s; did not come: {', '.join(self._absent())}")
-            self._welcome(strict=True)
+                why = "".join(f"; turned away: {one}" for one in self._turned_away.values())
+                raise FlowerError(f"waited {self.patience.nodes:.0f} s; did not come: {', '.join(self._absent())}{why}")
+            self._welcome()
             time.sleep(SHORTEST)
         for name in self._absent():
-            self.watch("lost", node=name, why=f"did not come within {self.patience.nodes:.0f} s")
+            self.watch("absent", node=name, why=f"did not come within {self.patience.nodes:.0f} s")
+        self._begun = True
 
     def contributions(self, step: str, state: State) -> dict[str, Contribution]:
         """The nodes' contributions to a step, in the study's order: all, or as many as are needed.
@@ -153,9 +157,11 @@ class Cohort:
         """Ask nodes, each its question, and wait for all that are there: answers, and why others refused."""
         if not questions:
             return {}, {}
-        started, step = time.monotonic(), next(iter(questions.values())).step
-        limit = min(self.patience.step, HELLO_LIMIT) if step == HELLO else self.patience.step
-        waiting = self._push(questions)
+        started, step, limit = time.monotonic(), next(iter(questions.values())).step, self.patience.step
+        messages = self._packed({self.ids[name]: question for name, question in questions.items()})
+        names = {self.ids[name]: name for name in questions}
+        received = {names[node_id]: size_of(message) for node_id, message in messages.items()}
+        waiting = {message: names[node_id] for message, node_id in self._push(messages).items()}
         answers: dict[str, Message] = {}
         refused: dict[str, str] = {}
         looked, waits = started, pauses()
@@ -165,7 +171,7 @@ class Cohort:
                 if reply.has_error() and reply.error.code in OF_FLOWER:
                     self._lose(name, "it is no longer connected")
                 elif reply.has_error():
-                    refused[name] = reply.error.reason or "it gave no reason"
+                    refused[name] = _reason(reply)
                 else:
                     answers[name] = reply
             now = time.monotonic()
@@ -177,78 +183,82 @@ class Cohort:
                     self._lose(name, f"gave no answer to step {step!r} within {limit:.0f} s")
                 break
             time.sleep(next(waits) if waiting else 0.0)
-        size, seconds = sum(size_of(reply) for reply in answers.values()), round(time.monotonic() - started, 3)
-        self.watch("step", step=step, nodes=list(answers), seconds=seconds, bytes=size)
+        sizes, seconds = {name: size_of(reply) for name, reply in answers.items()}, time.monotonic() - started
+        facts = {"step": step, "nodes": list(answers), "seconds": round(seconds, 3), "bytes": sum(sizes.values())}
+        self.watch("step", **facts, received=received, sent=sizes)
         return answers, refused
 
-    def _push(self, questions: Mapping[str, Question]) -> dict[str, str]:
-        """Send the questions; give the nodes' names by the messages' ids."""
+    def _packed(self, questions: Mapping[int, Question]) -> dict[int, Message]:
+        """The questions as messages, by the nodes' numbers."""
         ttl = max(self.patience.step, 10.0)
-        messages = [
-            Message(pack_question(one), self.ids[name], "query", ttl=ttl, group_id=one.step)
-            for name, one in questions.items()
-        ]
-        return dict(zip(self.grid.push_messages(messages), questions, strict=True))
+        return {
+            node_id: Message(pack_question(one), node_id, "query", ttl=ttl, group_id=one.step)
+            for node_id, one in questions.items()
+        }
 
-    def _welcome(self, strict: bool = False) -> list[str]:
-        """Let in whoever is new; give the names. ``strict``: who cannot be let in ends the run, else is refused."""
+    def _push(self, messages: Mapping[int, Message]) -> dict[str, int]:
+        """Send the messages; give the nodes' numbers by the messages' ids."""
+        return dict(zip(self.grid.push_messages(list(messages.values())), messages, strict=True))
+
+    def _welcome(self) -> list[str]:
+        """Ask who is new for a name, let in who gave one since the last look, and turn away whom the run cannot use.
+
+        It waits for nobody. Gives the names of those that were let in.
+        """
+        there = set(self.grid.get_node_ids())
+        self._greeted = {message: node_id for message, node_id in self._greeted.items() if node_id in there}
+        known = {*self.ids.values(), *self._greeted.values(), *self._turned_away}
+        hello = Question(HELLO, self.study.hash, self.seed, {}, self.run)
+        self._greeted |= self._push(self._packed(dict.fromkeys(sorted(there - known), hello)))
         found = []
-        for node_id in sorted(set(self.grid.get_node_ids()) - set(self.ids.values())):
-            if node_id in self._turned_away:
-                continue
+        for reply in self.grid.pull_messages(list(self._greeted)) if self._greeted else ():
+            node_id = self._greeted.pop(reply.metadata.reply_to_message_id)
             try:
-                found += self._introduce(node_id)
+                found += self._let_in(node_id, reply)
             except NotYet:
                 continue  # its earlier connection is not given up yet
             except FlowerError as error:
-                if strict:
-                    raise
-                self._turned_away.add(node_id)
-                self.watch("refused", node="a node that came", why=str(error))
+                self._turn_away(node_id, str(error))
         self.ids = {node.name: self.ids[node.name] for node in self.study.nodes if node.name in self.ids}
         return found
 
-    def _introduce(self, node_id: int) -> list[str]:
-        """Ask a node who it is, and let it in; give its name, or nothing if it is gone already."""
-        self.ids[NEW] = node_id
-        replies, refused = self._replies({NEW: Question(HELLO, self.study.hash, self.seed, {}, self.run)})
-        self.ids.pop(NEW, None)
-        if NEW in refused:
-            raise FlowerError(refused[NEW])
-        if not replies:
-            return []
+    def _let_in(self, node_id: int, reply: Message) -> list[str]:
+        """The name of the node that sent its introduction, or nothing if it is gone already."""
+        if reply.has_error():
+            if reply.error.code in OF_FLOWER:
+                return []
+            raise FlowerError(_reason(reply))
         try:
-            one = unpack_introduction(replies[NEW])
+            one = unpack_introduction(reply)
         except ValueError as error:
             raise FlowerError(f"a node came whose introduction {error}") from None
-        try:
-            self.check(node_id, one)
-        except FlowerError as error:
-            return self._turn_away(node_id, one.node, str(error))
-        self._check_introduction(one)
+        self._check_introduction(node_id, one)
         self.ids[one.node] = node_id
-        self.watch("back" if one.node in self.introductions else "joined", node=one.node)
+        self.watch(
+            "back" if one.node in self.introductions else "joined", node=one.node, version=printable(one.version)
+        )
         self.introductions[one.node] = one
         return [one.node]
 
-    def _turn_away(self, node_id: int, name: str, why: str) -> list[str]:
-        """Tell a node that is not who it says to leave; others may come under its name."""
-        self._turned_away.add(node_id)
-        self.watch("refused", node=name, why=why)
-        self.ids[NEW] = node_id
-        self._push({NEW: Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")})
-        self.ids.pop(NEW)
-        return []
+    def _turn_away(self, node_id: int, why: str) -> None:
+        """Tell a node that cannot take part to leave; another may come under its name."""
+        self._turned_away[node_id] = why
+        self.watch("refused", node="a node that came", why=why)
+        goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")
+        self._push(self._packed({node_id: goodbye}))
 
-    def _check_introduction(self, one: Introduction) -> None:
+    def _check_introduction(self, node_id: int, one: Introduction) -> None:
         expected = [node.name for node in self.study.nodes]
         if one.node not in expected:
-            raise FlowerError(f"a node came as {one.node!r}; the study has {', '.join(expected)}")
+            raise FlowerError(f"a node came as {one.node[:100]!r}; the study has {', '.join(expected)}")
+        self.check(node_id, one)
         self._lose_the_absent()
         if one.node in self.ids:
             if one.public_key == self.introductions[one.node].public_key:
                 raise NotYet
             raise FlowerError(f"two nodes came as {one.node!r}; stop one of them")
+        if self._begun and one.node not in self.introductions:
+            raise FlowerError(f"{one.node} came after the run had begun without it; the next run takes it in")
         if self.introductions.get(one.node, one).public_key != one.public_key:
             raise FlowerError(f"{one.node} came back with another key than it had in this run")
 
@@ -260,7 +270,7 @@ class Cohort:
         return gone
 
     def _lose(self, name: str, why: str) -> None:
-        if self.ids.pop(name, None) is not None and name != NEW:
+        if self.ids.pop(name, None) is not None:
             self.watch("lost", node=name, why=why)
 
     def _absent(self) -> list[str]:
@@ -268,13 +278,17 @@ class Cohort:
 
     def dismiss(self, ending: str) -> None:
         """Tell every node still there how the run ended, and wait shortly for them to go."""
-        self.ids = {str(node_id): node_id for node_id in self.grid.get_node_ids()}
         goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, ending)
-        waiting = set(self._push(dict.fromkeys(self.ids, goodbye))) if self.ids else set()
+        waiting = set(self._push(self._packed(dict.fromkeys(self.grid.get_node_ids(), goodbye))))
         until = time.monotonic() + 5.0
         while waiting and time.monotonic() < until:
             waiting -= {reply.metadata.reply_to_message_id for reply in self.grid.pull_messages(sorted(waiting))}
             time.sleep(SHORTEST)
+
+
+def _reason(reply: Message) -> str:
+    """Why a node gives no answer, as it may be shown on a terminal."""
+    return printable(reply.error.reason or "") or "it gave no reason"
 
 
 def _unpacked(replies: Mapping[str, Message], refused: dict[str, str], unpack: Callable[[Message], T]) -> dict[str, T]:

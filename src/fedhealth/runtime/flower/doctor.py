@@ -12,8 +12,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedhealth.data.dataset import is_synthetic, read_own_shard
+from fedhealth.data.dataset import read_own_shard
 from fedhealth.data.files import DataError
+from fedhealth.data.generated import is_synthetic
 from fedhealth.privacy import (
     Ledger,
     PolicyError,
@@ -89,10 +90,9 @@ def examine_node(study: Study, node: str, data: Path) -> list[Finding]:
 
 def _examine_connection(enrolment: Enrolment, data: Path) -> list[Finding]:
     met: list[Welcome] = []
-    authority = x509.load_pem_x509_certificate(enrolment.ca.encode())
     findings = [
         _look("node's keys", lambda: _keys(enrolment.node, data)),
-        _look("authority", lambda: _certificate(authority, "ask the operator for a new invitation")),
+        _look("authority", lambda: _certificate(_authority(enrolment), "ask the operator for a new invitation")),
         _look("server", lambda: _server(enrolment, data, met)),
     ]
     if not met:
@@ -103,6 +103,13 @@ def _examine_connection(enrolment: Enrolment, data: Path) -> list[Finding]:
         _look("clock", lambda: _clock(met[0].ahead)),
         _look("versions", lambda: _same_versions(met[0])),
     ]
+
+
+def _authority(enrolment: Enrolment) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(enrolment.ca.encode())
+    except ValueError:
+        raise _Ill("its certificate cannot be read", "ask the operator for a new invitation") from None
 
 
 def _look(check: str, look: Callable[[], str]) -> Finding:

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fedhealth.keys import write_private
 from fedhealth.privacy.secure_aggregation import identity
 from fedhealth.runtime.flower.environment import FlowerError
-from fedhealth.runtime.flower.pinned import check_clock, post
+from fedhealth.runtime.flower.pinned import ServerAway, check_clock, post
 
+NodeName = Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]{0,99}$")]  # it names files
 NodeKeys = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
 
@@ -26,7 +27,7 @@ NodeKeys = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 class Enrolment:
     """What an enrolment file holds: ``ca`` is the authority's certificate (PEM), ``token`` empty once it was used."""
 
-    node: Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*$")]  # it names files
+    node: NodeName
     server: Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[\w.-]+):[0-9]{1,5}$")]
     ca: str
     token: str
@@ -112,12 +113,14 @@ def join(invitation: Enrolment, data: Path) -> Welcome:
 
     Raises:
         ServerAway: the server is not up; the node is ready, and enrols when it first connects.
-        FlowerError: the server refuses the node, or is not the server that invited it.
+        FlowerError: the server refuses the node, or is not the server that invited it; what was kept stays.
     """
-    kept = enrolment_of(data, invitation.node)
-    if kept is None or replace(kept, token=invitation.token) != invitation:
+    try:
+        welcome = make_known(invitation, data)
+    except ServerAway:
         invitation.write(enrolment_file(data, invitation.node))
-    return make_known(invitation, data)
+        raise
+    return welcome
 
 
 def make_known(enrolment: Enrolment, data: Path) -> Welcome:
@@ -140,7 +143,7 @@ def make_known(enrolment: Enrolment, data: Path) -> Welcome:
         why = answer.told.get("refused", answer.status)
         raise FlowerError(f"the server at {enrolment.server} refused {node}: {why}")
     check_clock(answer.ahead)
-    if enrolment.token:
-        replace(enrolment, token="").write(enrolment_file(data, node))
+    if (used := replace(enrolment, token="")) != enrolment_of(data, node):
+        used.write(enrolment_file(data, node))
     versions = str(answer.told["fedhealth"]), str(answer.told["flwr"])
     return Welcome(*versions, answer.ahead, answer.certificate_ends)

@@ -15,6 +15,11 @@ class FlowerError(ConnectionError):
     """Server and nodes could not work together; the message names who, and what to do."""
 
 
+def printable(text: str) -> str:
+    """What others sent, as it may go to the operator's terminal: no control characters, at most 300 signs."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:300])
+
+
 def private_environment() -> "tempfile.TemporaryDirectory[str]":
     """Keep Flower quiet in this process and its children, with a home of its own; call before importing flwr.
 

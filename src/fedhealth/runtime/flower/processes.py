@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from flwr.app import Context, Message
+from flwr.app import Context, Error, Message, Metadata
+from flwr.app.message import make_message
 from flwr.cli.build import build_fab_from_files
-from flwr.common.constant import SubStatus
+from flwr.common.constant import ErrorCode, SubStatus
 from flwr.common.serde import context_from_proto, fab_to_proto, run_from_proto
 from flwr.proto.control_pb2 import StartRunRequest
 from flwr.proto.message_pb2 import ObjectTree
@@ -23,15 +24,16 @@ from flwr.proto.runtime_pb2 import (
     PushTaskOutputRequest,
 )
 from flwr.serverapp import Grid, ServerApp
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import SYSTEM_MESSAGE_TYPE, TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_and_inflate_object_from_tree
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
@@ -42,6 +44,7 @@ from fedhealth.runtime.flower.environment import FlowerError
 
 HOST = "127.0.0.1"
 START = 60.0  # seconds that a SuperLink may take to listen
+UPLOAD = 30.0  # seconds between an answer's announcement and its end
 
 # It ends with this process, however that ends: else its port would stay taken.
 SUPERLINK = """
@@ -183,14 +186,28 @@ class PromptGrid(HttpGrid):
         """The answers to these messages that have come so far."""
         client = self._runtime_client
         found = client.PullMessages(PullAppMessagesRequest(message_ids=message_ids))
-        return [self._inflated(client, tree) for tree in found.message_object_trees]
+        pairs = zip(found.messages_list, found.message_object_trees, strict=True)
+        return [self._inflated(client, announced.metadata.reply_to_message_id, tree) for announced, tree in pairs]
 
-    def _inflated(self, client: RuntimeHttpClient, tree: ObjectTree) -> Message:
+    def _inflated(self, client: RuntimeHttpClient, question: str, tree: ObjectTree) -> Message:
+        """The answer to ``question``, or an error where its sender announced it and was gone before it was here."""
         pull = make_pull_object_fn_protobuf(client.PullObject, self.node, self.run.run_id)
         confirm = make_confirm_message_received_fn_protobuf(client.ConfirmMessageReceived, self.node, self.run.run_id)
-        message = pull_and_inflate_object_from_tree(
-            tree, pull, confirm, return_type=Message, initial_backoff=0.01, backoff_cap=0.2
-        )
+        try:
+            message = pull_and_inflate_object_from_tree(
+                tree,
+                pull,
+                confirm,
+                return_type=Message,
+                max_time=UPLOAD,
+                max_tries_per_object=None,
+                initial_backoff=0.01,
+                backoff_cap=0.2,
+            )
+        except ObjectPullError as error:
+            node, run = self.node.node_id, self.run.run_id
+            lost = Metadata(run, "", node, node, question, "", 0.0, now().timestamp(), SYSTEM_MESSAGE_TYPE)
+            return make_message(lost, error=Error(ErrorCode.REPLY_MESSAGE_UNAVAILABLE, str(error)))
         message.metadata.__dict__["_message_id"] = tree.object_id
         return message
 

@@ -9,7 +9,8 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -21,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 
 from fedhealth.runtime.flower.book import Book, Listed, Refused
-from fedhealth.runtime.flower.enrolment import public_pem
+from fedhealth.runtime.flower.enrolment import NodeName, public_pem
+from fedhealth.runtime.flower.environment import FlowerError, printable
 from fedhealth.runtime.flower.pinned import ENROL, tls_context
 
 # No registering (the book does that), and no fetching of code: nodes run the package that they installed.
@@ -41,6 +43,7 @@ PASSED = frozenset(
 LARGEST, LARGEST_ENROLMENT = 64 * 2**20, 16 * 2**10  # bytes of a request
 DROPPED = {b"host", b"connection", b"content-length", b"transfer-encoding", b"accept-encoding"}
 REPEATED = 60.0  # seconds after which a refusal is told again
+MOST_TOLD = 1_000  # refusals that are told within that time
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -48,7 +51,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class _Asked(msgspec.Struct):
-    node: str
+    node: NodeName
     node_key: str
     signing_key: str
     token: str
@@ -100,10 +103,14 @@ class FleetProxy:
         await send({"type": "http.response.body", "body": body})
 
     def tell(self, line: str) -> None:
-        """Log a line, unless it was logged within the last minute."""
-        now = time.monotonic()
+        """Log a line, unless it was logged within the last minute. What others sent may be in it."""
+        now, line = time.monotonic(), printable(line)
+        if len(self._told) >= MOST_TOLD:
+            self._told = {each: at for each, at in self._told.items() if now - at < REPEATED}
+        if len(self._told) >= MOST_TOLD:
+            return  # somebody means to flood the log
         if now - self._told.get(line, -REPEATED) >= REPEATED:
-            self._told = {each: at for each, at in self._told.items() if now - at < REPEATED} | {line: now}
+            self._told[line] = now
             self._say(line)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -121,12 +128,10 @@ class FleetProxy:
         if method == "POST" and path == ENROL:
             return await self._enrol(await _body(receive, LARGEST_ENROLMENT))
         if method != "POST" or path not in PASSED:
-            raise _NotPassed(404, f"{method} {_printable(path[:100])} is not open to nodes")
+            raise _NotPassed(404, f"{method} {path[:100]} is not open to nodes")
         await self._follow_book()
-        try:
+        with _refusing(410):
             self._of_key(_key(scope))
-        except Refused as error:
-            raise _NotPassed(410, str(error)) from None
         return await self._pass_on(path, scope, await _body(receive, LARGEST))
 
     async def _enrol(self, body: bytes) -> tuple[int, bytes, bytes]:
@@ -138,10 +143,8 @@ class FleetProxy:
             raise _NotPassed(400, f"an enrolment that cannot be read ({error})") from None
         if len(signing) != 32:
             raise _NotPassed(400, f"an enrolment with a signing key of {len(signing)} bytes; expected 32")
-        try:
+        with _refusing(403):
             new = self._book.welcome(asked.node, key, signing.hex(), asked.token)
-        except Refused as error:
-            raise _NotPassed(403, str(error)) from None
         if new:
             await self._follow_book()
             self._say(f"{asked.node} enrolled")
@@ -150,7 +153,10 @@ class FleetProxy:
 
     async def _follow_book(self) -> None:
         """Forget what is known of the book, and tell, if it was written to."""
-        written = self._book.path.stat().st_mtime_ns
+        try:
+            written = self._book.path.stat().st_mtime_ns
+        except OSError as error:
+            raise _NotPassed(503, f"the server's book of nodes cannot be used ({error})") from None
         if written != self._read_at:
             self._known = {}
             await asyncio.to_thread(self._on_change)
@@ -187,16 +193,24 @@ async def _body(receive: Receive, largest: int) -> bytes:
             return bytes(body)
 
 
-def _printable(text: str) -> str:
-    """What may go to the operator's terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+@contextmanager
+def _refusing(status: int) -> Iterator[None]:
+    """Answer with ``status`` where the book refuses a node, with 503 where the book itself cannot be used."""
+    try:
+        yield
+    except Refused as error:
+        raise _NotPassed(status, str(error)) from None
+    except FlowerError as error:
+        raise _NotPassed(503, str(error)) from None
 
 
 def _key(scope: Scope) -> str:
     """The public key (PEM) that Flower's client signs its requests with; Flower itself checks the signature."""
-    given = dict(scope["headers"]).get(FLEET_HTTP_PUBLIC_KEY_HEADER.encode(), b"")
+    given = [value for name, value in scope["headers"] if name == FLEET_HTTP_PUBLIC_KEY_HEADER.encode()]
+    if len(given) != 1:
+        raise Refused(f"a request with {len(given)} keys; expected one")
     try:
-        return base64.b64decode(given, validate=True).decode("ascii")
+        return base64.b64decode(given[0], validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         raise Refused("a request with a key that cannot be read") from None
 

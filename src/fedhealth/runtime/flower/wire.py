@@ -44,12 +44,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Introduction:
-    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash."""
+    """A node's answer to ``hello``: its name, whether its rows were generated, its public key, its policy's hash.
+
+    ``version`` is that of its program, empty from one that does not tell it.
+    """
 
     node: str
     synthetic: bool
     public_key: bytes
     policy: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,11 @@ def unpack_body(message: Message) -> bytes:
 
 
 def size_of(message: Message) -> int:
-    """How many bytes a message carries."""
-    told = message.content.config_records["told"]["bytes"] if message.has_content() else b""
-    return len(told) if isinstance(told, bytes) else 0
+    """How many bytes a message carries; 0 of one that is of another form."""
+    try:
+        return len(_carried(message))
+    except ValueError:
+        return 0
 
 
 def _pack(told: object) -> RecordDict:
@@ -121,10 +127,14 @@ def _pack(told: object) -> RecordDict:
 
 
 def _unpack(message: Message, kind: type[T]) -> T:
+    return packing.decode(_carried(message), kind)
+
+
+def _carried(message: Message) -> bytes:
     try:
         told = message.content.config_records["told"]["bytes"]
     except (KeyError, TypeError):
         raise ValueError("is of another form") from None
     if not isinstance(told, bytes) or len(told) > LARGEST:
         raise ValueError(f"is of another form, or has more than {LARGEST:,} bytes")
-    return packing.decode(told, kind)
+    return told

@@ -9,6 +9,11 @@ def title_of(feature: Feature) -> str:
     return find(f"feature.{feature.name}.title") or feature.title
 
 
+def name_of(feature: Feature) -> str:
+    """What a feature is called inside a sentence: the catalogue's name, else its title in small letters."""
+    return find(f"feature.{feature.name}.name") or title_of(feature).lower()
+
+
 def unit_of(feature: Feature) -> str:
     """A feature's unit as people write it: the catalogue's word for the feature or for the UCUM code, else the code."""
     own = find(f"feature.{feature.name}.unit")

@@ -1,0 +1,26 @@
+"""Raw readings: what every reader gives, batch by batch, as it stands in the file."""
+
+import polars as pl
+
+BATCH = 20_000  # readings that a reader holds
+# person: as the file names them; null for a place. city: where, if known. end: null for a moment. id: of the record in
+# the file, if it has one; updated: when that was last changed.
+RAW = pl.Schema(
+    {
+        "person": pl.String(),
+        "city": pl.String(),
+        "concept": pl.String(),
+        "start": pl.String(),
+        "end": pl.String(),
+        "value": pl.Float64(),
+        "unit": pl.String(),
+        "source": pl.String(),
+        "id": pl.String(),
+        "updated": pl.String(),
+    }
+)
+
+
+def as_raw(found: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a batch in their order and types; null where ``found`` has none."""
+    return found.select(pl.col(c) if c in found.columns else pl.lit(None).alias(c) for c in RAW).cast(RAW)
