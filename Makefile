@@ -83,7 +83,7 @@ demo: .venv/.all ## make the synthetic model in models/ anew and sign it (for ma
 
 clean: ## remove .venv, caches and what was built; data, models and stores stay
 	@echo "Removing .venv, caches and what was built"
-	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist site
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 	@find . -name '*.egg-info' -prune -exec rm -rf {} +
 

@@ -7,6 +7,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,6 +129,7 @@ def settings() -> str:
     return "".join(parts)
 
 
+@cache
 def variables() -> set[str]:
     """Names of the environment variables that the code reads, found in its syntax trees."""
     of_tests = {name for name in _read_below("tests") if name.startswith("FEDHEALTH_")}
@@ -135,8 +137,8 @@ def variables() -> set[str]:
 
 
 def _read_below(folder: str) -> set[str]:
-    files = (ROOT / folder).rglob("*.py")
-    return {name for file in files for name in _read_in(ast.parse(file.read_text(encoding="utf-8")))}
+    texts = (file.read_text(encoding="utf-8") for file in (ROOT / folder).rglob("*.py"))
+    return {name for text in texts if re.search("environ|envvar", text) for name in _read_in(ast.parse(text))}
 
 
 def _read_in(tree: ast.AST) -> Iterator[str]:

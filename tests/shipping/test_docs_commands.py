@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from starlette.testclient import TestClient
 from tests.dashboards.conftest import free_port
 from tests.shipping.documented import BLOCK, PAGES, ROOT, Documented, blocks, documented
@@ -45,7 +46,7 @@ ELSEWHERE = {
     "python dashboard/": "tests/dashboards/test_browser.py",
     "streamlit run": "tests/dashboards/test_browser.py",
     "uvicorn": "tests/serving/test_run.py",
-    "docker": "tests/shipping/test_images.py",
+    "docker": "tests/shipping/test_compose.py",
     "make": "each target's own command is what tests run",
     "python benchmarks/": "they measure for long",
     "pip install": "it would change where the tests run",
@@ -125,6 +126,11 @@ def exists_as_file(words: list[str]) -> None:
     assert all((ROOT / word).is_file() for word in named)
 
 
+def exists_in_compose(words: list[str]) -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert words[1] == "up" or (words[1] in ("run", "exec") and set(words) & set(services))
+
+
 def answered(words: list[str]) -> None:
     """The request gets a risk from the published model."""
     path = re.fullmatch(r"http://127\.0\.0\.1:8000(/\S*)", words[words.index("-s") + 1])
@@ -140,6 +146,7 @@ EXISTS: dict[str, Callable[[list[str]], Any]] = {
     "make": exists_in_make,
     "uvicorn": exists_in_uvicorn,
     "curl": answered,
+    "docker-compose": exists_in_compose,
     **dict.fromkeys(("streamlit", "docker", "pip", ".venv/bin/pip"), exists_as_file),
 }
 
@@ -315,7 +322,7 @@ def test_the_slow_commands_of_a_page_run(page: str, trained: Path, tmp_path: Pat
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", STORIES)
 def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Path) -> None:
-    """All its blocks as one script; a server is waited for, and ended with the script. Installing is left out."""
+    """All its blocks as one script; a server is waited for and ended with it. Nothing is installed, no container run."""
     if page == "docs/operations/backup.md":
         shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     if page == "docs/guides/own-study.md":
@@ -343,5 +350,5 @@ def story(page: Path, port: str) -> Iterator[str]:
     for line in blocks(page).splitlines():
         if line.startswith("fedhealth serve"):
             yield f"{line} & {wait}; do sleep 0.2; done"
-        elif not line.startswith(("curl", "python3 -m venv", ".venv/bin/pip", "source")):
+        elif not line.startswith(("curl", "docker", "python3 -m venv", ".venv/bin/pip", "source")):
             yield line
