@@ -109,6 +109,17 @@ def test_an_override_serves_it_and_is_recorded(published, runs):
     assert "Override  a drill" in shown
 
 
+def test_an_editors_file_in_models_does_not_switch_the_gates_off(published, runs):
+    models, versions, folder = published
+    (models / ".gates.toml.swp").write_text("")
+    for command in (["promote", runs[1][2], "--runs", folder], ["rollback"]):
+        result = invoke(*command, "--reason", "new", "-y", models=models)
+        assert result.exit_code == 1
+        assert ".gates.toml.swp: no part of the signed bundle; remove it" in result.output
+    assert load_bundle(models).version == versions[1]
+    assert len(history(models)) == 2
+
+
 def test_limits_from_a_file_decide(published, tmp_path):
     models, versions, folder = published
     (tmp_path / "strict.toml").write_text("[champion]\nauroc = 0\nlog_loss = 0\nslope = 0\nbias = 0\n")
@@ -245,7 +256,7 @@ def change_bundle(models, version):
     [
         (damage_report, "report.json: not the report that the history's lines were written on"),
         (cut_history, "one of them was changed from outside"),
-        (change_bundle, "holds none that is signed"),
+        (change_bundle, "MODEL_CARD.md: changed since it was signed"),
     ],
 )
 def test_a_broken_link_of_the_lineage_is_named(published, damage, said):

@@ -73,12 +73,11 @@ def promote(
 def rollback(reason: Reason, models: Models = Path("models"), runs: Runs = Path("runs"), yes: Yes = False) -> None:
     """Serve the champion's predecessor again."""
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.registry import champion
     from fedhealth.registry import rollback as go_back
+    from fedhealth.registry import served_last
 
     with plain_errors():
-        now = champion(models)
-        confirm(f"Roll back from {now.version if now else 'nothing'} to its predecessor?", yes)
+        confirm(f"Roll back from {served_last(models) or 'nothing'} to its predecessor?", yes)
         start = time.perf_counter()
         bundle = go_back(models, reason)
         typer.echo(f"Serving {bundle.version}, rolled back in {time.perf_counter() - start:.2f} s")

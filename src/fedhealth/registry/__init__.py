@@ -12,6 +12,7 @@ from fedhealth.registry.publish import (
     note_refusal,
     publish,
     rollback,
+    served_last,
     versions,
 )
 from fedhealth.registry.signing import load_signed, load_signing_key, sign_bundle, signer
@@ -32,6 +33,7 @@ __all__ = [
     "note_refusal",
     "publish",
     "rollback",
+    "served_last",
     "sign_bundle",
     "signer",
     "undisturbed",

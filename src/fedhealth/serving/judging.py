@@ -60,9 +60,9 @@ def evidence(lines: Sequence[Line], folder: Path, by: str = "") -> dict[str, Any
     return {"run": folder.name, "gates": [asdict(line) for line in lines], **({"by": by} if by else {})}
 
 
-def history_or_unavailable(look: Callable[[], Found]) -> Found:
-    """What ``look`` finds with the help of the history; Unavailable, and what to do, where that cannot be read."""
+def models_or_unavailable(look: Callable[[], Found]) -> Found:
+    """What ``look`` finds in the folder of models; Unavailable, and what to do, where that cannot be used."""
     try:
         return look()
     except BundleError:
-        raise Unavailable("the history of models cannot be read; fedhealth models history names the line") from None
+        raise Unavailable("the champion or its history cannot be used; fedhealth models list says why") from None

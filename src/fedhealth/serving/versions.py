@@ -15,7 +15,7 @@ from fedhealth.registry.lineage import lineage
 from fedhealth.registry.signing import signing_key_file
 from fedhealth.serving.access import INVALID, Caller, allowed
 from fedhealth.serving.errors import Message
-from fedhealth.serving.judging import evidence, examine, history_or_unavailable, publish_judged
+from fedhealth.serving.judging import evidence, examine, models_or_unavailable, publish_judged
 from fedhealth.serving.models import Models
 from fedhealth.serving.reports import runs_folder
 
@@ -121,17 +121,17 @@ def add_versions(router: APIRouter, models: Models) -> None:
     @router.get("/models")
     def list_versions() -> VersionsAnswer:
         """The champion, the challenger, former versions, and those that runs trained."""
-        now = champion(models.folder)
+        now = models_or_unavailable(lambda: champion(models.folder))
         known = sorted(_known(models), key=lambda one: ORDER.index(one.standing))
         answers = [_version(one, now) for one in known]
-        next_one = history_or_unavailable(lambda: challenger(models.folder))
+        next_one = models_or_unavailable(lambda: challenger(models.folder))
         return VersionsAnswer(champion=now.version if now else None, challenger=next_one, versions=answers)
 
     @router.get("/models/{version}", responses=missing)
     def one_version(version: VersionName) -> LineageAnswer:
         """A version's lineage, every link checked, and what the gates say of it."""
         chosen = _find(models, version)
-        found = history_or_unavailable(lambda: lineage(chosen.bundle, models.folder))
+        found = models_or_unavailable(lambda: lineage(chosen.bundle, models.folder))
         judged = (found.promotion or {}).get("gates")
         lines, why = (judged, None) if judged else _judge(chosen, models)
         fields = VersionChange.model_fields
@@ -155,7 +155,7 @@ ORDER = ("champion", "challenger", "former", "trained")
 
 
 def _known(models: Models) -> list[Version]:
-    return history_or_unavailable(lambda: versions(models.folder, runs_folder()))
+    return models_or_unavailable(lambda: versions(models.folder, runs_folder()))
 
 
 def _find(models: Models, name: str) -> Version:
@@ -189,7 +189,7 @@ def _judge(chosen: Version, models: Models) -> tuple[list[dict[str, Any]], str |
     try:
         return [asdict(line) for line in examine(chosen.bundle, chosen.folder, models.folder)], None
     except BundleError:
-        return [], "the run's report is not here, or the gates' limits cannot be read"
+        return [], "the run's report is not here, or the champion or the gates' limits cannot be read"
 
 
 def _promoted(chosen: Version, models: Models, asked: PromoteBody, by: str) -> Bundle:
