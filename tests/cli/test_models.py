@@ -13,7 +13,8 @@ from fedhealth.cli import runs as run_folders
 from fedhealth.data.shard import HELD_OUT
 from fedhealth.data.synthetic import write_world
 from fedhealth.keys import issue_key
-from fedhealth.registry import challenger, history, load_bundle, load_signed
+from fedhealth.privacy import Budget
+from fedhealth.registry import challenger, history, load_bundle, load_signed, publish, rollback
 from fedhealth.serving import create_app
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,24 @@ def test_an_editors_file_in_models_does_not_switch_the_gates_off(published, runs
         assert ".gates.toml.swp: no part of the signed bundle; remove it" in result.output
     assert load_bundle(models).version == versions[1]
     assert len(history(models)) == 2
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        (lambda run, models, worse: shutil.copytree(worse, run, dirs_exist_ok=True), "changed since it was judged"),
+        (lambda run, models, worse: publish(worse, models), "somebody else was quicker"),
+    ],
+)
+def test_what_changes_while_the_question_waits_is_not_served(runs, tmp_path, monkeypatch, meanwhile, said):
+    first, second, worse = runs[1]
+    models, run = tmp_path / "models", shutil.copytree(second, tmp_path / "runs" / "next")
+    publish(first, models)
+    monkeypatch.setattr(promote, "confirm", lambda question, yes: meanwhile(run, models, worse))
+    result = invoke("promote", run, "--runs", tmp_path / "runs", "--reason", "better", models=models)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert {entry["action"] for entry in history(models)} == {"publish"}
 
 
 def test_limits_from_a_file_decide(published, tmp_path):

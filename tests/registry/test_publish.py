@@ -74,6 +74,17 @@ def test_a_damaged_champion_is_no_absent_one_but_the_reason_why_nothing_is_publi
     assert len(history(models)) == 1
 
 
+def test_what_is_published_is_what_was_judged_beside_the_champion_that_it_was_judged_beside(runs, models):
+    first, second = publish(runs / "a", models), load_bundle(runs / "b")
+    with pytest.raises(BundleError, match=f"b: changed since it was judged: it holds version {second.version} by now"):
+        publish(runs / "b", models, judged=first.hash, instead_of=first.version)
+    with pytest.raises(BundleError, match=f"version {first.version} is served by now, not none"):
+        publish(runs / "b", models, judged=second.hash, instead_of="none")
+    assert len(history(models)) == 1
+    assert [path.name for path in (models / "versions").glob("[!.]*")] == [first.version]
+    assert publish(runs / "b", models, judged=second.hash, instead_of=first.version).hash == second.hash
+
+
 @pytest.mark.parametrize("damaged", FILES)
 def test_a_damaged_champion_can_be_rolled_back_and_come_back_whole(runs, models, damaged):
     for name in "ab":

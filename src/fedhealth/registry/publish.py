@@ -11,13 +11,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from fedhealth.registry.bundle import FILES, Bundle, BundleError, load_bundle, replace_file
+from fedhealth.registry.bundle import FILES, Bundle, BundleError, bundle_of, load_bundle, read_files, replace_file
 from fedhealth.registry.history import append, changing, history
 from fedhealth.registry.signing import SIGNATURE, load_signed, refuse_added, sign_bundle
 
 ALIASES = ("champion", "challenger")
 SERVED = ("publish", "promote", "rollback")  # actions that make a champion
 REPORT = "report.json"
+NOBODY = "none"  # the version that is served where none is
 
 
 @dataclass(frozen=True)
@@ -36,35 +37,40 @@ def publish(
     reason: str = "",
     evidence: Mapping[str, Any] | None = None,
     instead_of: str | None = None,
+    judged: str | None = None,
 ) -> Bundle:
     """Sign the verified bundle in ``source``, make it the champion in ``models``, and write that into the history.
 
     ``evidence`` (what the gates found, who overrode them) goes into the history too. Nothing is written where that
-    bundle is the champion already. ``instead_of`` is the version that must be served now, if any will not do.
+    bundle is the champion already. ``instead_of`` is the version that must be served now (:data:`NOBODY` for none) and
+    ``judged`` the hash that the bundle must have, if any will not do.
 
     Raises:
         BundleError: the bundle in ``source`` is absent or damaged, or the history or the champion is, or another
-            version is served, or a file lies in ``models`` that is no part of a bundle; nothing is published.
+            version is served or was judged, or a file lies in ``models`` that is no part of a bundle.
     """
-    bundle = load_bundle(source)
+    files = read_files(source)
+    bundle = bundle_of(files, source)
+    if judged not in (None, bundle.hash):
+        raise BundleError(f"{source}: changed since it was judged: it holds version {bundle.version} by now")
     with changing(models) as log:
         refuse_added(models)
         before = champion(models)
         served = before.version if before else None
-        _check_served(served, instead_of)
+        check_served(served or NOBODY, instead_of)
         if before and before.hash == bundle.hash:
             return before
-        kept = _keep(source, bundle, models)
+        kept = _keep(source, files, bundle, models)
         if not _is_signed(kept):
             sign_bundle(kept)
         if before:
-            _copy(models, models / "versions" / before.version)
+            _keep(models, read_files(models), before, models)
         _serve(kept, models, log, _entry(action, bundle, served, reason, kept, evidence))
     return load_signed(models)
 
 
-def _check_served(served: str | None, expected: str | None) -> None:
-    served = served or "none"
+def check_served(served: str, expected: str | None) -> None:
+    """Raise BundleError where another version is ``served`` than the one that is ``expected``, if any will not do."""
     if expected is not None and served != expected:
         raise BundleError(f"version {served} is served by now, not {expected}: somebody else was quicker; look again")
 
@@ -89,7 +95,7 @@ def rollback(models: Path, reason: str, by: str = "", instead_of: str | None = N
     bundle, evidence = load_signed(kept), {"by": by} if by else None
     with changing(models) as log:
         refuse_added(models)
-        _check_served(served_last(models), instead_of or now)
+        check_served(served_last(models) or NOBODY, instead_of or now)
         _serve(kept, models, log, _entry("rollback", bundle, now, reason, kept, evidence))
     return load_signed(models)
 
@@ -100,12 +106,13 @@ def challenge(source: Path, models: Path, reason: str) -> Bundle:
     Raises:
         BundleError: the bundle is absent or damaged, or is the champion.
     """
-    bundle, before = load_bundle(source), champion(models)
+    files, before = read_files(source), champion(models)
+    bundle = bundle_of(files, source)
     if before and before.hash == bundle.hash:
         raise BundleError(f"version {bundle.version} is the champion; only another one can challenge it")
     with changing(models) as log:
-        kept = _keep(source, bundle, models)
-        append(log, _entry("challenge", bundle, before and before.version, reason, kept))
+        kept = _keep(source, files, bundle, models)
+        append(log, _entry("challenge", bundle, before.version if before else None, reason, kept))
     return bundle
 
 
@@ -113,7 +120,7 @@ def note_refusal(source: Path, models: Path, reason: str, evidence: Mapping[str,
     """Write into the history that the bundle in ``source`` was to be promoted and the gates refused it."""
     bundle, before = load_bundle(source), champion(models)
     with changing(models) as log:
-        append(log, _entry("refuse", bundle, before and before.version, reason, source, evidence))
+        append(log, _entry("refuse", bundle, before.version if before else None, reason, source, evidence))
 
 
 def champion(models: Path) -> Bundle | None:
@@ -140,8 +147,8 @@ def served_last(models: Path) -> str | None:
     return served[-1] if served else None
 
 
-def challenger(models: Path) -> str | None:
-    """The version that was last made challenger, until it is promoted; None where there is none.
+def challenger(models: Path, of: str | None = None) -> str | None:
+    """The version that was last made challenger, until it is promoted; None where there is none (of champion ``of``).
 
     Raises:
         BundleError: the history is broken.
@@ -149,10 +156,10 @@ def challenger(models: Path) -> str | None:
     last = None
     for entry in history(models):
         if entry["action"] == "challenge":
-            last = str(entry["version"])
-        elif entry["action"] in SERVED and entry["version"] == last:
+            last = entry
+        elif last and entry["action"] in SERVED and entry["version"] == last["version"]:
             last = None
-    return last
+    return str(last["version"]) if last and of in (None, last["before"]) else None
 
 
 def versions(models: Path, runs: Path) -> list[Version]:
@@ -228,11 +235,14 @@ def _entry(
     }
 
 
-def _keep(source: Path, bundle: Bundle, models: Path) -> Path:
-    """The folder that keeps this bundle in ``models``, and the report of its run where there is one."""
+def _keep(source: Path, files: Mapping[str, bytes], bundle: Bundle, models: Path) -> Path:
+    """The folder that keeps this bundle of ``files`` in ``models``, with what its run left beside it in ``source``."""
     kept = models / "versions" / bundle.version
     if source.resolve() != kept.resolve():
-        _copy(source, kept)
+        beside = {name: (source / name).read_bytes() for name in (REPORT, SIGNATURE) if (source / name).is_file()}
+        kept.mkdir(parents=True, exist_ok=True)
+        for name, data in {**beside, **{name: files[name] for name in FILES}}.items():
+            replace_file(kept / name, data)
     return kept
 
 
@@ -242,14 +252,6 @@ def _is_signed(folder: Path) -> bool:
     except BundleError:
         return False
     return True
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a bundle's files and what stands beside it, each in one step."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in (REPORT, SIGNATURE, *FILES):
-        if (source / name).is_file():
-            replace_file(target / name, (source / name).read_bytes())
 
 
 def _serve(kept: Path, models: Path, log: IO[bytes], entry: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from fedhealth.registry import Bundle, BundleError, Version, challenger, champio
 from fedhealth.registry import rollback as go_back
 from fedhealth.registry.gates import Line
 from fedhealth.registry.lineage import lineage
+from fedhealth.registry.publish import check_served
 from fedhealth.registry.signing import signing_key_file
 from fedhealth.serving.access import INVALID, Caller, allowed
 from fedhealth.serving.errors import Message
@@ -187,7 +188,7 @@ def _version(one: Version, now: Bundle | None) -> VersionAnswer:
 
 def _judge(chosen: Version, models: Models) -> tuple[list[dict[str, Any]], str | None]:
     try:
-        return [asdict(line) for line in examine(chosen.bundle, chosen.folder, models.folder)], None
+        return [asdict(line) for line in examine(chosen.bundle, chosen.folder, models.folder).lines], None
     except BundleError:
         return [], "the run's report is not here, or the champion or the gates' limits cannot be read"
 
@@ -195,13 +196,13 @@ def _judge(chosen: Version, models: Models) -> tuple[list[dict[str, Any]], str |
 def _promoted(chosen: Version, models: Models, asked: PromoteBody, by: str) -> Bundle:
     if chosen.standing == "champion":
         raise BundleError(f"version {chosen.bundle.version} is served already")
-    lines = examine(chosen.bundle, chosen.folder, models.folder)
-    if refused := [line for line in lines if line.passed is False]:
-        note_refusal(chosen.folder, models.folder, asked.reason, evidence(lines, chosen.folder, by))
-        raise BundleError(f"the gates refuse version {chosen.bundle.version}: {'; '.join(map(_said, refused))}")
-    return publish_judged(
-        chosen.folder, models.folder, "promote", asked.reason, lines, by=by, instead_of=asked.instead_of
-    )
+    judgement = examine(chosen.bundle, chosen.folder, models.folder)
+    check_served(judgement.champion, asked.instead_of)
+    if judgement.refused:
+        note_refusal(chosen.folder, models.folder, asked.reason, evidence(judgement, chosen.folder, by))
+        refused = "; ".join(map(_said, judgement.refused))
+        raise BundleError(f"the gates refuse version {chosen.bundle.version}: {refused}")
+    return publish_judged(chosen.folder, models.folder, "promote", asked.reason, judgement, by=by)
 
 
 def _said(line: Line) -> str:
