@@ -150,6 +150,20 @@ def test_of_two_at_once_one_is_told_to_look_again(ask: Ask, models: Path, small_
     assert len(history(models)) == 4
 
 
+def test_beside_a_champion_that_cannot_be_used_nothing_is_listed_or_promoted(
+    ask: Ask, models: Path, small_models: dict[str, Path]
+):
+    first, second = names(small_models)
+    (models / ".gates.toml.swp").write_text("")
+    listed = ask("GET", "/models")
+    promoted = ask("POST", "/models/promote", version=first, reason="new", instead_of=second)
+    assert [answer.status_code for answer in (listed, promoted)] == [503, 503]
+    assert "fedhealth models list says why" in listed.json()["detail"]
+    answer = ask("POST", "/models/rollback", reason="new", instead_of=second)
+    assert (answer.status_code, "no part of the signed bundle" in answer.json()["detail"]) == (409, True)
+    assert len(history(models)) == 2
+
+
 def test_a_machine_without_the_signing_key_promotes_nothing(
     ask: Ask, small_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
