@@ -1,8 +1,11 @@
 """The commands that change which model is served, and those that look at it."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from tests.registry.trained import SHARDS, Registry, flipped
@@ -13,7 +16,8 @@ from fedhealth.cli import runs as run_folders
 from fedhealth.data.shard import HELD_OUT
 from fedhealth.data.synthetic import write_world
 from fedhealth.keys import issue_key
-from fedhealth.registry import challenger, history, load_bundle, load_signed
+from fedhealth.privacy import Budget
+from fedhealth.registry import challenger, history, load_bundle, load_signed, publish, rollback
 from fedhealth.serving import create_app
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +113,35 @@ def test_an_override_serves_it_and_is_recorded(published, runs):
     assert "Override  a drill" in shown
 
 
+def test_an_editors_file_in_models_does_not_switch_the_gates_off(published, runs):
+    models, versions, folder = published
+    (models / ".gates.toml.swp").write_text("")
+    for command in (["promote", runs[1][2], "--runs", folder], ["rollback"]):
+        result = invoke(*command, "--reason", "new", "-y", models=models)
+        assert result.exit_code == 1
+        assert ".gates.toml.swp: no part of the signed bundle; remove it" in result.output
+    assert load_bundle(models).version == versions[1]
+    assert len(history(models)) == 2
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        (lambda run, models, worse: shutil.copytree(worse, run, dirs_exist_ok=True), "changed since it was judged"),
+        (lambda run, models, worse: publish(worse, models), "somebody else was quicker"),
+    ],
+)
+def test_what_changes_while_the_question_waits_is_not_served(runs, tmp_path, monkeypatch, meanwhile, said):
+    first, second, worse = runs[1]
+    models, run = tmp_path / "models", shutil.copytree(second, tmp_path / "runs" / "next")
+    publish(first, models)
+    monkeypatch.setattr(promote, "confirm", lambda question, yes: meanwhile(run, models, worse))
+    result = invoke("promote", run, "--runs", tmp_path / "runs", "--reason", "better", models=models)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert {entry["action"] for entry in history(models)} == {"publish"}
+
+
 def test_limits_from_a_file_decide(published, tmp_path):
     models, versions, folder = published
     (tmp_path / "strict.toml").write_text("[champion]\nauroc = 0\nlog_loss = 0\nslope = 0\nbias = 0\n")
@@ -193,16 +226,46 @@ def test_a_challenger_can_be_named_and_promoted_by_its_alias(published, runs):
     assert load_signed(models).version == versions[1]
 
 
-def test_what_is_trained_after_an_alarm_is_the_challenger(published, runs, monkeypatch, capsys):
+def test_after_an_alarm_one_challenger_is_trained_as_the_champion_was(published, runs, monkeypatch, capsys):
     models, versions, folder = published
-    for one in (runs[1][1], runs[1][2]):
-        monkeypatch.setattr(train, "run_training", lambda *_, one=one: (load_bundle(one), {}, one))
+    trained, inputs_known = [], set()
+    monkeypatch.setattr(run_folders, "remember_inputs", lambda _, inputs: inputs_known.add(inputs))
+    monkeypatch.setattr(run_folders, "finished_run", lambda _, inputs: inputs in inputs_known)
+
+    def alarm(rows, gives):
+        def run_training(study, data, outcome, training):
+            trained.append((training.model, training.seed, training.interactions, training.budget))
+            return load_bundle(gives), {}, gives
+
+        monkeypatch.setattr(run_folders, "fingerprint", lambda *_: rows)
+        monkeypatch.setattr(train, "run_training", run_training)
         monitor._retrain(load_signed(models), Path("data"), models, folder)
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("Trained again, it is the model that is served")
-    assert said[1].startswith(f"Challenger {challenger(models)} in ")
-    assert challenger(models) == load_bundle(runs[1][2]).version
+        return capsys.readouterr().out
+
+    _, second, other = runs[1]
+    version = load_bundle(other).version
+    assert alarm("the same rows", second).startswith("Trained again, it is the model that is served")
+    assert alarm("the same rows", second).startswith("Nothing is trained: the nodes' rows are those of the last time")
+    assert alarm("newer rows", other).startswith(f"Challenger {version} in ")
+    assert challenger(models) == version
+    assert alarm("yet newer rows", other).startswith(f"Challenger {version} waits; nothing is trained before")
     assert load_signed(models).version == versions[1]
+    rollback(models, "to one that nobody challenges yet")
+    assert alarm("yet newer rows", other).startswith(f"Challenger {version} in ")
+    assert trained == [("logistic", 0, False, None)] * 3
+
+
+def test_what_is_trained_after_an_alarm_has_the_champions_settings(published, tmp_path):
+    bundle = load_signed(published[0])
+    facts = {**bundle.facts, "model": "additive", "seed": 3, "privacy": {"epsilon": 2.0, "delta": 1e-6}}
+    pairs = np.array([[0.0, 1.0]])
+    design = dataclasses.replace(bundle.model.design, pairs=pairs)
+    asked = monitor._as_before(
+        dataclasses.replace(bundle, facts=facts, model=dataclasses.replace(bundle.model, design=design)),
+        tmp_path / "models",
+        tmp_path / "runs",
+    )
+    assert (asked.model, asked.seed, asked.interactions, asked.budget) == ("additive", 3, True, Budget(2.0, 1e-6))
 
 
 def test_diff_shows_two_versions_side_by_side(published):
@@ -245,7 +308,7 @@ def change_bundle(models, version):
     [
         (damage_report, "report.json: not the report that the history's lines were written on"),
         (cut_history, "one of them was changed from outside"),
-        (change_bundle, "holds none that is signed"),
+        (change_bundle, "MODEL_CARD.md: changed since it was signed"),
     ],
 )
 def test_a_broken_link_of_the_lineage_is_named(published, damage, said):

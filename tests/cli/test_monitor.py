@@ -1,5 +1,6 @@
 """``fedhealth monitor run``: the exit code tells cron, alerts tell people, a challenger is left where asked."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,20 @@ def test_what_cannot_be_checked_ends_with_1_and_is_an_alert_until_it_can(store: 
 @pytest.mark.slow
 def test_an_alarm_starts_a_federated_run_that_leaves_a_challenger(store: Store, tmp_path: Path):
     fill(store, faster=8.0)
-    data, runs = tmp_path / "data", tmp_path / "runs"
+    data, runs, models = tmp_path / "data", tmp_path / "runs", shutil.copytree(MODELS, tmp_path / "models")
     assert CliRunner().invoke(app, ["data", "generate", "--out", str(data), "--rows", "2000"]).exit_code == 0
-    found = run("--retrain", "--data", str(data), "--runs", str(runs))
+    retrain = ["--retrain", "--data", str(data), "--runs", str(runs), "--models", str(models)]
+    found = run(*retrain)
     assert found.exit_code == 2, found.output
     (folder,) = [path.parent for path in runs.glob("*/bundle.json")]
     assert load_bundle(folder).version in found.output
     assert load_bundle(MODELS).version != load_bundle(folder).version
+    again = run(*retrain)
+    assert (again.exit_code, f"Challenger {load_bundle(folder).version} waits" in again.output) == (2, True)
+
+
+def test_a_model_that_nobody_signed_is_not_watched(store: Store, tmp_path: Path):
+    models = shutil.copytree(MODELS, tmp_path / "models")
+    (models / "bundle.sig").unlink()
+    found = run("--models", str(models))
+    assert (found.exit_code, "bundle.sig: missing" in found.output, states(store)) == (1, True, {"monitor": "error"})

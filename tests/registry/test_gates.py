@@ -114,11 +114,41 @@ def test_a_model_without_an_auroc_does_not_pass(registry, champion):
 def test_a_private_run_must_keep_to_the_budget(registry, champion, epsilon, passed):
     bundle, report = champion
     nodes = [{**node, "difference": None} for node in report["nodes"]]
-    private = {**report, "privacy": {"epsilon": epsilon}, "nodes": nodes, "subgroups": []}
-    lines = {line.gate: line for line in registry.ask(bundle, private, None)}
+    facts = {**bundle.facts, "privacy": {"epsilon": epsilon}, "subgroups": []}
+    private = dataclasses.replace(bundle, facts=facts)
+    lines = {line.gate: line for line in registry.ask(private, {**report, "nodes": nodes, "subgroups": []}, None)}
     assert (lines["budget"].found, lines["budget"].passed) == (f"epsilon {epsilon:g}", passed)
     assert lines["nodes: AUROC"].passed is None
     assert "private run" in lines["nodes: AUROC"].found
+
+
+def test_a_report_that_leaves_nodes_or_subgroups_out_is_refused(registry, champion):
+    bundle, report = champion
+    lines = refused(registry.ask(bundle, {**report, "nodes": [], "subgroups": []}, None))
+    assert {"report", "nodes: log loss", "nodes: AUROC", "subgroups: log loss", "subgroups: AUROC"} == lines.keys()
+    lines = refused(registry.ask(bundle, {**report, "nodes": report["nodes"][1:], "privacy": {"epsilon": 1.0}}, None))
+    assert lines == {"report": "nothing of east"}
+    lines = refused(registry.ask(bundle, {**report, "subgroups": report["subgroups"][1:]}, None))
+    assert lines == {"report": f"nothing of {report['subgroups'][0]['name']}"}
+
+
+def test_a_study_without_subgroups_needs_none(registry, champion):
+    bundle, report = champion
+    plain = dataclasses.replace(
+        bundle, study=dataclasses.replace(GROUPED, subgroups=()), facts={**bundle.facts, "subgroups": []}
+    )
+    assert not refused(registry.ask(plain, {**report, "subgroups": []}, None))
+
+
+@pytest.mark.parametrize("step", ["evaluate", "compare"])
+def test_a_node_that_skips_the_comparison_does_not_switch_it_off_for_others(registry, champion, step):
+    worse = [flipped(s, 0.3, 1, s.fold != HELD_OUT) for s in SHARDS]
+    bundle, report = registry.train(worse, champion[0], skips=("west", step))
+    assert [node["name"] for node in report["champion"]["nodes"]] == ["east", "north", "south"]
+    assert report["champion"]["all"]["model"]["n"] == sum((s.fold == HELD_OUT).sum() for s in SHARDS[:3])
+    lines = refused(registry.ask(bundle, report, champion[0]))
+    assert lines["discrimination"].startswith("AUROC -0.00")
+    assert lines["discrimination"].endswith("; not compared at west")
 
 
 def test_limits_come_from_a_file(registry, champion, tmp_path):

@@ -17,6 +17,7 @@ from fedhealth.registry import (
     versions,
     write_bundle,
 )
+from fedhealth.registry.bundle import FILES
 
 FIT = fit(STUDY, exchange_within([draw_rows(200, seed=1)], STUDY), penalty=(30.0, 3.0))
 
@@ -60,12 +61,57 @@ def test_a_damaged_bundle_is_not_published(runs, models):
     assert len(history(models)) == 1
 
 
-def test_a_damaged_champion_can_be_replaced(runs, models):
+def test_a_damaged_champion_is_no_absent_one_but_the_reason_why_nothing_is_published(runs, models):
     publish(runs / "a", models)
     (models / "model.safetensors").write_bytes(b"")
+    for ask in (lambda: champion(models), lambda: publish(runs / "b", models), lambda: versions(models, runs)):
+        with pytest.raises(BundleError, match=r"the champion cannot be used: .*model\.safetensors: changed"):
+            ask()
+    for name in FILES:
+        (models / name).unlink()
+    with pytest.raises(BundleError, match=r"the champion cannot be used: .*bundle\.json: cannot be read"):
+        publish(runs / "b", models)
+    assert len(history(models)) == 1
+
+
+def test_what_is_published_is_what_was_judged_beside_the_champion_that_it_was_judged_beside(runs, models):
+    first, second = publish(runs / "a", models), load_bundle(runs / "b")
+    with pytest.raises(BundleError, match=f"b: changed since it was judged: it holds version {second.version} by now"):
+        publish(runs / "b", models, judged=first.hash, instead_of=first.version)
+    with pytest.raises(BundleError, match=f"version {first.version} is served by now, not none"):
+        publish(runs / "b", models, judged=second.hash, instead_of="none")
+    assert len(history(models)) == 1
+    assert [path.name for path in (models / "versions").glob("[!.]*")] == [first.version]
+    assert publish(runs / "b", models, judged=second.hash, instead_of=first.version).hash == second.hash
+
+
+@pytest.mark.parametrize("damaged", FILES)
+def test_a_damaged_champion_can_be_rolled_back_and_come_back_whole(runs, models, damaged):
+    for name in "ab":
+        publish(runs / name, models)
+    (models / damaged).write_bytes((models / damaged).read_bytes()[:-1])
+    assert rollback(models, "damaged").facts["seed"] == 0
+    assert publish(runs / "b", models, "promote").facts["seed"] == 1
+
+
+def test_a_file_that_is_no_part_of_a_bundle_stops_a_change_before_anything_is_written(runs, models):
+    for name in "ab":
+        publish(runs / name, models)
+    (models / ".gates.toml.swp").write_text("")
+    before = {p: p.stat().st_mtime_ns for p in models.rglob("*")}
+    for change in (lambda: publish(runs / "c", models), lambda: rollback(models, "worse")):
+        with pytest.raises(BundleError, match=r"\.gates\.toml\.swp: no part of the signed bundle; remove it"):
+            change()
+    assert {p: p.stat().st_mtime_ns for p in models.rglob("*")} == before
+
+
+def test_a_first_model_is_not_published_beside_other_files(runs, models):
+    models.mkdir()
+    (models / "notes.txt").write_text("")
+    with pytest.raises(BundleError, match=r"notes\.txt: no part of the signed bundle"):
+        publish(runs / "a", models)
     assert champion(models) is None
-    publish(runs / "b", models)
-    assert champion(models).facts["seed"] == 1
+    assert history(models) == []
 
 
 def test_rolling_back_goes_to_the_predecessor_and_is_written_down(runs, models):

@@ -33,12 +33,20 @@ class Registry:
     def __init__(self, folder):
         self.folder = folder
 
-    def train(self, shards, champion=None, model="additive"):
-        """The bundle and the report of a run; ``self.last`` is its folder."""
+    def train(self, shards, champion=None, model="additive", skips=("nobody", "nothing")):
+        """The bundle and the report of a run; ``self.last`` is its folder.
+
+        ``skips`` is a node and the step of the comparison with the champion that it does not answer.
+        """
         exchange = exchange_in_process(GROUPED, shards, self.folder / "audit")
         run = run_experiment(GROUPED, exchange, model=model)
         if champion:
-            beside = beside_champion(GROUPED, exchange, run.fit.model, champion.model)
+
+            def skipping(step, state):
+                silent, skipped = skips
+                return {n: reply for n, reply in exchange(step, state).items() if (n, step) != (silent, skipped)}
+
+            beside = beside_champion(GROUPED, skipping, run.fit.model, champion.model)
             run.report["champion"] = {"version": champion.version, "hash": champion.hash, **beside}
         policies = {node.name: policy_of(GROUPED, node.name, None).hash for node in GROUPED.nodes}
         bundle, report, self.last = run_folders.write_run(GROUPED, run, self.folder / "runs", policies)

@@ -10,13 +10,23 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fedhealth.keys import issue_key
-from fedhealth.registry import challenge, champion, history, load_bundle, publish
+from fedhealth.registry import Bundle, challenge, champion, history, load_bundle, publish
 from fedhealth.registry.gates import Line
 from fedhealth.serving import create_app, versions
+from fedhealth.serving.judging import Judgement
 
 Ask = Callable[..., Any]
-PASSES = [Line("discrimination", "AUROC 0.8, champion 0.8", "at most 0.005 lower", True)]
-REFUSED = [*PASSES, Line("calibration: slope", "0.2", "at most 0.1 further from 1", False)]
+LINES = [Line("discrimination", "AUROC 0.8, champion 0.8", "at most 0.005 lower", True)]
+REFUSED = [*LINES, Line("calibration: slope", "0.2", "at most 0.1 further from 1", False)]
+
+
+def says(lines: list[Line]) -> Callable[..., Judgement]:
+    """Gates that say this of every bundle, beside the champion of now."""
+
+    def examine(bundle: Bundle, folder: Path, models: Path) -> Judgement:
+        return Judgement(lines, bundle.hash, champion(models).version)  # type: ignore[union-attr]
+
+    return examine
 
 
 @pytest.fixture
@@ -24,7 +34,7 @@ def models(tmp_path: Path, small_models: dict[str, Path], monkeypatch: pytest.Mo
     """The second model served after the first, a challenger none, the gates let all through."""
     monkeypatch.setenv("FEDHEALTH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path / "keys.jsonl"))
-    monkeypatch.setattr(versions, "examine", lambda *_: PASSES)
+    monkeypatch.setattr(versions, "examine", says(LINES))
     for name in ("first", "second"):
         publish(small_models[name], tmp_path / "models", reason=f"the {name}")
     return tmp_path / "models"
@@ -87,7 +97,7 @@ def test_rolling_back_serves_the_one_before(ask: Ask, models: Path, small_models
 def test_what_the_gates_refuse_is_not_served_and_the_refusal_is_kept(
     ask: Ask, models: Path, small_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(versions, "examine", lambda *_: REFUSED)
+    monkeypatch.setattr(versions, "examine", says(REFUSED))
     first, second = names(small_models)
     answer = ask("POST", "/models/promote", version=first, reason="new", instead_of=second)
     assert answer.status_code == 409
@@ -138,6 +148,20 @@ def test_of_two_at_once_one_is_told_to_look_again(ask: Ask, models: Path, small_
         thread.join()
     assert sorted(statuses) == [200, 409]
     assert len(history(models)) == 4
+
+
+def test_beside_a_champion_that_cannot_be_used_nothing_is_listed_or_promoted(
+    ask: Ask, models: Path, small_models: dict[str, Path]
+):
+    first, second = names(small_models)
+    (models / ".gates.toml.swp").write_text("")
+    listed = ask("GET", "/models")
+    promoted = ask("POST", "/models/promote", version=first, reason="new", instead_of=second)
+    assert [answer.status_code for answer in (listed, promoted)] == [503, 503]
+    assert "fedhealth models list says why" in listed.json()["detail"]
+    answer = ask("POST", "/models/rollback", reason="new", instead_of=second)
+    assert (answer.status_code, "no part of the signed bundle" in answer.json()["detail"]) == (409, True)
+    assert len(history(models)) == 2
 
 
 def test_a_machine_without_the_signing_key_promotes_nothing(

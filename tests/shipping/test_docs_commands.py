@@ -322,7 +322,7 @@ def test_the_slow_commands_of_a_page_run(page: str, trained: Path, tmp_path: Pat
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", STORIES)
 def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Path) -> None:
-    """All its blocks as one script; a server is waited for and ended with it. Nothing is installed, no container run."""
+    """All its blocks as one script; a server is waited for and ended with it. Nothing is installed or built."""
     if page == "docs/operations/backup.md":
         shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     if page == "docs/guides/own-study.md":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from fedhealth.cli.training import Training
     from fedhealth.monitoring.store import Store
     from fedhealth.monitoring.watch import Look
     from fedhealth.registry import Bundle
@@ -42,12 +43,12 @@ def run(
     from fedhealth.cli.errors import plain_errors
     from fedhealth.monitoring.store import Store
     from fedhealth.monitoring.webhook import deliver
-    from fedhealth.registry import load_bundle
+    from fedhealth.registry import load_signed
 
     with plain_errors():
         store = Store()
         try:
-            bundle = load_bundle(models)
+            bundle = load_signed(models)
             found = _look(store, bundle, days)
         except Exception as error:
             _note_failure(store, error)
@@ -126,14 +127,41 @@ def _figure(value: float | None) -> str:
 
 
 def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
+    """Train anew as ``bundle`` was trained, unless a challenger waits or the nodes' rows are those of the last time."""
+    from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
     from fedhealth.cli.train import run_training
-    from fedhealth.cli.training import Training
-    from fedhealth.registry import challenge
+    from fedhealth.registry import challenge, challenger
 
-    study = bundle.study
-    trained, _, folder = run_training(study.name, data, study.outcome.name, Training(runs=runs, models=models))
+    if waiting := challenger(models, bundle.version):
+        typer.echo(f"Challenger {waiting} waits; nothing is trained before: fedhealth models promote challenger")
+        return
+    study, outcome, training = bundle.study.name, bundle.study.outcome.name, _as_before(bundle, models, runs)
+    inputs = fingerprint(data, study, outcome, _named(training), training.seed)
+    if finished_run(runs, inputs):
+        typer.echo("Nothing is trained: the nodes' rows are those of the last time")
+        return
+    trained, _, folder = run_training(study, data, outcome, training)
+    remember_inputs(folder, inputs)
     if trained is None or trained.hash == bundle.hash:
         typer.echo("Trained again, it is the model that is served: the nodes' rows are the same")
         return
     challenge(folder, models, "trained after an alarm")
     typer.echo(f"Challenger {trained.version} in {folder}; promote it with: fedhealth models promote challenger")
+
+
+def _named(training: "Training") -> str:
+    """The settings of a run here, as a fingerprint of its inputs names them."""
+    added = [", interactions"] if training.interactions else []
+    added += [f", {training.budget}"] if training.budget else []
+    return f"{training.model} on local{''.join(added)}"
+
+
+def _as_before(bundle: "Bundle", models: Path, runs: Path) -> "Training":
+    from fedhealth.cli.training import Model, Training
+    from fedhealth.privacy import Budget
+
+    facts = bundle.facts
+    promised, pairs = facts.get("privacy"), bundle.model.design.pairs
+    budget = Budget(promised["epsilon"], promised["delta"]) if promised else None
+    kind, interactions = Model(facts["model"]), len(pairs) > 0
+    return Training(kind, facts["seed"], interactions=interactions, budget=budget, runs=runs, models=models)

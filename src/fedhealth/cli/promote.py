@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
     from fedhealth.registry.gates import Line
+    from fedhealth.serving.judging import Judgement
 
 Models = Annotated[Path, typer.Option(help="Folder of the published bundle.")]
 Runs = Annotated[Path, typer.Option(help="Folder with the runs' bundles.")]
@@ -47,7 +48,7 @@ def promote(
     Prints what each gate found and needs. A version that a gate refuses is not served.
     """
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.registry import challenge, champion, find_version, versions
+    from fedhealth.registry import challenge, find_version, versions
     from fedhealth.serving.judging import examine, publish_judged
 
     with plain_errors():
@@ -59,13 +60,12 @@ def promote(
         if chosen.standing == Alias.champion:
             typer.echo(f"Serving {chosen.bundle.version} already")
             return
-        lines = examine(chosen.bundle, chosen.folder, models, gates)
-        show_gates(lines)
-        if not _may_pass(chosen.bundle, chosen.folder, models, lines, reason, override):
+        judgement = examine(chosen.bundle, chosen.folder, models, gates)
+        show_gates(judgement.lines)
+        if not _may_pass(chosen.bundle, chosen.folder, models, judgement, reason, override):
             raise typer.Exit(1)
-        before = champion(models)
-        confirm(f"Serve {chosen.bundle.version} instead of {before.version if before else 'nothing'}?", yes)
-        bundle = publish_judged(chosen.folder, models, "promote", reason, lines, override)
+        confirm(f"Serve {chosen.bundle.version} instead of {judgement.champion}?", yes)
+        bundle = publish_judged(chosen.folder, models, "promote", reason, judgement, override)
         typer.echo(f"Serving {bundle.version}")
         mirror(models, runs)
 
@@ -73,12 +73,11 @@ def promote(
 def rollback(reason: Reason, models: Models = Path("models"), runs: Runs = Path("runs"), yes: Yes = False) -> None:
     """Serve the champion's predecessor again."""
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.registry import champion
     from fedhealth.registry import rollback as go_back
+    from fedhealth.registry import served_last
 
     with plain_errors():
-        now = champion(models)
-        confirm(f"Roll back from {now.version if now else 'nothing'} to its predecessor?", yes)
+        confirm(f"Roll back from {served_last(models) or 'nothing'} to its predecessor?", yes)
         start = time.perf_counter()
         bundle = go_back(models, reason)
         typer.echo(f"Serving {bundle.version}, rolled back in {time.perf_counter() - start:.2f} s")
@@ -98,19 +97,17 @@ def show_gates(lines: "Sequence[Line]") -> None:
     Console().print(table)
 
 
-def _may_pass(
-    bundle: "Bundle", folder: Path, models: Path, lines: "Sequence[Line]", reason: str, override: str
-) -> bool:
+def _may_pass(bundle: "Bundle", folder: Path, models: Path, judgement: "Judgement", reason: str, override: str) -> bool:
     """Whether it may be served; a refusal names the failing gates and is written into the history."""
     from fedhealth.registry import note_refusal
     from fedhealth.serving.judging import evidence
 
-    refused = [line for line in lines if line.passed is False]
+    refused = judgement.refused
     for line in refused:
         said = "Overridden" if override else "Refused"
         typer.secho(f"{said}: {line.gate}: found {line.found}; needed {line.needed}", fg="red", err=True)
     if refused and not override:
-        note_refusal(folder, models, reason, evidence(lines, folder))
+        note_refusal(folder, models, reason, evidence(judgement, folder))
         typer.secho(f'Version {bundle.version} is not served; to serve it all the same: --override "reason"', err=True)
     return not refused or bool(override)
 

@@ -161,8 +161,8 @@ def _train(
         network = run_network(study, exchange, dataset, seed, generated, *told, strategy=strategy)
         network.report.update(where())
         return None, *write_network_run(study, network, training.runs, training.models)
-    run = run_experiment(study, exchange, dataset, kind, seed, generated, *told, interactions=training.interactions)
     served = champion(training.models)
+    run = run_experiment(study, exchange, dataset, kind, seed, generated, *told, interactions=training.interactions)
     if served and served.study.hash == study.hash:
         progress.stage(f"comparing with the served model {served.version} on the same held-out rows")
         if beside := beside_champion(study, exchange, run.fit.model, served.model):

@@ -107,13 +107,13 @@ def _publish(folder: Path, models: Path, reason: str) -> None:
     from fedhealth.registry import challenge, load_bundle
     from fedhealth.serving.judging import examine, publish_judged
 
-    lines = examine(load_bundle(folder), folder, models)
-    if any(line.passed is False for line in lines):
-        show_gates(lines)
+    judgement = examine(load_bundle(folder), folder, models)
+    if judgement.refused:
+        show_gates(judgement.lines)
         typer.secho(f"Gates refuse the model in {folder}; it is the challenger", fg="yellow")
         challenge(folder, models, f"{reason}, refused by the gates")
     else:
-        publish_judged(folder, models, "publish", reason, lines)
+        publish_judged(folder, models, "publish", reason, judgement)
 
 
 def _write_network(data: Path, models: Path, runs: Path) -> None:

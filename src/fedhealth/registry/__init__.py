@@ -12,6 +12,7 @@ from fedhealth.registry.publish import (
     note_refusal,
     publish,
     rollback,
+    served_last,
     served_since,
     versions,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "note_refusal",
     "publish",
     "rollback",
+    "served_last",
     "served_since",
     "sign_bundle",
     "signer",

@@ -39,13 +39,18 @@ def judge(
 
     ``golden_difference`` scores a bundle's golden rows as the server would, and gives the largest difference.
     """
+    private = bundle.facts.get("privacy")
+    nothing = None if private else False  # a private run has no figures to compare, any other must have them
+    of_groups = nothing if bundle.study.groups else None
     return [
         _hash(bundle, report),
+        _complete(bundle, report),
         _schema(bundle.study, champion.study if champion else None),
         _golden(golden_difference(bundle)),
-        *_against_champion(bundle, report, champion, limits["champion"]),
-        *_against_local(report, limits["local"]),
-        _budget(report, limits["budget"]["epsilon"]),
+        *_against_champion(bundle, report, champion, limits["champion"], nothing),
+        *_against_local("nodes", report["nodes"], limits["local"], nothing),
+        *_against_local("subgroups", _parts(report["subgroups"]), limits["local"], of_groups),
+        _budget(private, limits["budget"]["epsilon"]),
     ]
 
 
@@ -54,6 +59,14 @@ def _hash(bundle: Bundle, report: Mapping[str, Any]) -> Line:
     same = told == bundle.hash
     found = f"{bundle.version}, of files and report" if same else f"files {bundle.version}, report {told[:12]}"
     return Line("hash", found, "files and report of one model", same)
+
+
+def _complete(bundle: Bundle, report: Mapping[str, Any]) -> Line:
+    wanted = [*bundle.facts["took_part"], *(group["name"] for group in bundle.facts["subgroups"])]
+    told = {part["name"] for part in (*report["nodes"], *report["subgroups"])}
+    missing = [name for name in wanted if name not in told]
+    found = f"nothing of {', '.join(missing)}" if missing else f"{len(report['nodes'])} nodes, all subgroups"
+    return Line("report", found, "every node that took part, every subgroup", bool(wanted) and not missing)
 
 
 def _schema(study: Study, served: Study | None) -> Line:
@@ -77,34 +90,42 @@ def _golden(apart: float) -> Line:
 
 
 def _against_champion(
-    bundle: Bundle, report: Mapping[str, Any], champion: Bundle | None, limits: Mapping[str, float]
+    bundle: Bundle,
+    report: Mapping[str, Any],
+    champion: Bundle | None,
+    limits: Mapping[str, float],
+    nothing: bool | None,
 ) -> Iterator[Line]:
     if champion is None:
         yield from (Line(g, NO_CHAMPION, "–", None) for g in ("discrimination", "calibration"))
         return
     beside = report.get("champion") or {}
     if beside.get("hash") != champion.hash:
-        yield from _on_other_rows(bundle.facts["metrics"], champion.facts["metrics"], limits)
+        yield from _on_other_rows(bundle.facts["metrics"], champion.facts["metrics"], limits, nothing)
         return
     everywhere, nodes = with_champion(beside)
+    absent = sorted(set(bundle.facts["took_part"]) - {node["name"] for node in beside["nodes"]})
+    without = f"; not compared at {', '.join(absent)}" if absent else ""
     for gate, metric, sign in (("discrimination", "auroc", -1), ("calibration: log loss", "log_loss", 1)):
         margin = limits[metric]
         worst = everywhere.of(metric, sign)
         needed = f"at most {_amount(metric, margin)} {'lower' if sign < 0 else 'higher'}"
-        yield Line(gate, worst.text(), f"{needed}, whole interval", worst.surely_within(margin))
-        yield _beyond_doubt(f"{gate}, by node", [node.of(metric, sign) for node in nodes], margin, needed)
+        yield Line(gate, worst.text() + without, f"{needed}, whole interval", worst.surely_within(margin))
+        yield _beyond_doubt(f"{gate}, by node", [node.of(metric, sign) for node in nodes], margin, needed, nothing)
     groups = [("all", beside["all"]), *((node["name"], node) for node in beside["nodes"])]
-    yield from (_distance(gate, groups, limits[gate]) for gate in ("slope", "bias"))
+    yield from (_distance(gate, groups, limits[gate], nothing) for gate in ("slope", "bias"))
 
 
-def _on_other_rows(mine: Mapping[str, Any], theirs: Mapping[str, Any], limits: Mapping[str, float]) -> Iterator[Line]:
+def _on_other_rows(
+    mine: Mapping[str, Any], theirs: Mapping[str, Any], limits: Mapping[str, float], nothing: bool | None
+) -> Iterator[Line]:
     """The run was not compared with this champion: two bundles' own metrics, on rows that may differ."""
     both = mine["auroc"], theirs["auroc"]
     passed = None not in both and both[0] >= both[1] - limits["auroc"]
     found = f"AUROC {_with_ends(mine)}, champion {_with_ends(theirs)}; unpaired, other rows"
     yield Line("discrimination", found, f"at most {limits['auroc']:g} lower", passed)
     groups = [("all", {"model": mine, "champion": theirs})]
-    yield from (_distance(gate, groups, limits[gate], "; unpaired, other rows") for gate in ("slope", "bias"))
+    yield from (_distance(gate, groups, limits[gate], nothing, "; unpaired, other rows") for gate in ("slope", "bias"))
 
 
 def _with_ends(metrics: Mapping[str, Any]) -> str:
@@ -114,7 +135,7 @@ def _with_ends(metrics: Mapping[str, Any]) -> str:
     return f"{value:.4f}" if None in ends else f"{value:.4f} ({ends[0]:.4f} to {ends[1]:.4f})"
 
 
-def _distance(gate: str, groups: list[tuple[str, Any]], margin: float, note: str = "") -> Line:
+def _distance(gate: str, groups: list[tuple[str, Any]], margin: float, nothing: bool | None, note: str = "") -> Line:
     """Where the model is further from perfect than the champion by most."""
     key, best = ("calibration_slope", 1.0) if gate == "slope" else ("bias", 0.0)
     both = [(name, found["model"][key], found["champion"][key]) for name, found in groups]
@@ -125,37 +146,34 @@ def _distance(gate: str, groups: list[tuple[str, Any]], margin: float, note: str
     }
     needed = f"at most {margin:g} further from {best:g}"
     if not further:
-        return Line(f"calibration: {gate}", "undefined: one label only", needed, None)
+        return Line(f"calibration: {gate}", "undefined: one label only", needed, nothing)
     worst = max(further, key=lambda name: further[name])
     return Line(f"calibration: {gate}", worst, needed, further[worst] <= margin)
 
 
-def _against_local(report: Mapping[str, Any], limits: Mapping[str, float]) -> Iterator[Line]:
-    for gate, groups in (("nodes", report["nodes"]), ("subgroups", _parts(report["subgroups"]))):
-        for metric, sign in (("log_loss", 1), ("auroc", -1)):
-            needed = f"at most {_amount(metric, limits[metric])} {'lower' if sign < 0 else 'higher'} than local"
-            found = [one.of(metric, sign) for one in local_comparisons(groups)]
-            yield _beyond_doubt(
-                f"{gate}: {'AUROC' if metric == 'auroc' else 'log loss'}", found, limits[metric], needed
-            )
+def _against_local(gate: str, groups: list[Any], limits: Mapping[str, float], nothing: bool | None) -> Iterator[Line]:
+    for metric, name, sign in (("log_loss", "log loss", 1), ("auroc", "AUROC", -1)):
+        needed = f"at most {_amount(metric, limits[metric])} {'lower' if sign < 0 else 'higher'} than local"
+        found = [one.of(metric, sign) for one in local_comparisons(groups)]
+        yield _beyond_doubt(f"{gate}: {name}", found, limits[metric], needed, nothing)
 
 
 def _parts(subgroups: list[Any]) -> list[Any]:
     return [{**part, "name": f"{group['name']} at {part['name']}"} for group in subgroups for part in group["nodes"]]
 
 
-def _beyond_doubt(gate: str, found: list[Comparison], margin: float, needed: str) -> Line:
+def _beyond_doubt(gate: str, found: list[Comparison], margin: float, needed: str, nothing: bool | None) -> Line:
     if not found:
-        return Line(gate, "nothing was compared (a private run, or too few rows)", needed, None)
+        return Line(gate, "nothing was compared (a private run, or too few rows)", needed, nothing)
     worse = beyond_doubt(found, margin)
     shown = max(worse or found, key=lambda one: one.worse)
     return Line(gate, f"{shown.name}: {shown.text()}", f"{needed}, beyond doubt", not worse)
 
 
-def _budget(report: Mapping[str, Any], limit: float) -> Line:
-    if "privacy" not in report:
+def _budget(private: Mapping[str, Any] | None, limit: float) -> Line:
+    if not private:
         return Line("budget", "answers without noise", f"epsilon at most {limit:g} if private", None)
-    spent = float(report["privacy"]["epsilon"])
+    spent = float(private["epsilon"])
     return Line("budget", f"epsilon {spent:g}", f"at most {limit:g}", spent <= limit)
 
 

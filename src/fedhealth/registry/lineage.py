@@ -8,7 +8,7 @@ from typing import Any
 
 from fedhealth.registry.bundle import Bundle, BundleError, load_bundle
 from fedhealth.registry.history import history
-from fedhealth.registry.publish import REPORT, SERVED, champion
+from fedhealth.registry.publish import REPORT, SERVED
 from fedhealth.registry.signing import load_signed, signer
 
 
@@ -57,11 +57,10 @@ def lineage(bundle: Bundle, models: Path) -> Lineage:
 def _check_served(entries: list[dict[str, Any]], models: Path) -> None:
     """The model that is served must be the one that the history served last."""
     served = [entry for entry in entries if entry["action"] in SERVED]
-    now = champion(models)
-    if served and (now is None or now.hash != served[-1]["hash"]):
+    if served and (now := load_signed(models)).hash != served[-1]["hash"]:
         raise BundleError(
             f"{models}: the history says that version {served[-1]['version']} is served, but the folder holds "
-            f"{now.version if now else 'none that is signed'}: one of them was changed from outside"
+            f"{now.version}: one of them was changed from outside"
         )
 
 

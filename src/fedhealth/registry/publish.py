@@ -11,13 +11,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from fedhealth.registry.bundle import FILES, Bundle, BundleError, load_bundle, replace_file
+from fedhealth.registry.bundle import FILES, Bundle, BundleError, bundle_of, load_bundle, read_files, replace_file
 from fedhealth.registry.history import append, changing, history
-from fedhealth.registry.signing import SIGNATURE, load_signed, sign_bundle
+from fedhealth.registry.signing import SIGNATURE, load_signed, refuse_added, sign_bundle
 
 ALIASES = ("champion", "challenger")
 SERVED = ("publish", "promote", "rollback")  # actions that make a champion
 REPORT = "report.json"
+NOBODY = "none"  # the version that is served where none is
 
 
 @dataclass(frozen=True)
@@ -36,30 +37,40 @@ def publish(
     reason: str = "",
     evidence: Mapping[str, Any] | None = None,
     instead_of: str | None = None,
+    judged: str | None = None,
 ) -> Bundle:
     """Sign the verified bundle in ``source``, make it the champion in ``models``, and write that into the history.
 
     ``evidence`` (what the gates found, who overrode them) goes into the history too. Nothing is written where that
-    bundle is the champion already. ``instead_of`` is the version that must be served now, if any will not do.
+    bundle is the champion already. ``instead_of`` is the version that must be served now (:data:`NOBODY` for none) and
+    ``judged`` the hash that the bundle must have, if any will not do.
 
     Raises:
-        BundleError: the bundle in ``source`` is absent or damaged, or the history is, or another version is served.
+        BundleError: the bundle in ``source`` is absent or damaged, or the history or the champion is, or another
+            version is served or was judged, or a file lies in ``models`` that is no part of a bundle.
     """
-    bundle = load_bundle(source)
+    files = read_files(source)
+    bundle = bundle_of(files, source)
+    if judged not in (None, bundle.hash):
+        raise BundleError(f"{source}: changed since it was judged: it holds version {bundle.version} by now")
     with changing(models) as log:
+        refuse_added(models)
         before = champion(models)
-        _check_served(before, instead_of)
+        served = before.version if before else None
+        check_served(served or NOBODY, instead_of)
         if before and before.hash == bundle.hash:
             return before
-        kept = _keep(source, bundle, models)
+        kept = _keep(source, files, bundle, models)
         if not _is_signed(kept):
             sign_bundle(kept)
-        _serve(kept, models, before, log, _entry(action, bundle, before, reason, kept, evidence))
+        if before:
+            _keep(models, read_files(models), before, models)
+        _serve(kept, models, log, _entry(action, bundle, served, reason, kept, evidence))
     return load_signed(models)
 
 
-def _check_served(now: Bundle | None, expected: str | None) -> None:
-    served = now.version if now else "none"
+def check_served(served: str, expected: str | None) -> None:
+    """Raise BundleError where another version is ``served`` than the one that is ``expected``, if any will not do."""
     if expected is not None and served != expected:
         raise BundleError(f"version {served} is served by now, not {expected}: somebody else was quicker; look again")
 
@@ -67,21 +78,25 @@ def _check_served(now: Bundle | None, expected: str | None) -> None:
 def rollback(models: Path, reason: str, by: str = "", instead_of: str | None = None) -> Bundle:
     """Make the champion's predecessor the champion again; ``by`` and ``instead_of`` are as in :func:`publish`.
 
+    Who is the champion is what the history says, so a champion whose files were damaged can be rolled back.
+
     Raises:
-        BundleError: there is no predecessor, its bundle is damaged or not signed, or another version is served.
+        BundleError: there is no predecessor, its bundle is damaged or not signed, another version is served, or a file
+            lies in ``models`` that is no part of a bundle; nothing is changed.
     """
-    now = champion(models)
+    now = served_last(models)
     if now is None:
-        raise BundleError(f"{models}: no model is published, so there is nothing to roll back")
-    changes = [e for e in history(models) if e["version"] == now.version and e["action"] in ("publish", "promote")]
+        raise BundleError(f"{models}: no model was published here, so there is nothing to roll back")
+    changes = [e for e in history(models) if e["version"] == now and e["action"] in ("publish", "promote")]
     past = [entry["before"] for entry in changes if entry["before"]]
     if not past:
-        raise BundleError(f"{models}: version {now.version} has no predecessor to roll back to")
+        raise BundleError(f"{models}: version {now} has no predecessor to roll back to")
     kept = models / "versions" / past[-1]
     bundle, evidence = load_signed(kept), {"by": by} if by else None
     with changing(models) as log:
-        _check_served(champion(models), instead_of or now.version)
-        _serve(kept, models, now, log, _entry("rollback", bundle, now, reason, kept, evidence))
+        refuse_added(models)
+        check_served(served_last(models) or NOBODY, instead_of or now)
+        _serve(kept, models, log, _entry("rollback", bundle, now, reason, kept, evidence))
     return load_signed(models)
 
 
@@ -91,12 +106,13 @@ def challenge(source: Path, models: Path, reason: str) -> Bundle:
     Raises:
         BundleError: the bundle is absent or damaged, or is the champion.
     """
-    bundle, before = load_bundle(source), champion(models)
+    files, before = read_files(source), champion(models)
+    bundle = bundle_of(files, source)
     if before and before.hash == bundle.hash:
         raise BundleError(f"version {bundle.version} is the champion; only another one can challenge it")
     with changing(models) as log:
-        kept = _keep(source, bundle, models)
-        append(log, _entry("challenge", bundle, before, reason, kept))
+        kept = _keep(source, files, bundle, models)
+        append(log, _entry("challenge", bundle, before.version if before else None, reason, kept))
     return bundle
 
 
@@ -104,15 +120,21 @@ def note_refusal(source: Path, models: Path, reason: str, evidence: Mapping[str,
     """Write into the history that the bundle in ``source`` was to be promoted and the gates refused it."""
     bundle, before = load_bundle(source), champion(models)
     with changing(models) as log:
-        append(log, _entry("refuse", bundle, before, reason, source, evidence))
+        append(log, _entry("refuse", bundle, before.version if before else None, reason, source, evidence))
 
 
 def champion(models: Path) -> Bundle | None:
-    """The published bundle, or None where there is none that verifies and is signed by a trusted key."""
+    """The bundle that is served from ``models``; None where none ever was.
+
+    Raises:
+        BundleError: it does not verify, or nobody who is trusted signed it, or it is gone.
+    """
+    if not (models / "bundle.json").exists() and served_last(models) is None:
+        return None
     try:
         return load_signed(models)
-    except BundleError:
-        return None
+    except BundleError as error:
+        raise BundleError(f"the champion cannot be used: {error}") from None
 
 
 def served_since(models: Path, version: str) -> str | None:
@@ -125,8 +147,18 @@ def served_since(models: Path, version: str) -> str | None:
     return str(times[-1]) if times else None
 
 
-def challenger(models: Path) -> str | None:
-    """The version that was last made challenger, until it is promoted; None where there is none.
+def served_last(models: Path) -> str | None:
+    """The version that the history made champion last; None where it made none.
+
+    Raises:
+        BundleError: the history is broken.
+    """
+    served = [str(entry["version"]) for entry in history(models) if entry["action"] in SERVED]
+    return served[-1] if served else None
+
+
+def challenger(models: Path, of: str | None = None) -> str | None:
+    """The version that was last made challenger, until it is promoted; None where there is none (of champion ``of``).
 
     Raises:
         BundleError: the history is broken.
@@ -134,16 +166,19 @@ def challenger(models: Path) -> str | None:
     last = None
     for entry in history(models):
         if entry["action"] == "challenge":
-            last = str(entry["version"])
-        elif entry["action"] in SERVED and entry["version"] == last:
+            last = entry
+        elif last and entry["action"] in SERVED and entry["version"] == last["version"]:
             last = None
-    return last
+    return str(last["version"]) if last and of in (None, last["before"]) else None
 
 
 def versions(models: Path, runs: Path) -> list[Version]:
     """Every version that verifies: the champion, the challenger, former ones, and those that runs trained.
 
     Its folder is that of its run, if there still is one.
+
+    Raises:
+        BundleError: the champion cannot be used, or the history is broken.
     """
     now, next_one = champion(models), challenger(models)
     found = {now.hash: Version(now, models, "champion")} if now else {}
@@ -192,7 +227,7 @@ def _folders(models: Path, runs: Path) -> list[tuple[Path, str]]:
 def _entry(
     action: str,
     bundle: Bundle,
-    before: Bundle | None,
+    before: str | None,
     reason: str,
     folder: Path,
     evidence: Mapping[str, Any] | None = None,
@@ -203,18 +238,21 @@ def _entry(
         "version": bundle.version,
         "hash": bundle.hash,
         "reason": reason,
-        "before": before.version if before else None,
+        "before": before,
         "study": bundle.study.name,
         "report": sha256(report.read_bytes()).hexdigest() if report.is_file() else None,
         **(evidence or {}),
     }
 
 
-def _keep(source: Path, bundle: Bundle, models: Path) -> Path:
-    """The folder that keeps this bundle in ``models``, and the report of its run where there is one."""
+def _keep(source: Path, files: Mapping[str, bytes], bundle: Bundle, models: Path) -> Path:
+    """The folder that keeps this bundle of ``files`` in ``models``, with what its run left beside it in ``source``."""
     kept = models / "versions" / bundle.version
     if source.resolve() != kept.resolve():
-        _copy(source, kept)
+        beside = {name: (source / name).read_bytes() for name in (REPORT, SIGNATURE) if (source / name).is_file()}
+        kept.mkdir(parents=True, exist_ok=True)
+        for name, data in {**beside, **{name: files[name] for name in FILES}}.items():
+            replace_file(kept / name, data)
     return kept
 
 
@@ -226,21 +264,11 @@ def _is_signed(folder: Path) -> bool:
     return True
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a bundle's files and what stands beside it, each in one step."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in (REPORT, SIGNATURE, *FILES):
-        if (source / name).is_file():
-            replace_file(target / name, (source / name).read_bytes())
-
-
-def _serve(kept: Path, models: Path, before: Bundle | None, log: IO[bytes], entry: Mapping[str, Any]) -> None:
-    """Keep who was served ``before``, write ``entry`` into the history, and put the files in ``kept`` into ``models``.
+def _serve(kept: Path, models: Path, log: IO[bytes], entry: Mapping[str, Any]) -> None:
+    """Write ``entry`` into the history, and put the files in ``kept`` into ``models``.
 
     Each file is replaced whole; they are staged elsewhere, since no other file may be in ``models``.
     """
-    if before:
-        _copy(models, models / "versions" / before.version)
     append(log, entry)
     staging = models / "versions" / ".next"
     staging.mkdir(exist_ok=True)

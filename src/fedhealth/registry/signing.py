@@ -21,6 +21,7 @@ from fedhealth.keys import write_private
 from fedhealth.registry.bundle import FILES, Bundle, BundleError, bundle_of, read_files, replace_file
 
 SIGNATURE = "bundle.sig"
+AGAIN = "put back the file that was signed, or roll back"
 BESIDE = {  # what else may lie in a bundle's folder; no part of it, and never loaded with it
     *("versions", "history.jsonl", "gates.toml", "report.json"),
     *("global_model.pth", "new.global_model.pth"),
@@ -158,7 +159,7 @@ def load_signed(folder: Path) -> Bundle:
     check(BUNDLE, signed, str(folder / SIGNATURE))
     for name, digest in _digests(files).items():
         if signed["files"].get(name) != digest:
-            raise BundleError(f"{folder / name}: changed since it was signed; promote the model again")
+            raise BundleError(f"{folder / name}: changed since it was signed; {AGAIN}")
     return bundle_of(files, folder)
 
 
@@ -179,13 +180,23 @@ def check_names(folder: Path) -> None:
     found = {path.name for path in folder.iterdir()}
     if "bundle.json" not in found:
         return  # nothing was published here: said when it is read
-    missing, added = [name for name in (*FILES, SIGNATURE) if name not in found], found - {*FILES, SIGNATURE} - BESIDE
+    missing = [name for name in (*FILES, SIGNATURE) if name not in found]
     if missing:
-        lost = f"; {', '.join(sorted(added))} is there instead" if added else ""
-        hint = "promote it to have it signed" if missing == [SIGNATURE] else "promote the model again"
+        added = _added(folder)
+        lost = f"; {', '.join(added)} is there instead" if added else ""
+        hint = "promote it to have it signed" if missing == [SIGNATURE] else AGAIN
         raise BundleError(f"{folder / missing[0]}: missing{lost}; {hint}")
-    if added:
-        raise BundleError(f"{folder / min(added)}: no part of the signed bundle; remove it")
+    refuse_added(folder)
+
+
+def refuse_added(folder: Path) -> None:
+    """Raise BundleError where a file lies in the bundle's folder that is no part of it."""
+    for name in _added(folder):
+        raise BundleError(f"{folder / name}: no part of the signed bundle; remove it")
+
+
+def _added(folder: Path) -> list[str]:
+    return sorted({path.name for path in folder.iterdir()} - {*FILES, SIGNATURE} - BESIDE)
 
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The model that was just trained beside the one that is served, on the same held-out rows of every node."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fedhealth.federation import (
@@ -17,21 +17,20 @@ from fedhealth.model import RiskModel
 from fedhealth.runtime.experiment import evaluate
 from fedhealth.study import Study
 
+Replies = Mapping[str, Contribution]
+
 
 def beside_champion(study: Study, exchange: Exchange, model: RiskModel, champion: RiskModel) -> dict[str, Any] | None:
     """For the report: both models' metrics and their paired difference (``model`` minus ``champion``), by node and all.
 
-    Three questions to every node: ``evaluate`` for each model, then ``compare``. None where not all the same nodes
-    answered all three: ranks are among all their rows. Of subgroups there are the metrics alone.
+    Three questions to every node: ``evaluate`` for each model, then ``compare``. It is about the nodes that answer all
+    three; None where none does. Of subgroups there are the metrics alone.
 
     Raises:
         PolicyRefusal: a node's policy does not allow it.
     """
-    found, other = evaluate(study, exchange, model), evaluate(study, exchange, champion)
-    if found.keys() != other.keys():
-        return None
-    compared = exchange("compare", question(model, champion, found, other))
-    if compared.keys() != found.keys():
+    found, other, compared = _answers(study, exchange, model, champion)
+    if not compared:
         return None
     apart = paired(found, other, compared)
     groups = {"all": (total(found.values()), total(other.values()), apart.all)}
@@ -61,3 +60,22 @@ def _subgroups(
 def _within(place: int, replies: Mapping[str, Contribution]) -> dict[str, Any] | None:
     together = total(subgroup(reply, place) for reply in replies.values())
     return metrics(together).as_dict() if together.rows else None
+
+
+def _answers(study: Study, exchange: Exchange, model: RiskModel, champion: RiskModel) -> tuple[Replies, ...]:
+    """The replies to the three questions of the nodes that answer all.
+
+    Ranks are among the rows of all nodes that answer, so ``compare`` is asked again without a node that does not.
+    """
+    found, other = evaluate(study, exchange, model), evaluate(study, exchange, champion)
+    compared: Replies = {name: reply for name, reply in found.items() if name in other}
+    while True:
+        names = compared.keys()
+        found, other = _of(names, found), _of(names, other)
+        compared = _of(names, exchange("compare", question(model, champion, found, other))) if names else {}
+        if compared.keys() == names:
+            return found, other, compared
+
+
+def _of(names: Collection[str], replies: Replies) -> Replies:
+    return {name: reply for name, reply in replies.items() if name in names}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from fedhealth.registry import BundleError, history
 from fedhealth.registry.limits import read_limits
 from fedhealth.serving.errors import Unavailable
-from fedhealth.serving.judging import history_or_unavailable
+from fedhealth.serving.judging import models_or_unavailable
 from fedhealth.serving.models import Models
 from fedhealth.serving.reports import read_reports, runs_folder
 
@@ -120,7 +120,7 @@ def add_network(router: APIRouter, models: Models) -> None:
     def promotion() -> Promotion:
         """The model in force and how it came to be."""
         served = models.predictor().bundle.version
-        entries = history_or_unavailable(lambda: history(models.folder))
+        entries = models_or_unavailable(lambda: history(models.folder))
         known = [{name: entry.get(name) for name in Change.model_fields} for entry in reversed(entries)]
         return Promotion(champion=served, history=[Change.model_validate(one) for one in known])
 

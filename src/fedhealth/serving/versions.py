@@ -12,10 +12,11 @@ from fedhealth.registry import Bundle, BundleError, Version, challenger, champio
 from fedhealth.registry import rollback as go_back
 from fedhealth.registry.gates import Line
 from fedhealth.registry.lineage import lineage
+from fedhealth.registry.publish import check_served
 from fedhealth.registry.signing import signing_key_file
 from fedhealth.serving.access import INVALID, Caller, allowed
 from fedhealth.serving.errors import Message
-from fedhealth.serving.judging import evidence, examine, history_or_unavailable, publish_judged
+from fedhealth.serving.judging import evidence, examine, models_or_unavailable, publish_judged
 from fedhealth.serving.models import Models
 from fedhealth.serving.reports import runs_folder
 
@@ -122,17 +123,17 @@ def add_versions(router: APIRouter, models: Models) -> None:
     @router.get("/models")
     def list_versions() -> VersionsAnswer:
         """The champion, the challenger, former versions, and those that runs trained."""
-        now = champion(models.folder)
+        now = models_or_unavailable(lambda: champion(models.folder))
         known = sorted(_known(models), key=lambda one: ORDER.index(one.standing))
         answers = [_version(one, now) for one in known]
-        next_one = history_or_unavailable(lambda: challenger(models.folder))
+        next_one = models_or_unavailable(lambda: challenger(models.folder))
         return VersionsAnswer(champion=now.version if now else None, challenger=next_one, versions=answers)
 
     @router.get("/models/{version}", responses=missing)
     def one_version(version: VersionName) -> LineageAnswer:
         """A version's lineage, every link checked, and what the gates say of it."""
         chosen = _find(models, version)
-        found = history_or_unavailable(lambda: lineage(chosen.bundle, models.folder))
+        found = models_or_unavailable(lambda: lineage(chosen.bundle, models.folder))
         judged = (found.promotion or {}).get("gates")
         lines, why = (judged, None) if judged else _judge(chosen, models)
         fields = VersionChange.model_fields
@@ -156,7 +157,7 @@ ORDER = ("champion", "challenger", "former", "trained")
 
 
 def _known(models: Models) -> list[Version]:
-    return history_or_unavailable(lambda: versions(models.folder, runs_folder()))
+    return models_or_unavailable(lambda: versions(models.folder, runs_folder()))
 
 
 def _find(models: Models, name: str) -> Version:
@@ -189,21 +190,21 @@ def _version(one: Version, now: Bundle | None) -> VersionAnswer:
 
 def _judge(chosen: Version, models: Models) -> tuple[list[dict[str, Any]], str | None]:
     try:
-        return [asdict(line) for line in examine(chosen.bundle, chosen.folder, models.folder)], None
+        return [asdict(line) for line in examine(chosen.bundle, chosen.folder, models.folder).lines], None
     except BundleError:
-        return [], "the run's report is not here, or the gates' limits cannot be read"
+        return [], "the run's report is not here, or the champion or the gates' limits cannot be read"
 
 
 def _promoted(chosen: Version, models: Models, asked: PromoteBody, by: str) -> Bundle:
     if chosen.standing == "champion":
         raise BundleError(f"version {chosen.bundle.version} is served already")
-    lines = examine(chosen.bundle, chosen.folder, models.folder)
-    if refused := [line for line in lines if line.passed is False]:
-        note_refusal(chosen.folder, models.folder, asked.reason, evidence(lines, chosen.folder, by))
-        raise BundleError(f"the gates refuse version {chosen.bundle.version}: {'; '.join(map(_said, refused))}")
-    return publish_judged(
-        chosen.folder, models.folder, "promote", asked.reason, lines, by=by, instead_of=asked.instead_of
-    )
+    judgement = examine(chosen.bundle, chosen.folder, models.folder)
+    check_served(judgement.champion, asked.instead_of)
+    if judgement.refused:
+        note_refusal(chosen.folder, models.folder, asked.reason, evidence(judgement, chosen.folder, by))
+        refused = "; ".join(map(_said, judgement.refused))
+        raise BundleError(f"the gates refuse version {chosen.bundle.version}: {refused}")
+    return publish_judged(chosen.folder, models.folder, "promote", asked.reason, judgement, by=by)
 
 
 def _said(line: Line) -> str:
