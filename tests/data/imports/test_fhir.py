@@ -9,6 +9,7 @@ import pytest
 from tests.data.imports.conftest import asked_of, dropped
 
 from fedhealth.data.files import DataError
+from fedhealth.data.imports import gathered
 from fedhealth.data.imports.fhir import read_fhir
 from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS, SNOMED
 from fedhealth.study import Feature, load_study
@@ -309,6 +310,16 @@ def test_what_was_withdrawn_does_not_count_wherever_it_stands(imported, write):
     assert table["heart_rate"].to_list() == [70]  # of 60, 70 and 80
     assert dropped(report) == {"withdrawn, or not yet measured": 2, "withdrawn later": 1, "duplicate": 1}
     assert report["kept"] == {"resting_heart_rate": 3}
+
+
+@pytest.mark.parametrize("at_once", [1, 10**6])
+def test_a_corrected_day_counts_however_many_readings_are_looked_at_together(imported, write, monkeypatch, at_once):
+    monkeypatch.setattr(gathered, "SLICE", at_once)
+    days = [observation("40443-4", 60 + d, "/min", when=f"2024-05-0{d}") for d in range(1, 5)]
+    assert imported(write("a.ndjson", lines(*days)))[1]["heart_rate"].to_list() == [61, 62, 63, 64]
+    moved = [observation("40443-4", 70, "/min", when=f"2024-06-0{d}", id="1") for d in (1, 2)]
+    table = imported(write("a.ndjson", lines(*days, *moved)))[1]
+    assert table["date"].to_list()[4:] == ["2024-06-02"]
 
 
 def test_a_disease_that_was_an_error_is_none(imported, write):

@@ -78,7 +78,7 @@ class Gathered:
         day = _LOCAL.dt.date()
         days = self._scan().filter(chosen, pl.col("feature") == name).group_by(day=day)
         counts = days.agg(pl.len(), ids=pl.col("id").count()).collect().sort("day")
-        if counts["ids"].any():  # versions of one record may be of different days
+        if counts["ids"].sum():  # versions of one record may be of different days
             return [chosen]
         parts = counts.group_by(pl.col("len").cum_sum() // SLICE, maintain_order=True)
         return [chosen & day.is_between(part["day"].min(), part["day"].max()) for _, part in parts]
