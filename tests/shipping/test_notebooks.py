@@ -45,7 +45,12 @@ def test_it_says_that_the_data_are_synthetic(name: str) -> None:
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs(name: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline", "TMPDIR": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "TMPDIR": str(tmp_path),
+    }
     client = NotebookClient(
         read(name), timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
