@@ -168,21 +168,19 @@ def is_mention(command: Documented) -> bool:
     return not command.block and command.program == "fedhealth" and parsed(command.words) is None
 
 
+def is_told(command: Documented) -> bool:
+    """Whether the command is part of a story."""
+    return command.page in STORIES and command.block
+
+
 def runs_here(command: Documented) -> bool:
-    generates = command.text.startswith("python data/")
-    own = command.text.startswith("fedhealth") or generates
-    return own and command.page not in STORIES and not is_elsewhere(command) and not is_mention(command)
+    ours = command.text.startswith(("fedhealth", "python data/"))
+    return ours and not (is_told(command) or is_elsewhere(command) or is_mention(command))
 
 
 def test_every_command_runs_somewhere() -> None:
-    lost = [
-        key(command)
-        for command in COMMANDS
-        if not (runs_here(command) or is_elsewhere(command) or is_mention(command))
-        and not (command.page in STORIES and command.block)
-        and command.program not in ("curl", "fedhealth")
-    ]
-    assert not lost
+    ways = (runs_here, is_told, is_elsewhere, is_mention, lambda command: command.program == "curl")
+    assert not [key(command) for command in COMMANDS if not any(way(command) for way in ways)]
     assert all((ROOT / test).is_file() for test in ELSEWHERE.values() if test.startswith("tests/"))
     assert all(any(begins(one, beginning) for one in COMMANDS) for beginning in ELSEWHERE)
 
@@ -249,15 +247,11 @@ def newest(folder: Path) -> str:
 
 def run(words: list[str]) -> None:
     """Run a command of ours in this process, in the folder that is the current one."""
-    result = CliRunner().invoke(app, words[1:] + answers_of(words), input="y\n")
+    context = parsed(words)
+    assert context
+    result = CliRunner().invoke(app, words[1:] + answers(context.command, words), input="y\n")
     may_end_with = {0, 1} if words[1] == "doctor" else {0}  # 1: something is to be done
     assert result.exit_code in may_end_with, f"{' '.join(words)}\n{result.output}"
-
-
-def answers_of(words: list[str]) -> list[str]:
-    found = parsed(words)
-    assert found
-    return answers(found.command, words)
 
 
 def in_place(command: Documented, folder: Path) -> list[str]:
