@@ -22,7 +22,7 @@ from fedhealth.monitoring.retention import Retention
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
 from fedhealth.monitoring.webhook import deliver, webhook
-from fedhealth.serving.access import INVALID, KEYED, Caller, allowed
+from fedhealth.serving.access import INVALID, KEYED, MAX_BODY, Caller, allowed
 from fedhealth.serving.answers import (
     Acknowledgement,
     Air,
@@ -49,7 +49,6 @@ from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
 from fedhealth.serving.versions import add_versions
 
-MAX_BODY = 4 * 1024 * 1024  # bytes
 Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to the newest reading")]
 CityName = Annotated[str | None, Query(description="Only this city")]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
