@@ -1,4 +1,4 @@
-"""Whatever is sent, the server does what it says of itself: 1,000 requests over all routes, with ``make fuzz`` 10,000."""
+"""Whatever is sent, the server does what it says of itself: 1,000 requests in all, with ``make fuzz`` 10,000."""
 
 import os
 from collections.abc import Iterator

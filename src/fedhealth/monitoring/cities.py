@@ -9,9 +9,9 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import category
-from fedhealth.monitoring.cells import hidden
+from fedhealth.monitoring.cells import DIGITS, hidden
 from fedhealth.monitoring.places import PLACES
-from fedhealth.monitoring.tables import Reading
+from fedhealth.monitoring.tables import PEOPLE, Reading
 
 WINDOW = timedelta(hours=24)
 
@@ -54,6 +54,12 @@ def newest_time(session: Session, city: str | None = None) -> datetime | None:
     return session.scalar(query if city is None else query.where(Reading.city == city))
 
 
+def last_hour(session: Session) -> datetime | None:
+    """The end of the last hour that is over by the newest reading: asking twice within one tells nothing new."""
+    newest = newest_time(session)
+    return newest.replace(minute=0, second=0, microsecond=0) - timedelta(seconds=1) if newest else None
+
+
 def newest_air(session: Session, city: str, after: datetime | None = None) -> Reading | None:
     """The newest reading that says what a city's air is like, if there is one."""
     query = select(Reading).where(Reading.city == city, Reading.aqi.is_not(None))
@@ -68,7 +74,7 @@ def groups(session: Session, as_of: datetime) -> dict[str, Group]:
         select(
             Reading.city,
             func.count(),
-            func.count(Reading.person.distinct()),
+            PEOPLE,
             func.avg(Reading.risk),
             func.avg(case((Reading.high_risk, 1.0), else_=0.0)),
         )
@@ -119,7 +125,7 @@ def _told(group: Group | None, unsaid: bool) -> dict[str, Any]:
     return {
         "readings": group.readings,
         "people": group.people,
-        "mean_risk": group.mean_risk,
-        "high_risk_share": group.high_risk_share,
+        "mean_risk": round(group.mean_risk, DIGITS),
+        "high_risk_share": round(group.high_risk_share, DIGITS),
         "suppressed": False,
     }

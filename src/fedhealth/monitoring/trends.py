@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import CATEGORIES, category
-from fedhealth.monitoring.cells import hidden
-from fedhealth.monitoring.tables import Reading
+from fedhealth.monitoring.cells import DIGITS, hidden
+from fedhealth.monitoring.tables import PEOPLE, Reading
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ def trend(session: Session, as_of: datetime, days: int, city: str | None = None)
             Reading.city,
             Reading.day,
             func.count(),
-            func.count(Reading.person.distinct()),
+            PEOPLE,
             func.avg(Reading.risk),
             func.avg(Reading.aqi),
             func.avg(Reading.pm25),
         )
-        .where(Reading.day > as_of.date() - timedelta(days=days), Reading.day <= as_of.date())
+        .where(Reading.day > as_of.date() - timedelta(days=days), Reading.time <= as_of)
         .group_by(Reading.city, Reading.day)
         .order_by(Reading.day, Reading.city)
     )
@@ -61,7 +61,7 @@ def trend(session: Session, as_of: datetime, days: int, city: str | None = None)
 def _point(
     unsaid: bool, city: str, day: date, readings: int, _: int, risk: float, aqi: float | None, pm25: float | None
 ) -> TrendPoint:
-    return TrendPoint(city, day, None if unsaid else risk, aqi, pm25, None if unsaid else readings)
+    return TrendPoint(city, day, None if unsaid else round(risk, DIGITS), aqi, pm25, None if unsaid else readings)
 
 
 def category_days(session: Session, as_of: datetime, days: int) -> list[CategoryDays]:

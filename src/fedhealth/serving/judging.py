@@ -31,7 +31,10 @@ def examine(bundle: Bundle, folder: Path, models: Path, gates: Path | None = Non
     def golden(one: Bundle) -> float:
         return Predictor(one, PredictionBody(one.study)).golden_difference()
 
-    return judge(bundle, report, champion(models), read_limits(models, gates), golden)
+    try:
+        return judge(bundle, report, champion(models), read_limits(models, gates), golden)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise BundleError(f"{path}: not the report of a run, as gates need it ({error!r})") from None
 
 
 def publish_judged(
