@@ -80,3 +80,10 @@ def test_an_alarm_starts_a_federated_run_that_leaves_a_challenger(store: Store, 
     (folder,) = [path.parent for path in runs.glob("*/bundle.json")]
     assert load_bundle(folder).version in found.output
     assert load_bundle(MODELS).version != load_bundle(folder).version
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://host/db"])
+def test_a_store_that_is_away_is_said_to_be_in_one_line(monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setenv("DATABASE_URL", url)
+    found = run()
+    assert (found.exit_code, found.output.startswith("Error: ")) == (1, True), found.exception
