@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 DEFAULT_FILE = Path(".fedhealth/api_key")
 Role = Literal["citizen", "viewer", "analyst", "admin"]
+INSTALLATION = "installation"  # whose key is issued to nobody
 ROLES: tuple[Role, ...] = get_args(Role)
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -134,7 +135,7 @@ def issue_key(name: str, role: Role, person: str | None = None) -> str:
         raise KeyProblem(f"role: got {role!r}; expected one of {', '.join(ROLES)}")
     if (role == "citizen") != (person is not None) or not NAME.fullmatch(person or name):
         raise KeyProblem("person: expected a pseudonym for a citizen's key, and none for any other")
-    if any(key.name == name and key.revoked is None for key in issued_keys()):
+    if name == INSTALLATION or any(key.name == name and key.revoked is None for key in issued_keys()):
         raise KeyProblem(f"name: {name!r} has a key; revoke it first, or choose another name")
     key = secrets.token_hex(32)
     _note({"action": "add", **asdict(IssuedKey(name, role, hashed(key), person, _now()))})

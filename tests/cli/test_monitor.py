@@ -91,3 +91,10 @@ def test_a_model_that_nobody_signed_is_not_watched(store: Store, tmp_path: Path)
     (models / "bundle.sig").unlink()
     found = run("--models", str(models))
     assert (found.exit_code, "bundle.sig: missing" in found.output, states(store)) == (1, True, {"monitor": "error"})
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://host/db"])
+def test_a_store_that_is_away_is_said_to_be_in_one_line(monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setenv("DATABASE_URL", url)
+    found = run()
+    assert (found.exit_code, found.output.startswith("Error: ")) == (1, True), found.exception

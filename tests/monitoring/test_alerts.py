@@ -47,6 +47,14 @@ def test_air_above_200_is_an_alert_even_where_few_people_report(store: Store, se
         assert (alert.value, alert.threshold, alert.readings, alert.mean_risk) == (201, 200, 0, None)
 
 
+def test_a_city_that_stays_unsaid_beside_a_small_one_is_not_told_by_its_alert(store: Store, send: Send):
+    send("Quetta", START, 9)
+    send("Lahore", START, 20, risk=0.9)
+    assert check(store, 0) == []
+    send("Quetta", START, 11)
+    assert check(store, 0) == [("Lahore", "mean-risk", "firing")]
+
+
 def test_an_acknowledgement_survives_a_restart_until_the_alert_ends(store: Store, send: Send, address: str):
     send("Lahore", START, 20, aqi=250)
     check(store, 0)

@@ -1,18 +1,20 @@
 """Consent, retention, erasure and outcomes, on SQLite and PostgreSQL."""
 
+import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from fedhealth.monitoring.cities import city_days
 from fedhealth.monitoring.outcomes import UnknownReadings, add_outcomes
 from fedhealth.monitoring.people import erase, fit_to_keep, kept_of, set_consent
 from fedhealth.monitoring.recent import recent_window
 from fedhealth.monitoring.retention import usual_retention
-from fedhealth.monitoring.store import Store, add_readings
+from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.tables import Outcome, Reading
 from fedhealth.study import load_study
 
@@ -47,8 +49,10 @@ def test_nameless_readings_count_for_cities_and_not_for_drift(store: Store):
         add_readings(session, fit_to_keep(session, [row(f"r{i}", f"p{i}") for i in range(12)], "aggregate"))
         add_readings(session, fit_to_keep(session, [row(f"r{i}", f"p{i}") for i in range(12)], "aggregate"))
         day = city_days(session, ["Lahore"], NOON, NOON)[0]
-        assert (day.readings, day.aqi, day.suppressed) == (12, 80.0, False)
-        assert len(recent_window(session, load_study("health-risk"), NOON, 30).x) == 0
+        assert (day.readings, day.aqi, day.suppressed) == (None, 80.0, True)  # they could all be of one person
+        add_readings(session, [row(f"named {i}", f"n{i}") for i in range(9)])
+        assert city_days(session, ["Lahore"], NOON, NOON)[0].readings == 21
+        assert len(recent_window(session, load_study("health-risk"), NOON, 30).x) == 9
 
 
 def test_withdrawing_consent_brings_what_is_stored_in_line(store: Store, send: Send):
@@ -78,6 +82,73 @@ def test_erasing_a_person_leaves_nothing_of_them(store: Store, send: Send, addre
     if address.startswith("sqlite"):
         path = Path(address.removeprefix("sqlite:///"))
         assert all(b"p0" not in file.read_bytes() for file in path.parent.glob("store.db*") if file.suffix != ".db-shm")
+
+
+def test_a_person_may_change_their_mind_and_send_again(store: Store):
+    def sent(retention: str) -> None:
+        with store.session() as session:
+            set_consent(session, "p", retention, NOON)  # type: ignore[arg-type]
+            add_readings(session, fit_to_keep(session, [row("r1", "p")], "full"))
+
+    for retention in ("aggregate", "full", "aggregate"):
+        sent(retention)
+    with store.session() as session:
+        assert [one.person for one in session.scalars(select(Reading))] == [None]
+
+
+def test_what_is_on_its_way_while_a_person_withdraws_does_not_stay(store: Store, send: Send):
+    send("Lahore", NOON, 1)
+
+    def withdraw() -> None:
+        with store.session() as session:
+            set_consent(session, "p0", "off", NOON)
+
+    with store.session() as session:
+        rows = fit_to_keep(session, [row("late", "p0")], "full")
+        add_outcomes(session, {"r0": True}, "clinic", NOON)
+        withdrawal = threading.Thread(target=withdraw)
+        withdrawal.start()
+        withdrawal.join(0.5)
+        add_readings(session, rows)
+    withdrawal.join()
+    with store.session() as session:
+        assert session.scalars(select(Reading.id)).all() == []
+        assert session.scalars(select(Outcome.reading)).all() == []
+
+
+def test_an_outcome_on_its_way_while_a_person_is_erased_does_not_stay(store: Store, send: Send):
+    send("Lahore", NOON, 1)
+
+    def withdraw() -> None:
+        with store.session() as session:
+            erase(session, "p0")
+
+    with store.session() as session:
+        add_outcomes(session, {"r0": True}, "clinic", NOON)
+        erasure = threading.Thread(target=withdraw)
+        erasure.start()
+        erasure.join(0.5)
+    erasure.join()
+    with store.session() as session:
+        assert session.scalars(select(Outcome.reading)).all() == []
+
+
+def test_what_cannot_be_forgotten_yet_is_said(tmp_path: Path):
+    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    with store.session() as session:
+        add_readings(session, [row("r1", "p")])
+    reader = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM readings").fetchone()
+    event.listen(store._engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=100"))
+    store.close()
+    with store.session() as session:
+        erase(session, "p")
+    with pytest.raises(StoreError, match="ask again"):
+        store.forget()
+    reader.close()
+    store.forget()
+    store.close()
 
 
 def test_of_two_outcomes_the_later_stands_and_unknown_readings_are_refused(store: Store, send: Send):

@@ -208,6 +208,19 @@ def test_a_store_that_is_away_costs_notes_and_no_time(caplog: pytest.LogCaptureF
     assert "secret" not in caplog.text
 
 
+def test_after_any_fault_the_next_predictions_are_noted(store: Store, monkeypatch: pytest.MonkeyPatch):
+    log = PredictionLog(lambda: store)
+    with monkeypatch.context() as patch:
+        patch.setattr("fedhealth.monitoring.store.note_predictions", lambda *_: 1 / 0)
+        log.note("m", 0.25, 0)
+        time.sleep(0.6)
+    log.note("m", 0.25, 0)
+    log.close()
+    with store.session() as session:
+        assert session.scalar(select(func.count()).select_from(Prediction)) == 1
+    assert log.dropped == 1
+
+
 @pytest.mark.parametrize("url", ["mysql://host/db", "nonsense"])
 def test_other_databases_are_refused_in_words(url: str):
     with pytest.raises(StoreError, match="DATABASE_URL"):

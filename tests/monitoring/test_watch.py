@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from fedhealth.data import synthetic
 from fedhealth.data.tables import shard_from_table
 from fedhealth.federation import exchange_within, fit
 from fedhealth.federation.training import Fit
-from fedhealth.monitoring.alerts import Finding, fail, list_alerts, recovered, settle, state_of
+from fedhealth.monitoring.alerts import Finding, acknowledge, fail, list_alerts, recovered, settle, state_of
 from fedhealth.monitoring.missing import missing_drift
 from fedhealth.monitoring.performance import expected, judge
 from fedhealth.monitoring.score_drift import score_drift
 from fedhealth.monitoring.store import Store
+from fedhealth.monitoring.watch import raise_alerts
 from fedhealth.monitoring.webhook import deliver
 from fedhealth.study import load_study
 
@@ -94,9 +96,9 @@ def found(met: bool, clear: bool = False) -> Finding:
     return Finding("drift", 0.3 if met else 0.1, 0.2, met, clear, about="aqi")
 
 
-def states(store: Store, newest: dt.datetime | None = None) -> list[str]:
+def states(store: Store, now: dt.datetime | None = None) -> list[str]:
     with store.session() as session:
-        return [state_of(alert, newest) for alert in list_alerts(session)]
+        return [state_of(alert, now) for alert in list_alerts(session)]
 
 
 def test_an_alert_pends_for_its_time_fires_lasts_and_is_over(store: Store):
@@ -131,12 +133,16 @@ class Hook(HTTPServer):
     heard: list[dict[str, object]]
     status = 500
 
+    def before(self) -> None:
+        """What happens before it answers."""
+
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             server.heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            server.before()
             self.send_response(server.status)
             self.end_headers()
 
@@ -165,6 +171,28 @@ def test_the_webhook_is_told_once_of_firing_and_of_the_end(store: Store, hook: H
     assert [deliver(store), deliver(store)] == [1, 0]
     assert [one["state"] for one in hook.heard] == ["firing", "firing", "resolved"]
     assert (hook.heard[0]["rule"], hook.heard[0]["about"], hook.heard[0]["city"]) == ("drift", "aqi", None)
+
+
+def test_telling_the_webhook_holds_no_alert(store: Store, hook: Hook):
+    with store.session() as session:
+        settle(session, found(True), NOON)
+
+    def answer() -> None:
+        with store.session() as session:
+            acknowledge(session, 1, "Dr Khan", "", NOON)
+
+    hook.status, hook.before = 204, answer
+    assert deliver(store) == 1
+    assert states(store) == ["acknowledged"]
+
+
+def test_what_is_watched_waits_as_the_settings_say(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "90")
+    look = SimpleNamespace(findings=lambda: [found(True)])
+    for hours, state in ((0, "pending"), (1, "pending"), (2, "firing")):
+        with store.session() as session:
+            raise_alerts(session, look, NOON + hours * HOUR)  # type: ignore[arg-type]
+        assert states(store) == [state]
 
 
 def test_without_a_webhook_nobody_is_told(store: Store):

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fedhealth.cli import app as cli
 from fedhealth.keys import KeyProblem, issue_key, issued_keys, issued_keys_file, revoke_key
@@ -122,6 +123,43 @@ def test_who_asks_too_often_waits_and_others_do_not(folder: Path, bundle: Bundle
     answer = api.get("/health")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
     assert api.get("/health", headers={"X-API-Key": "a key for tests"}).status_code == 200
+
+
+def test_the_slowest_rate_still_lets_the_first_request_through():
+    now = [0.0]
+    rate = Rate(0.05, lambda: now[0])
+    assert [rate.wait("a"), rate.wait("a")] == [0, 20]
+    now[0] += 20
+    assert rate.wait("a") == 0
+
+
+def test_a_forwarded_address_is_believed_only_of_a_proxy_that_was_named(
+    folder: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    """uvicorn takes the word of anybody on this machine; a new made-up address would be a new allowance."""
+    monkeypatch.setenv("FEDHEALTH_RATE", "0.1")
+
+    def statuses() -> list[int]:
+        app, found = ProxyHeadersMiddleware(create_app(folder), "*"), []  # type: ignore[arg-type]
+        for i in range(3):
+            found.append(TestClient(app).get("/health", headers={"X-Forwarded-For": f"10.0.0.{i}:80"}).status_code)  # type: ignore[arg-type]
+        return found
+
+    assert statuses() == [200, 429, 429]
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    assert statuses() == [200, 200, 200]
+
+
+def test_no_key_may_pass_for_an_address_or_for_the_installation(
+    folder: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path / "keys.jsonl"))
+    monkeypatch.setenv("FEDHEALTH_RATE", "0.1")
+    with pytest.raises(KeyProblem, match="choose another name"):
+        issue_key("installation", "viewer")
+    own = {"X-API-Key": issue_key("address:testclient", "viewer")}
+    api = TestClient(create_app(folder))
+    assert [api.get("/health", headers=own).status_code, api.get("/health").status_code] == [200, 200]
 
 
 def test_a_bucket_fills_at_its_rate_and_memory_has_an_end():

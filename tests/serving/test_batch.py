@@ -1,12 +1,19 @@
 """Many people in one request get what each would get alone."""
 
 import json
+import random
+import tracemalloc
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from fedhealth.serving.batch import MOST_ROWS
+from fedhealth.registry import Bundle
+from fedhealth.serving.app import Api
+from fedhealth.serving.batch import MOST_ROWS, BatchBody
+from fedhealth.serving.errors import Refused
+from fedhealth.serving.predictor import Predictor
+from fedhealth.serving.schema import PredictionBody
 from fedhealth.study import Study
 
 KEY = {"X-API-Key": "a key for tests"}
@@ -79,6 +86,39 @@ def test_what_is_wrong_is_named_with_its_row(client: TestClient, body: Any, fiel
 def test_rows_have_a_limit(client: TestClient):
     assert ask(client, {"columns": {"age": [30] * (MOST_ROWS + 1)}}).status_code == 422
     assert len(ask(client, {"columns": {"age": [30] * MOST_ROWS}}).json()["risk_score"]) == MOST_ROWS
+
+
+@pytest.mark.parametrize("row", [b"{}", b"[]", b"1", b'{"age": 30}'])
+@pytest.mark.parametrize("start", [b'{"rows": [', b'{"columns": {"age": ['])
+def test_very_many_rows_are_refused_before_they_take_memory(study: Study, start: bytes, row: bytes):
+    body, raw = BatchBody(PredictionBody(study)), start + b",".join([row] * (5 * 2**20 // (len(row) + 1))) + b"]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused):
+            body.parse(raw)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_deep_nesting_is_refused_in_words(client: TestClient):
+    raw = b'{"rows":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    answer = client.post("/predict/batch", content=raw, headers=KEY)
+    assert (answer.status_code, list(answer.json())) == (422, ["detail"])
+
+
+def test_people_of_whom_different_things_are_known_hold_nobody_up(app: Api, study: Study, bundle: Bundle):
+    """They get the same risks, but not from the thread that answers everybody."""
+    rng = random.Random(0)
+    numbers = [feature for feature in study.features if feature.kind == "number"]
+    known = [rng.sample(numbers, rng.randint(1, len(numbers))) for _ in range(40)]
+    people = [{f.name: (f.low + f.high) / 2 for f in numbers if f in some} for some in known]
+    predictor, raw = Predictor.from_bundle(bundle), json.dumps({"rows": people}).encode()
+    assert predictor.answer_batch_at_once(raw) is None
+    found = ask(TestClient(app), {"rows": people}).json()["risk_score"]
+    assert found == pytest.approx([predictor.predict(person)["risk_score"] for person in people], abs=1e-12)
+    alike = json.dumps({"rows": people[:1] * 1_000}).encode()
+    assert predictor.answer_batch_at_once(alike) == predictor.answer_batch(alike)
 
 
 def test_the_description_fits_and_its_example_can_be_sent(client: TestClient, study: Study):

@@ -9,8 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fedhealth.data.synthetic.replay import replay
+from fedhealth.keys import issue_key
 from fedhealth.registry import Bundle, publish, sign_bundle, without_form, write_bundle
-from fedhealth.serving import create_app
+from fedhealth.serving import create_app, serve
 
 KEY = {"X-API-Key": "a key for tests"}
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -86,6 +87,86 @@ def test_one_wrong_reading_and_none_is_stored(api: TestClient, changes: dict[str
     assert answer.status_code == 422
     assert [one["field"] for one in answer.json()["detail"]] == [field]
     assert send(api, [reading(id="good")]).json()["stored"] == 1
+
+
+def test_nobody_but_an_administrator_sends_readings_from_the_future(
+    api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path / "keys.jsonl"))
+    clinic, phone = {"X-API-Key": issue_key("clinic", "analyst")}, {"X-API-Key": issue_key("phone", "citizen", "p-1")}
+    ahead = {"readings": [reading(time="2199-01-01T00:00:00Z", person="p-1")]}
+    for headers in (clinic, phone):
+        answer = api.post("/readings", json=ahead, headers=headers)
+        assert (answer.status_code, answer.json()["detail"][0]["field"]) == (422, "readings[0].time")
+    soon = {"readings": [reading(time=(NOW + timedelta(minutes=2)).isoformat(), person="p-1")]}
+    assert api.post("/readings", json=soon, headers=phone).status_code == 201
+
+
+def test_no_citizens_word_makes_a_citys_air(api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path / "keys.jsonl"))
+    phone = {"X-API-Key": issue_key("phone", "citizen", "p-1")}
+    said = {"readings": [reading(person="p-1", features={"aqi": 500, "pm25": 400})]}
+    assert api.post("/readings", json=said, headers=phone).status_code == 201
+    assert api.get("/air?city=Lahore").json()["aqi"] is None
+    assert api.get("/alerts", headers=KEY).json()["alerts"] == []
+
+
+def test_few_people_are_not_told_by_drift(api: TestClient):
+    send(api, [reading(id="later"), *(reading(person="p", time=hours_ago(i)) for i in range(2, 14))])
+    drift = api.get("/drift?days=2", headers=KEY).json()
+    told = [one[name] for one in drift["features"] for name in ("reference", "current", "missing_share") if one["n"]]
+    told += [one[name] for one in drift["missing"] for name in ("now", "before") if one["n"]]
+    assert told
+    assert set(told) == {None}
+
+
+def test_asking_before_and_after_a_reading_does_not_tell_its_risk(api: TestClient):
+    send(api, [reading(person=f"p{i}", time=hours_ago(2)) for i in range(12)])
+    send(api, [reading(id="hour", person="p0", time=hours_ago(0))])
+    asked = ("/cities", "/trends", "/performance", "/drift?days=1")
+
+    def figures() -> list[Any]:
+        found = [api.get(path, headers=KEY).json() for path in asked]
+        for city in found[0]["cities"]:
+            del city["time"]
+        return found
+
+    before = figures()
+    risk = before[0]["cities"][0]["mean_risk"] or next(c["mean_risk"] for c in before[0]["cities"] if c["mean_risk"])
+    assert risk == round(risk, 3)
+    send(api, [reading(person="p-new", features={"age": 80, "spo2": 80})])
+    assert figures() == before
+
+
+def hours_ago(hours: int) -> str:
+    return (NOW.replace(minute=0, second=0) - timedelta(hours=hours)).isoformat()
+
+
+def test_an_alert_without_news_for_a_day_has_no_data(api: TestClient):
+    features = {"aqi": 350, "heart_rate": 80}
+    send(api, [reading(features=features, time=(NOW - timedelta(hours=30)).isoformat())])
+    assert [one["state"] for one in api.get("/alerts", headers=KEY).json()["alerts"]] == ["no_data"]
+
+
+@pytest.mark.parametrize("body", [b'{"by": "\\ud800"}', b'{"\\ud800": 1}', b'{"by": 1, "note": "\\udfff"}'])
+def test_half_a_surrogate_pair_is_refused_in_words(api: TestClient, body: bytes):
+    for method, path in (("POST", "/alerts/1/acknowledge"), ("PUT", "/people/p/consent"), ("POST", "/outcomes")):
+        headers = {**KEY, "content-type": "application/json"}
+        assert api.request(method, path, content=body, headers=headers).status_code == 422
+
+
+@pytest.mark.parametrize("content", ["", '{"study": "s"', "[]", '{"a": NaN}'])
+def test_a_report_that_cannot_be_read_is_not_there(api: TestClient, tmp_path: Path, content: str):
+    (tmp_path / "runs" / "half").mkdir(parents=True)
+    (tmp_path / "runs" / "half" / "report.json").write_text(content)
+    assert api.get("/runs/half", headers=KEY).status_code == 404
+    assert api.get("/runs", headers=KEY).json() == {"runs": []}
+
+
+def test_a_database_of_another_kind_is_refused_at_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", "mysql://someone:secret@host/db")
+    with pytest.raises(SystemExit, match=r"DATABASE_URL: got 'mysql'; expected postgresql://… or sqlite:///…"):
+        serve("127.0.0.1", 0, folder)
 
 
 def test_too_many_or_too_large_is_refused(api: TestClient):
@@ -241,7 +322,7 @@ def test_the_history_of_models_is_told(tmp_path: Path, small_models: dict[str, P
 
 
 def test_outcomes_and_people_over_http(api: TestClient):
-    send(api, [reading(id=f"r{i}", person=f"p{i}") for i in range(3)])
+    send(api, [reading(id=f"r{i}", person=f"p{i}", time=hours_ago(1)) for i in range(3)] + [reading(id="later")])
     told = {"outcomes": [{"reading": "r0", "happened": True}, {"reading": "r1", "happened": False}]}
     assert api.post("/outcomes", json=told, headers=KEY).json() == {"stored": 2}
     unknown = api.post("/outcomes", json={"outcomes": [{"reading": "r9", "happened": True}]}, headers=KEY)

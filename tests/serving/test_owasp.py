@@ -1,5 +1,6 @@
 """One test for each line of the OWASP API Security Top 10 of 2023."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -84,6 +85,40 @@ def test_api4_bodies_rows_and_rates_have_limits(make: Callable[..., TestClient],
     api = make()
     assert [api.get("/health").status_code for _ in range(2)] == [200, 429]
     assert int(api.get("/health").headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(method, path) for (method, path), role in NEEDS.items() if role and method != "GET"],
+)
+def test_api4_no_more_of_a_body_is_read_than_is_needed(make: Callable[..., TestClient], method: str, path: str):
+    path = re.sub(r"\{\w+\}", "1", path)
+    most = 64 if path == "/predict/batch" else 4
+    status, taken = flood(make().app, method, path, {})
+    assert (status, taken) == (401, 0)
+    if method != "DELETE":
+        status, taken = flood(make().app, method, path, ADMIN)
+        assert (status, taken <= most + 1) == (413, True)
+
+
+def flood(app: Any, method: str, path: str, headers: dict[str, str]) -> tuple[int, int]:
+    """Send a body of 200 MiB; the answer's status, and how many MiB were taken."""
+    statuses: list[int] = []
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b" " * 2**20, "more_body": taken < 200}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "client": ("127.0.0.1", 1)}
+    sent.append((b"content-type", b"application/json"))
+    asyncio.run(app({**scope, "headers": sent, "raw_path": path.encode(), "root_path": ""}, receive, send))
+    return statuses[0], taken
 
 
 def test_api5_functions_need_their_role(api: TestClient):

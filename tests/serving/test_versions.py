@@ -10,10 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fedhealth.keys import issue_key
-from fedhealth.registry import Bundle, challenge, champion, history, load_bundle, publish
+from fedhealth.registry import Bundle, BundleError, challenge, champion, history, load_bundle, publish
 from fedhealth.registry.gates import Line
 from fedhealth.serving import create_app, versions
-from fedhealth.serving.judging import Judgement
+from fedhealth.serving.judging import Judgement, examine
 
 Ask = Callable[..., Any]
 LINES = [Line("discrimination", "AUROC 0.8, champion 0.8", "at most 0.005 lower", True)]
@@ -189,3 +189,10 @@ def test_without_a_report_the_gates_cannot_be_asked_and_nothing_is_promoted(
     said = {"version": first, "reason": "new", "instead_of": second}
     assert api.post("/models/promote", json=said, headers=key).status_code == 409
     assert "report" in json.dumps(api.get(f"/models/{first}", headers=key).json()["no_gates"])
+
+
+@pytest.mark.parametrize("report", ["{}", "[]", '{"privacy": null, "nodes": []}'])
+def test_a_report_that_gates_cannot_use_is_said_to_be_none(tmp_path: Path, small_models: dict[str, Path], report: str):
+    (tmp_path / "report.json").write_text(report)
+    with pytest.raises(BundleError, match=r"report\.json: not the report of a run"):
+        examine(load_bundle(small_models["first"]), tmp_path, tmp_path / "models")

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from fedhealth.monitoring.cells import is_small
+from fedhealth.monitoring.cells import hidden
 from fedhealth.monitoring.cities import WINDOW, groups, newest_air
 from fedhealth.monitoring.tables import Alert
 
@@ -96,9 +96,18 @@ def rules_for(prevalence: float | None) -> Rules:
         ValueError: a setting is not a number above 0.
     """
     usual = TIMES_PREVALENCE * (prevalence or 0.2)
-    wait = timedelta(minutes=_setting("FEDHEALTH_ALERT_FOR", 1.0)) if os.environ.get("FEDHEALTH_ALERT_FOR") else None
     risk, aqi = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE)
-    return Rules(risk, aqi, wait or timedelta(0))
+    return Rules(risk, aqi, usual_wait())
+
+
+def usual_wait() -> timedelta:
+    """For how long a rule must be met before its alert fires: ``FEDHEALTH_ALERT_FOR`` minutes, else not at all.
+
+    Raises:
+        ValueError: the setting is not a number above 0.
+    """
+    asked = os.environ.get("FEDHEALTH_ALERT_FOR")
+    return timedelta(minutes=_setting("FEDHEALTH_ALERT_FOR", 1.0)) if asked else timedelta(0)
 
 
 def in_force(rules: Rules, of_all: Iterable[str]) -> list[Rule]:
@@ -119,8 +128,8 @@ def _setting(name: str, default: float) -> float:
     return value
 
 
-def state_of(alert: Alert, newest: datetime | None = None) -> State:
-    """What an alert is now; ``newest`` is the time of the newest reading of all."""
+def state_of(alert: Alert, now: datetime | None = None) -> State:
+    """What an alert is ``now``; without that, silence is not asked about."""
     if alert.ended is not None:
         return "resolved"
     if alert.error is not None:
@@ -129,7 +138,7 @@ def state_of(alert: Alert, newest: datetime | None = None) -> State:
         return "pending"
     if alert.acknowledged_at is not None:
         return "acknowledged"
-    return "no_data" if newest and newest - alert.last_seen > WINDOW else "firing"
+    return "no_data" if now and now - alert.last_seen > WINDOW else "firing"
 
 
 def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: datetime) -> None:
@@ -138,9 +147,10 @@ def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: d
     A city of which nothing is known, or too little to tell, keeps the alerts it has.
     """
     found = groups(session, as_of)
+    unsaid = hidden({city: (group.readings, group.people) for city, group in found.items()})
     for city in sorted(cities):
         group, air = found.get(city), newest_air(session, city, as_of - WINDOW)
-        if group and is_small(group.readings, group.people):
+        if city in unsaid:
             group = None
         index = air.aqi if air else None
         seen = {"city": city, "readings": group.readings if group else 0, "aqi": index}
@@ -213,10 +223,10 @@ def _renew(alert: Alert, found: Finding, as_of: datetime) -> None:
         alert.threshold = found.threshold
 
 
-def list_alerts(session: Session, state: State | None = None, newest: datetime | None = None) -> list[Alert]:
-    """Alerts in ``state`` (default: in any), lasting ones first, then the newest; ``newest`` as in :func:`state_of`."""
+def list_alerts(session: Session, state: State | None = None, now: datetime | None = None) -> list[Alert]:
+    """Alerts in ``state`` (default: in any), lasting ones first, then the newest; ``now`` as in :func:`state_of`."""
     query = select(Alert).order_by(Alert.ended.is_not(None), Alert.since.desc(), Alert.id.desc()).limit(MOST)
-    return [alert for alert in session.scalars(query) if state is None or state_of(alert, newest) == state]
+    return [alert for alert in session.scalars(query) if state is None or state_of(alert, now) == state]
 
 
 def acknowledge(session: Session, number: int, by: str, note: str, now: datetime) -> Alert:

@@ -9,10 +9,10 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import category
-from fedhealth.monitoring.cells import UNSTABLE_AT_MOST, hidden
+from fedhealth.monitoring.cells import DIGITS, UNSTABLE_AT_MOST, hidden
 from fedhealth.monitoring.origin import SYNTHETIC, Synthetic, how_synthetic
 from fedhealth.monitoring.places import PLACES
-from fedhealth.monitoring.tables import Reading
+from fedhealth.monitoring.tables import PEOPLE, Reading
 
 WINDOW = timedelta(hours=24)
 
@@ -64,6 +64,12 @@ def newest_time(session: Session, city: str | None = None) -> datetime | None:
     return session.scalar(query if city is None else query.where(Reading.city == city))
 
 
+def last_hour(session: Session) -> datetime | None:
+    """The end of the last hour that is over by the newest reading: asking twice within one tells nothing new."""
+    newest = newest_time(session)
+    return newest.replace(minute=0, second=0, microsecond=0) - timedelta(seconds=1) if newest else None
+
+
 def newest_air(session: Session, city: str, after: datetime | None = None) -> Reading | None:
     """The newest reading that says what a city's air is like, if there is one."""
     query = select(Reading).where(Reading.city == city, Reading.aqi.is_not(None))
@@ -78,7 +84,7 @@ def groups(session: Session, as_of: datetime) -> dict[str, Group]:
         select(
             Reading.city,
             func.count(),
-            func.count(Reading.person.distinct()),
+            PEOPLE,
             func.avg(Reading.risk),
             func.count(case((Reading.high_risk, 1))),
             func.count(case((Reading.high_risk, Reading.person)).distinct()),
@@ -142,8 +148,8 @@ def _told(group: Group | None, unsaid: bool) -> dict[str, Any]:
     return {
         "readings": group.readings,
         "people": group.people,
-        "mean_risk": group.mean_risk,
-        "high_risk_share": group.high[0] / group.readings,
+        "mean_risk": round(group.mean_risk, DIGITS),
+        "high_risk_share": round(group.high[0] / group.readings, DIGITS),
         "high_risk_readings": group.high[0],
         "unstable": group.high[0] <= UNSTABLE_AT_MOST,
         "suppressed": False,

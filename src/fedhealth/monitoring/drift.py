@@ -64,11 +64,12 @@ class Window:
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature's recent values beside its reference; shares by bin, ``labels`` name the bins."""
+    """One feature's recent values, of at least so many people, beside its reference; ``labels`` name the bins."""
 
     feature: str
     title: str
     n: int
+    people: int
     psi: float | None
     jensen_shannon: float | None
     threshold: float | None
@@ -140,6 +141,11 @@ class _Rows:
         return len(self.bin) >= FEWEST_READINGS and days >= FEWEST_DAYS and self.city_days >= FEWEST_CITY_DAYS
 
 
+def people_of(person: Integers) -> int:
+    """How many people readings are of, at least: all those without a name (-1) may be of one."""
+    return len(np.unique(person))
+
+
 def _compare(feature: Feature, labels: list[str], rows: _Rows, counts: Floats, missing: float) -> FeatureDrift:
     rows = rows.of(counts.sum(axis=1) > 0)  # no word on cities and months that training did not see
     n = len(rows.bin)
@@ -157,7 +163,19 @@ def _compare(feature: Feature, labels: list[str], rows: _Rows, counts: Floats, m
         status = "drift" if psi > threshold else "ok"
     used = len(labels)
     shares = q[:used].tolist(), current[:used].tolist()
-    return FeatureDrift(feature.name, feature.title, n, psi, distance, threshold, status, *shares, labels, missing)
+    return FeatureDrift(
+        feature.name,
+        feature.title,
+        n,
+        people_of(rows.person),
+        psi,
+        distance,
+        threshold,
+        status,
+        *shares,
+        labels,
+        missing,
+    )
 
 
 def population_stability_index(current: Floats, reference: Floats, n: float, m: float) -> float:

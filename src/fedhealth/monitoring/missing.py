@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedhealth.monitoring.chance import BOTH_SIDES_Z, Floats, spread
-from fedhealth.monitoring.drift import FEWEST_READINGS, Status, Window
+from fedhealth.monitoring.drift import FEWEST_READINGS, Status, Window, people_of
 from fedhealth.study import Study
 
 WORTH_A_LOOK = 0.05  # of the share missing
@@ -23,6 +23,7 @@ class MissingDrift:
     feature: str
     title: str
     n: int
+    people: int
     now: float
     before: float
     threshold: float | None
@@ -35,7 +36,7 @@ def missing_drift(study: Study, before: Window, now: Window) -> list[MissingDrif
     now = now.part(known)
     enough = min(len(before.x), len(now.x)) >= FEWEST_READINGS
     if not len(now.x):
-        return [MissingDrift(f.name, f.title, 0, 0.0, 0.0, None, "too few") for f in study.features]
+        return [MissingDrift(f.name, f.title, 0, 0, 0.0, 0.0, None, "too few") for f in study.features]
     usual, weight = _by_city(before, now, len(study.cities))
     city, gone = now.stratum // 12, np.isnan(now.x).astype(np.float64)
     expected = usual[city].mean(axis=0)
@@ -46,7 +47,8 @@ def missing_drift(study: Study, before: Window, now: Window) -> list[MissingDrif
         differs = abs(share - float(expected[i])) > chance
         status: Status = "too few" if not enough else "drift" if differs else "ok"
         threshold = chance if enough else None
-        found.append(MissingDrift(feature.name, feature.title, len(gone), share, float(expected[i]), threshold, status))
+        about = (feature.name, feature.title, len(gone), people_of(now.person))
+        found.append(MissingDrift(*about, share, float(expected[i]), threshold, status))
     return found
 
 

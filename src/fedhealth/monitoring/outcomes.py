@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fedhealth.monitoring.store import consents_stay
 from fedhealth.monitoring.tables import Outcome, Reading
 
 
@@ -23,6 +24,7 @@ def add_outcomes(session: Session, told: Mapping[str, bool], by: str, now: datet
     Raises:
         UnknownReadings: some readings are not stored; then nothing is.
     """
+    consents_stay(session)
     stored = set(session.scalars(select(Reading.id).where(Reading.id.in_(told))))
     unknown = [reading for reading in told if reading not in stored]
     if unknown:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from fedhealth.monitoring.retention import RETENTIONS, Retention
+from fedhealth.monitoring.store import consents_stay
 from fedhealth.monitoring.tables import Consent, Outcome, Reading
 
 FEW = 500  # ids in one query: databases bound them
@@ -32,6 +33,7 @@ def fit_to_keep(session: Session, rows: Sequence[dict[str, Any]], usual: Retenti
 
     The less of installation (``usual``) and person counts; a person who said nothing leaves it to the installation.
     """
+    consents_stay(session)
     consents = _consents(session, {row["person"] for row in rows if row["person"]})
     kept = []
     for row in rows:
@@ -54,13 +56,17 @@ def nameless(row: Mapping[str, Any]) -> dict[str, Any]:
 def set_consent(session: Session, person: str, retention: Retention, now: datetime) -> None:
     """Note what a person allows; what is stored already is brought in line."""
     session.merge(Consent(person=person, retention=retention, since=now))
+    session.flush()
     if retention == "off":
         _erase_readings(session, person)
     elif retention == "aggregate":
         for reading in session.scalars(select(Reading).where(Reading.person == person)).all():
             _forget_outcomes(session, [reading.id])
             row = nameless({"id": reading.id, "time": reading.time})
-            session.execute(update(Reading).where(Reading.id == reading.id).values(**row))
+            if session.get(Reading, row["id"]):  # it was sent before, when no more was allowed
+                session.delete(reading)
+            else:
+                session.execute(update(Reading).where(Reading.id == reading.id).values(**row))
 
 
 def erase(session: Session, person: str) -> int:

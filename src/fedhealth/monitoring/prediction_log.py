@@ -69,14 +69,14 @@ class PredictionLog:
         notes = [self._notes.popleft() for _ in range(len(self._notes))]
         if not notes:
             return
-        from fedhealth.monitoring.store import StoreError, note_predictions
+        from fedhealth.monitoring.store import note_predictions
 
         try:
             with self._store().session() as session:
                 note_predictions(session, datetime.now(UTC), notes)
             self._down = False
-        except StoreError as error:
-            self._drop(len(notes), str(error))
+        except Exception as error:  # whatever it is, the next notes are to be tried
+            self._drop(len(notes), str(error) or type(error).__name__)
 
     def _drop(self, count: int, reason: str) -> None:
         self.dropped += count

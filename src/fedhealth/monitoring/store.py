@@ -1,6 +1,5 @@
 """The store: readings, predictions and alerts in SQLite, or in PostgreSQL where ``DATABASE_URL`` says so."""
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,26 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, create_engine, event, make_url, select
+from sqlalchemy import Engine, create_engine, delete, event, false, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from fedhealth.monitoring.address import check_url, store_url
 from fedhealth.monitoring.migrations import TooNew, migrate
-from fedhealth.monitoring.tables import Reading, UtcTime
+from fedhealth.monitoring.tables import Consent, Reading, UtcTime
 
-DEFAULT_FILE = Path(".fedhealth/fedhealth.db")
 CREATE_LOCK = 7_391_204  # any number: PostgreSQL lets one process at a time create tables under it
 
 
-class StoreError(Exception):
+class StoreError(OSError):
     """The store cannot be used; the message says why, without any password."""
-
-
-def store_url() -> str:
-    """Where the store is: ``DATABASE_URL``, else SQLite in ``.fedhealth/fedhealth.db`` in the working directory."""
-    return os.environ.get("DATABASE_URL") or f"sqlite:///{DEFAULT_FILE}"
 
 
 class Store:
@@ -67,11 +61,15 @@ class Store:
         """Let nothing that was deleted stay in SQLite's log; PostgreSQL vacuums by itself.
 
         Raises:
-            StoreError: the database is away.
+            StoreError: the database is away, or somebody reads for so long that the log has to stay.
         """
         if self.url.get_backend_name() == "sqlite":
             with self.session() as session:
-                session.connection().exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy = session.connection().exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            if busy:
+                raise StoreError(
+                    f"the store at {self.name} is being read: its log still has what was deleted; ask again"
+                )
 
     def close(self) -> None:
         """Close every connection."""
@@ -90,6 +88,14 @@ class Store:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 migrate(connection)
             self._prepared = True
+
+
+def consents_stay(session: Session) -> None:
+    """Until the transaction ends nobody changes a consent or is erased, so what was asked of consents stays true."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE consents IN SHARE MODE"))
+    else:
+        session.execute(delete(Consent).where(false()))  # from here on SQLite lets nobody else write
 
 
 def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> int:
@@ -124,16 +130,13 @@ def note_predictions(session: Session, time: datetime, notes: Sequence[tuple[str
     connection.exec_driver_sql(NOTE[connection.dialect.name], (moment, msgspec.json.encode(notes).decode()))
 
 
-def _parsed(text: str) -> URL:
+def _parsed(address: str) -> URL:
     try:
-        url = make_url(text)
-    except ArgumentError:
-        raise StoreError("DATABASE_URL: got no database address; expected postgresql://… or sqlite:///…") from None
-    if url.drivername in ("postgres", "postgresql"):
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StoreError(f"DATABASE_URL: got {url.drivername!r}; expected postgresql://… or sqlite:///…")
-    return url
+        check_url(address)
+        url = make_url(address)
+    except (ValueError, ArgumentError) as error:
+        raise StoreError(str(error)) from None
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
 
 
 def _engine(url: URL) -> Engine:

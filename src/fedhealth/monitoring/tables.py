@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Date, DateTime, Dialect, Index, String, Text, TypeDecorator, text
+from sqlalchemy import JSON, Date, DateTime, Dialect, Index, String, Text, TypeDecorator, case, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fedhealth.monitoring.retention import Retention
@@ -56,6 +56,10 @@ class Reading(Table):
     high_risk: Mapped[bool]
     model_version: Mapped[str] = mapped_column(String(64))
     source: Mapped[str] = mapped_column(String(64))
+
+
+# How many people readings are of, at least: all those without a name may be of one.
+PEOPLE = func.count(Reading.person.distinct()) + func.max(case((Reading.person.is_(None), 1), else_=0))
 
 
 class Outcome(Table):

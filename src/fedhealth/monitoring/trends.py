@@ -11,7 +11,7 @@ from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import CATEGORIES, category
-from fedhealth.monitoring.cells import hidden
+from fedhealth.monitoring.cells import DIGITS, hidden
 from fedhealth.monitoring.origin import SYNTHETIC, Synthetic, how_synthetic
 from fedhealth.monitoring.tables import Reading
 
@@ -88,7 +88,7 @@ def _sums(as_of: datetime, days: int) -> Select[tuple[Any, ...]]:
             *(func.sum(column).label(name) for column, name in measured),
             *(func.count(column).label(f"{name}_known") for column, name in measured),
         )
-        .where(Reading.time >= first, Reading.time < first + timedelta(days=days))
+        .where(Reading.time >= first, Reading.time <= as_of)
         .group_by(Reading.city, Reading.day, func.coalesce(Reading.person, Reading.id))
         .subquery()
         .c
@@ -98,7 +98,7 @@ def _sums(as_of: datetime, days: int) -> Select[tuple[Any, ...]]:
             each.city,
             each.day,
             func.sum(each.readings),
-            func.count(each.person),
+            func.count(each.person) + func.max(case((each.person.is_(None), 1), else_=0)),  # as PEOPLE
             func.count(),
             func.sum(each.risk),
             func.sum(each.risk * each.risk),
@@ -118,7 +118,7 @@ def _point(one: _CityDay, unsaid: bool) -> TrendPoint:
     return TrendPoint(
         city=one.city,
         date=one.day,
-        mean_risk=None if unsaid else one.risk / readings,
+        mean_risk=None if unsaid else round(one.risk / readings, DIGITS),
         mean_risk_interval=None if unsaid else _interval(one),
         aqi=one.aqi,
         pm25=one.pm25,
@@ -140,7 +140,7 @@ def _interval(one: _CityDay) -> tuple[float, float] | None:
     mean = one.risk / n
     strayed = max(one.squares - 2 * mean * one.products + mean**2 * float(one.sizes), 0.0)
     half = (Z + (Z**3 + Z) / (4 * (k - 1))) * (k / (k - 1) * strayed) ** 0.5 / n
-    return max(mean - half, 0.0), min(mean + half, 1.0)
+    return round(max(mean - half, 0.0), DIGITS), round(min(mean + half, 1.0), DIGITS)
 
 
 def category_days(session: Session, as_of: datetime, days: int) -> list[CategoryDays]:

@@ -69,9 +69,10 @@ def look(session: Session, bundle: Bundle, as_of: datetime, days: int) -> Look:
 
 def raise_alerts(session: Session, found: Look, now: datetime) -> None:
     """Open, renew or end the alerts of :data:`RULES`."""
+    wait = alerts.usual_wait()
     alerts.recovered(session, "monitor", now)
     for finding in found.findings():
-        alerts.settle(session, finding, now)
+        alerts.settle(session, finding, now, wait)
 
 
 def _finding(rule: str, value: float, threshold: float, about: str) -> Finding:

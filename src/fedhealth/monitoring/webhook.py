@@ -4,7 +4,7 @@ import logging
 import os
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
 from fedhealth.monitoring.alerts import TITLES
 from fedhealth.monitoring.store import Store
@@ -27,14 +27,14 @@ def deliver(store: Store) -> int:
     url = webhook()
     if url is None:
         return 0
-    told = 0
     with store.session() as session:
-        for alert in session.scalars(_untold().with_for_update()):
-            if not _post(url, _message(alert)):
-                break
-            alert.told = _now(alert)
-            told += 1
-    return told
+        waiting = [_message(alert) for alert in session.scalars(_untold())]
+    for told, message in enumerate(waiting):
+        if not _post(url, message):
+            return told
+        with store.session() as session:
+            session.execute(update(Alert).where(Alert.id == message["alert"]).values(told=message["state"]))
+    return len(waiting)
 
 
 def _untold() -> Any:

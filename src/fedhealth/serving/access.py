@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +13,11 @@ from typing import Annotated, Any
 from fastapi import HTTPException, Request, Security
 from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Received
 
-from fedhealth.keys import KeyProblem, Role, hashed, issued_keys, issued_keys_file, key_file, load_key
-from fedhealth.serving.errors import Message
+from fedhealth.keys import INSTALLATION, KeyProblem, Role, hashed, issued_keys, issued_keys_file, key_file, load_key
+from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
+from fedhealth.serving.errors import Message, Refusal, too_large
 from fedhealth.serving.rate import Rate
 
 RANK = {None: 0, "citizen": 1, "viewer": 2, "analyst": 3, "admin": 4}
@@ -57,7 +61,14 @@ KEYED: dict[int | str, dict[str, Any]] = {
     401: {"model": Message, "description": "No key, or a wrong one"},
     403: {"model": Message, "description": "The key's role is not enough"},
 }
-INVALID: dict[int | str, dict[str, Any]] = {400: {"model": Message, "description": "The body cannot be read"}}
+MAX_BODY = 4 * 1024 * 1024  # bytes of any body but a batch's
+INVALID: dict[int | str, dict[str, Any]] = {
+    400: {"model": Message, "description": "The body cannot be read"},
+    413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
+}
+GUARDED = [
+    (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), role) for (method, path), role in NEEDS.items() if role
+]
 LOOK_EVERY = 1.0  # seconds
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The installation's key, or one issued to you")
 logger = logging.getLogger(__name__)
@@ -125,7 +136,7 @@ class Keys:
         self._known = {key.hash: Caller(key.name, key.role, key.person) for key in issued if key.revoked is None}
         own = _installation_key()
         if own:
-            self._known[hashed(own)] = Caller("installation", "admin")
+            self._known[hashed(own)] = Caller(INSTALLATION, "admin")
 
 
 def _changed() -> int | None:
@@ -158,15 +169,18 @@ class Admission:
     def __init__(self, keys: Keys, rate: Rate) -> None:
         self.keys = keys
         self.rate = rate
+        self.behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))  # else the server may take anybody's word
 
     def admit(self, scope: Scope) -> NotAdmitted | None:
         """None if the request may go on."""
         given = caller = None
+        believed = True
         for name, value in scope["headers"]:
             if name == b"x-api-key":
                 given, caller = value, self.keys.caller(value)
-                break
-        wait = self.rate.wait(caller.name if caller else _address(scope))
+            elif name == b"x-forwarded-for":
+                believed = self.behind_proxy
+        wait = self.rate.wait(f"key:{caller.name}" if caller else _address(scope, believed))
         if wait:
             return NotAdmitted(429, f"too many requests; try again in {wait} s", (b"retry-after", b"%d" % wait))
         if given is not None and caller is None:
@@ -190,10 +204,13 @@ class Access:
         self.admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on, or refuse."""
-        refused = self.admission.admit(scope) if scope["type"] == "http" and "caller" not in scope else None
-        if refused is None:
+        """Hand on, or refuse before the body is read."""
+        if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        refused = (None if "caller" in scope else self.admission.admit(scope)) or _too_little(scope)
+        if refused is None:
+            limit = BATCH_BODY if scope["path"] == "/predict/batch" else MAX_BODY
+            return await self.app(scope, _up_to(limit, receive), send)
         body = json.dumps({"detail": refused.detail}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         headers += [refused.header] if refused.header else []
@@ -201,23 +218,53 @@ class Access:
         await send({"type": "http.response.body", "body": body})
 
 
-def _address(scope: Scope) -> str:
-    """Who asks without a key: the address; a colon keeps it from being a key's name."""
+def _address(scope: Scope, believed: bool) -> str:
+    """Who asks without a key: the address, if it can be ``believed``; all others are one caller."""
     client = scope.get("client")
-    return f"address:{client[0]}" if client else "address:unknown"
+    return f"address:{client[0]}" if client and believed else "address:unknown"
+
+
+def _too_little(scope: Scope) -> NotAdmitted | None:
+    """Why the caller's role is not enough for the path that is asked; None if it is, or there is no such path."""
+    for method, path, role in GUARDED:
+        if method == scope["method"] and path.fullmatch(scope["path"]):
+            return _lacking(scope["caller"], role)
+    return None
+
+
+def _lacking(caller: Caller | None, role: Role | None) -> NotAdmitted | None:
+    if caller is None:
+        missing = "this needs a key; send it in the header X-API-Key"
+        return NotAdmitted(401, missing, (b"www-authenticate", b"APIKey"))
+    if not caller.may(role):
+        return NotAdmitted(403, f"this needs the role {role}; the key of {caller.name} has {caller.role}")
+    return None
+
+
+def _up_to(limit: int, receive: Receive) -> Receive:
+    """``receive`` that refuses to go on after ``limit`` bytes."""
+    taken = 0
+
+    async def receive_counted() -> Received:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise too_large(limit)
+        return message
+
+    return receive_counted
 
 
 async def allowed(request: Request, _: Annotated[str | None, Security(HEADER)] = None) -> Caller:
-    """The caller, if their role is enough for the route that is asked.
+    """The caller, whose role is enough for the route that is asked; :class:`Access` saw to most of that already.
 
     Raises:
         HTTPException: no key was given (401), or one of a lesser role (403).
     """
-    caller: Caller | None = request.scope["caller"]
+    caller: Caller = request.scope["caller"]
     route: Any = request.scope["route"]
-    role = NEEDS[request.method, route.path]
-    if caller is None:
-        raise HTTPException(401, "this needs a key; send it in the header X-API-Key", {"WWW-Authenticate": "APIKey"})
-    if not caller.may(role):
-        raise HTTPException(403, f"this needs the role {role}; the key of {caller.name} has {caller.role}")
+    lacking = _lacking(caller, NEEDS[request.method, route.path])
+    if lacking:
+        raise HTTPException(lacking.status, lacking.detail)
     return caller

@@ -1,12 +1,15 @@
 """The answers of the routes over the store, as clients see them."""
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedhealth.monitoring.alerts import TITLES, Rule, State, state_of
-from fedhealth.monitoring.drift import NOMINAL_RATE, Status
+from fedhealth.monitoring.cells import DIGITS, is_small
+from fedhealth.monitoring.drift import NOMINAL_RATE, FeatureDrift, Status
+from fedhealth.monitoring.missing import MissingDrift
 from fedhealth.monitoring.origin import Synthetic
 from fedhealth.monitoring.performance import Standing
 from fedhealth.monitoring.tables import Alert
@@ -130,13 +133,12 @@ class AlertAnswer(BaseModel):
     evidence: Evidence
 
     @classmethod
-    def of(cls, alert: Alert, newest: datetime | None = None) -> "AlertAnswer":
+    def of(cls, alert: Alert, now: datetime | None = None) -> "AlertAnswer":
         """How clients see a stored alert."""
         kept = (
             "id",
             "city",
             "rule",
-            "value",
             "threshold",
             "since",
             "last_seen",
@@ -145,11 +147,13 @@ class AlertAnswer(BaseModel):
             "about",
             "error",
         )
-        evidence = Evidence(readings=alert.readings or None, mean_risk=alert.mean_risk, aqi=alert.aqi)
+        risk = None if alert.mean_risk is None else round(alert.mean_risk, DIGITS)
+        evidence = Evidence(readings=alert.readings or None, mean_risk=risk, aqi=alert.aqi)
         return cls(
             **{name: getattr(alert, name) for name in kept},
+            value=round(alert.value, DIGITS),
             title=TITLES[alert.rule],
-            state=state_of(alert, newest),
+            state=state_of(alert, now),
             acknowledged_at=alert.acknowledged_at,
             note=alert.note,
             evidence=evidence,
@@ -236,10 +240,10 @@ class DriftedFeature(_Answer):
     jensen_shannon: float | None = Field(description="Distance, 0 to 1")
     threshold: float | None
     status: Status
-    reference: list[float]
-    current: list[float]
+    reference: list[float] | None = Field(description="Null, as all shares here, if of fewer than ten people")
+    current: list[float] | None
     labels: list[str]
-    missing_share: float
+    missing_share: float | None
 
 
 class MissingFeature(_Answer):
@@ -248,8 +252,8 @@ class MissingFeature(_Answer):
     feature: str
     title: str
     n: int
-    now: float
-    before: float
+    now: float | None
+    before: float | None
     threshold: float | None = Field(description="Of the difference, either way")
     status: Status
 
@@ -276,8 +280,8 @@ class Drift(BaseModel):
     @classmethod
     def of(cls, look: Look, days: int) -> "Drift":
         """How clients see a look."""
-        features = [DriftedFeature.model_validate(one) for one in look.features]
-        missing = [MissingFeature.model_validate(one) for one in look.missing]
+        features = [DriftedFeature.model_validate(asdict(one) | _unsaid(one)) for one in look.features]
+        missing = [MissingFeature.model_validate(asdict(one) | _unsaid(one)) for one in look.missing]
         score = Score.model_validate(look.score)
         return cls(as_of=look.as_of, days=days, features=features, missing=missing, score=score)
 
@@ -285,6 +289,12 @@ class Drift(BaseModel):
     def nothing(cls, days: int) -> "Drift":
         """What there is to say of an empty store."""
         return cls(as_of=None, days=days, features=[], missing=[], score=None)
+
+
+def _unsaid(one: FeatureDrift | MissingDrift) -> dict[str, None]:
+    """The shares that stay unsaid, because few people are behind them."""
+    shares = ("reference", "current", "missing_share", "now", "before")
+    return dict.fromkeys(shares) if is_small(one.n, one.people) else {}
 
 
 class ExpectedAnswer(_Answer):

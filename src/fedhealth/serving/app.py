@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 import fedhealth
+from fedhealth.monitoring.address import check_url, store_url
 from fedhealth.monitoring.prediction_log import PredictionLog
 from fedhealth.monitoring.retention import usual_retention
 from fedhealth.serving.access import Access, Admission, Keys
@@ -39,9 +40,10 @@ def create_app(models: Path | None = None) -> FastAPI:
     bundle yet: one is loaded as soon as it is there. What is stored goes where ``DATABASE_URL`` says.
 
     Raises:
-        ValueError: ``FEDHEALTH_RATE`` or ``FEDHEALTH_RETENTION`` is none.
+        ValueError: ``FEDHEALTH_RATE``, ``FEDHEALTH_RETENTION`` or ``DATABASE_URL`` is none.
     """
     in_force, retention, rate = Models(models or models_folder()), usual_retention(), Rate(usual_rate())
+    check_url(store_url())  # better now than at the first reading
     store = cache(_open_store)
     log, keys = PredictionLog(store), Keys()
     figures, admission = Figures(in_force, log), Admission(keys, rate)

@@ -17,6 +17,7 @@ from fedhealth.study import Feature
 
 MOST_ROWS = 100_000
 MAX_BODY = 64 * 1024 * 1024  # bytes
+SURELY_FEW = 1024 * 1024  # bytes: whatever they hold, it takes little memory
 PATH = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 SHAPE = 'a JSON object with "columns" (a list of values for each feature) or "rows" (a list of objects)'
 
@@ -33,6 +34,8 @@ class BatchBody:
         Raises:
             Refused: the body is not JSON, of another form, too long, or a value is of another type or out of range.
         """
+        if len(raw) > SURELY_FEW and any(raw.count(mark) > most for mark, most in self._most.items()):
+            raise Refused([problem(None, None, "got too many rows", f"1 to {MOST_ROWS} rows")])
         try:
             found = self._decoder.decode(raw)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -41,6 +44,17 @@ class BatchBody:
             raise Refused([problem(None, None, "got both or neither of columns and rows", SHAPE)])
         columns = self._of_rows(found.rows) if found.columns is None else msgspec.structs.astuple(found.columns)
         return self._table(columns, "columns" if found.rows is None else "rows")
+
+    @cached_property
+    def _most(self) -> dict[bytes, int]:
+        """How often a body within the limits can have each of these; one that has more is not even decoded."""
+        features = self.body.study.features
+
+        def in_levels(mark: str) -> int:
+            return sum(max((level.count(mark) for level in feature.levels), default=0) for feature in features)
+
+        of_row = {",": len(features) + 1, "{": 1, "[": 1}
+        return {mark.encode(): MOST_ROWS * (usual + in_levels(mark)) + 2 for mark, usual in of_row.items()}
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Any]:
@@ -118,6 +132,12 @@ def _at(raw: bytes, steps: Sequence[str | int]) -> Any:
         found: Any = msgspec.json.decode(raw)
         for step in steps:
             found = found[step]
-    except (KeyError, IndexError, TypeError, msgspec.DecodeError):  # the decoder stops at the first thing wrong
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        RecursionError,
+        msgspec.DecodeError,
+    ):  # the decoder stops at the first thing wrong
         return None
     return found

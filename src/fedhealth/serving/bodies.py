@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from fedhealth.serving.errors import Refused, problem
+from fedhealth.serving.errors import too_large
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -16,6 +16,6 @@ async def read_body(request: Request, limit: int) -> bytes:
         message = await request.receive()
         body += message.get("body", b"")
         if len(body) > limit:
-            raise Refused([problem(None, None, "the body is too large", f"at most {limit} bytes")], status=413)
+            raise too_large(limit)
         more = message.get("more_body", False)
     return bytes(body)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, JsonValue, ValidationError
@@ -38,13 +38,17 @@ class Message(BaseModel):
     detail: str
 
 
-class Refused(Exception):
+class Refused(HTTPException):
     """A request is refused with ``problems``; ``status`` is 422 unless its size is the problem (413)."""
 
     def __init__(self, problems: Sequence[Problem], status: int = 422) -> None:
-        super().__init__(problems)
+        super().__init__(status)
         self.problems = problems
-        self.status = status
+
+
+def too_large(limit: int) -> Refused:
+    """The refusal of a body of more than ``limit`` bytes."""
+    return Refused([problem(None, None, "the body is too large", f"at most {limit} bytes")], status=413)
 
 
 class Unavailable(Exception):
@@ -108,12 +112,13 @@ def _worded(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
+    text = text.encode(errors="replace").decode()  # half a surrogate pair cannot be written in an answer
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
 async def _refuse(_: Request, refused: Any) -> Response:
     content = Refusal(detail=list(refused.problems))
-    return JSONResponse(content.model_dump(), refused.status)
+    return JSONResponse(content.model_dump(), refused.status_code)
 
 
 async def _unavailable(_: Request, reason: Exception) -> Response:

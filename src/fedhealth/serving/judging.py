@@ -47,7 +47,10 @@ def examine(bundle: Bundle, folder: Path, models: Path, gates: Path | None = Non
         return Predictor(one, PredictionBody(one.study)).golden_difference()
 
     served = champion(models)
-    lines = judge(bundle, report, served, read_limits(models, gates), golden)
+    try:
+        lines = judge(bundle, report, served, read_limits(models, gates), golden)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise BundleError(f"{path}: not the report of a run, as gates need it ({error!r})") from None
     return Judgement(lines, bundle.hash, served.version if served else NOBODY)
 
 

@@ -2,7 +2,7 @@
 
 Everything else, every body with something wrong included, goes on to the ordinary route of the same path, which keeps
 the description, the refusals and all conventions. Both take their answers from :mod:`fedhealth.serving.person` and
-:meth:`fedhealth.serving.predictor.Predictor.answer_batch`.
+:class:`fedhealth.serving.predictor.Predictor`.
 """
 
 import time
@@ -42,7 +42,7 @@ class FastLane:
         self.access = access
         self.figures = figures
         self.lanes = {path: Lane(NEEDS["POST", path], MAX_BODY, _of_one(answer)) for path, answer in answers.items()}
-        self.lanes["/predict/batch"] = Lane(NEEDS["POST", "/predict/batch"], AT_ONCE, Predictor.answer_batch)
+        self.lanes["/predict/batch"] = Lane(NEEDS["POST", "/predict/batch"], AT_ONCE, Predictor.answer_batch_at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""

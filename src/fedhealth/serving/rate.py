@@ -15,7 +15,7 @@ class Rate:
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_second = per_second
-        self._most = per_second * SECONDS_AT_ONCE
+        self._most = max(per_second * SECONDS_AT_ONCE, 1.0)
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
@@ -33,7 +33,7 @@ class Rate:
 
     def _forget(self, now: float) -> None:
         """Drop who has a full bucket again; if nobody has, everybody: memory has an end."""
-        kept = {who: one for who, one in self._buckets.items() if now - one[1] < SECONDS_AT_ONCE}
+        kept = {who: one for who, one in self._buckets.items() if now - one[1] < self._most / self.per_second}
         self._buckets = kept if len(kept) < MOST_CALLERS else {}
 
 

@@ -39,8 +39,8 @@ class ReadingsBody(BaseModel):
     readings: list[ReadingBody] = Field(min_length=1, max_length=MOST)
 
 
-def parse_readings(raw: bytes, predictor: Predictor) -> list[dict[str, Any]]:
-    """Rows for the store, by column name.
+def parse_readings(raw: bytes, predictor: Predictor, until: datetime) -> list[dict[str, Any]]:
+    """Rows for the store, by column name; none may come from after ``until``, or all figures would end there.
 
     Raises:
         Refused: something is wrong with a reading; then none is accepted.
@@ -50,7 +50,7 @@ def parse_readings(raw: bytes, predictor: Predictor) -> list[dict[str, Any]]:
     except ValidationError as error:
         raise Refused([_problem(detail) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]) from None
     problems: list[Problem] = []
-    values = [_values(i, reading, predictor, problems) for i, reading in enumerate(readings)]
+    values = [_values(i, reading, predictor, until, problems) for i, reading in enumerate(readings)]
     if problems:
         raise Refused(problems[:MAX_PROBLEMS])
     risks = _risks(predictor, values)
@@ -62,13 +62,16 @@ def _problem(detail: Any) -> Problem:
     return problem(place or None, detail["input"], detail["msg"], "what /docs says of this request")
 
 
-def _values(i: int, reading: ReadingBody, predictor: Predictor, problems: list[Problem]) -> dict[str, float]:
+def _values(
+    i: int, reading: ReadingBody, predictor: Predictor, until: datetime, problems: list[Problem]
+) -> dict[str, float]:
     """The features' values; what is wrong with the reading is added to ``problems``."""
     cities, city = predictor.bundle.study.cities, f"readings[{i}].city"
     if reading.city not in cities:
         problems.append(problem(city, reading.city, "unknown city", f"one of {', '.join(cities)}"))
-    if not 2000 <= reading.time.year < 2200:
-        problems.append(problem(f"readings[{i}].time", str(reading.time), "out of range", "a time from 2000 to 2199"))
+    if reading.time.year < 2000 or reading.time > until:
+        expected = f"a time from 2000 to {until:%Y-%m-%dT%H:%M}Z, which is now"
+        problems.append(problem(f"readings[{i}].time", str(reading.time), "out of range", expected))
     try:
         return predictor.body.parse(json.dumps(reading.features).encode())
     except Refused as refused:

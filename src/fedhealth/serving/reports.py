@@ -42,9 +42,20 @@ def run_summaries(folder: Path) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=256)
 def report(folder: Path, name: str, time: float) -> dict[str, Any]:
-    """The report of a run as it was at ``time``."""
-    content: dict[str, Any] = json.loads((folder / name / "report.json").read_text(encoding="utf-8"))
+    """The report of a run as it was at ``time``.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not a JSON object.
+    """
+    content = json.loads((folder / name / "report.json").read_text(encoding="utf-8"), parse_constant=_refuse)
+    if not isinstance(content, dict):
+        raise ValueError("a report is a JSON object")
     return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _summary(name: str, time: float, content: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fedhealth.serving.advice import Advice, advice
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import Message, Refusal
-from fedhealth.serving.lane import AT_ONCE, MAX_BODY
+from fedhealth.serving.lane import MAX_BODY
 from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
@@ -151,8 +151,7 @@ def _add_batch(router: APIRouter, models: Models) -> None:
     async def predict_batch(request: Request) -> Response:
         """The risks of up to 100,000 people, given as rows or columns. /predict gives intervals too."""
         raw = await read_body(request, BATCH_BODY)
-        answer = models.predictor().answer_batch
-        content = answer(raw) if len(raw) <= AT_ONCE else await run_in_threadpool(answer, raw)
+        content = await run_in_threadpool(models.predictor().answer_batch, raw)
         return Response(content, media_type="application/json")
 
 

@@ -27,13 +27,16 @@ def serve(
         app: what to serve; default the API over ``models``.
 
     Raises:
-        SystemExit: the address cannot be listened on, or the port is not one; says why and what to do.
+        SystemExit: the address cannot be listened on, or a setting is none; says why and what to do.
     """
+    try:
+        served = create_app(models) if app is None else app
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     host = host or os.environ.get("FEDHEALTH_HOST") or HOST
     listener = _listen(host, _port() if port is None else port)
     address, number = listener.getsockname()[:2]
     behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))  # else nobody may say what address they come from
-    served = create_app(models) if app is None else app
     quiet = {"access_log": False, "server_header": False, "proxy_headers": behind_proxy}
     config = uvicorn.Config(served, host=address, port=number, **quiet)  # type: ignore[arg-type]
     print(f"FedHealth API: http://{_shown(address)}:{number}, described at /docs; Ctrl-C stops it", flush=True)
