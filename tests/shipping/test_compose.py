@@ -41,6 +41,7 @@ class Deployment:
         self.folder, self._networks = folder, networks
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._files: dict[str, tuple[Path, list[Folder]]] = {}
+        self._of_images: list[str] = []  # containers of buildah's
 
     def up(self) -> None:
         """Start every service that is not asked for by name, each once those before it are there."""
@@ -91,6 +92,8 @@ class Deployment:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        for container in self._of_images:
+            _buildah("rm", container)
 
     def _run(self, name: str, command: list[str], what: str = "") -> "subprocess.Popen[bytes]":
         service = SERVICES[name]
@@ -133,7 +136,8 @@ class Deployment:
             if image.startswith("postgres"):
                 self._files[image] = root, containers.host(root)
             elif _with_images():
-                self._files[image] = Path(_buildah("mount", _buildah("from", "--pull-never", f"localhost/{image}"))), []
+                self._of_images.append(_buildah("from", "--pull-never", f"localhost/{image}"))
+                self._files[image] = Path(_buildah("mount", self._of_images[-1])), []
             else:
                 self._files[image] = root, containers.checkout(root)
         return self._files[image]
