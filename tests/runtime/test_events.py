@@ -20,7 +20,7 @@ def test_bytes_add_up_over_steps_and_over_a_resumed_run(log):
     log("resumed")
     log("back", node="node_2", version="0.2.0")
     log("step", step="newton", received={"node_1": 30}, sent={"node_1": 2})
-    assert node_facts(log.events()) == {
+    assert node_facts(read_log(log.path)) == {
         "node_1": {"version": "0.1.0", "received": 40, "sent": 3},
         "node_2": {"version": "0.2.0", "received": 20, "sent": None},
     }
@@ -29,14 +29,13 @@ def test_bytes_add_up_over_steps_and_over_a_resumed_run(log):
 def test_a_log_of_an_older_program_tells_nothing_of_versions_and_bytes(log):
     log("joined", node="node_1")
     log("step", step="moments", nodes=["node_1"], seconds=0.1, bytes=400)
-    assert node_facts(log.events()) == {"node_1": {"version": None, "received": None, "sent": None}}
+    assert node_facts(read_log(log.path)) == {"node_1": {"version": None, "received": None, "sent": None}}
 
 
 def test_a_log_that_could_not_be_written_whole_does_not_stop_a_run(log):
-    assert log.events() == []
+    assert read_log(log.path) == []
     log("joined", node="node_1", version="0.1.0")
     with log.path.open("a", encoding="utf-8") as file:
         file.write("half a li")
-    assert len(read_log(log.path)) == 1
     log("round", round=0)
-    assert log.events() == []
+    assert [one["event"] for one in read_log(log.path)] == ["joined", "round"]

@@ -203,14 +203,16 @@ def test_the_rules_of_alerts_are_told(api: TestClient, monkeypatch: pytest.Monke
 
 
 def test_intervals_events_and_origin_are_told_over_http(api: TestClient):
-    send(api, [reading(person=f"p{i}", features={"heart_rate": 60 + i, "aqi": 100}) for i in range(40)])
+    told = [{"heart_rate": 60 + i, "aqi": 100} for i in range(40)]
+    send(api, [reading(person=f"p{i}", features=one, time=hours_ago(2)) for i, one in enumerate(told)])
+    send(api, [reading(person="p0", time=hours_ago(0))])
     (point,) = api.get("/trends", headers=KEY).json()["points"]
     low, high = point["mean_risk_interval"]
     assert low < point["mean_risk"] < high
     lahore = next(c for c in api.get("/cities", headers=KEY).json()["cities"] if c["city"] == "Lahore")
     assert (point["synthetic"], lahore["synthetic"]) == ("all", "all")
     assert lahore["unstable"] == (lahore["high_risk_readings"] is not None and lahore["high_risk_readings"] <= 20)
-    send(api, [reading(person="p99", source="clinic")])
+    send(api, [reading(person="p99", source="clinic", time=hours_ago(2))])
     cities = api.get("/cities", headers=KEY).json()["cities"]
     assert {c["city"]: c["synthetic"] for c in cities if c["synthetic"]} == {"Lahore": "some"}
 
