@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 AT_ONCE = {"/predict", "/explain", "/advice", "/predict/batch", "/model", "/health", "/ready", "/metrics"}
 
+SELDOM = 50_000  # objects more than before
 A_MOMENT = 0.3  # seconds after the start, so that the first answers do not wait
 
 
@@ -36,10 +37,14 @@ class Loading:
             self._timer = None
 
     def _settle(self) -> None:
-        """Load; what is there then stays, so the garbage collector need not look at it after every few requests."""
+        """Load; what is there then stays, so the garbage collector need not look at it after every few requests.
+
+        Requests leave little for it: it looks for the rest less often.
+        """
         self.wait()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(SELDOM)
 
     def wait(self) -> None:
         """Return when it is done."""
