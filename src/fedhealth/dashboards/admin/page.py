@@ -45,6 +45,20 @@ PAGES: Mapping[str, Page] = {
 }
 
 
+# In the order in which they are drawn: the last three need a script of 5 MB, and would keep a browser from the others.
+OVERVIEW: Panels = {
+    "admin.alerts_title": alerts.show,
+    "admin.cities_title": overview.show_table,
+    "admin.rules_title": alerts.show_rules,
+    "admin.trends_title": trends.show_small,
+    "admin.air_title": trends.show_air,
+    "admin.map_title": overview.show_map,
+    "admin.heat_title": trends.show_heat,
+    "admin.aqi_title": trends.show_categories,
+}
+BELOW = [f"admin.{name}_title" for name in ("cities", "rules", "heat", "trends", "air", "aqi")]  # as they stand
+
+
 def main() -> None:
     """Draw the page; Streamlit calls this at every rerun."""
     frame(say("admin.browser"))
@@ -104,14 +118,13 @@ def _overview(view: View, live: bool) -> None:
     st.session_state["seen"] = None
     st.fragment(_look, run_every="10s" if live else None)(view)
     overview.say_synthetic(view)
-    above, (left, right) = st.container(), st.columns(2, gap="large")
-    with left, panel(say("admin.map_title")):  # first, since the browser needs longest for it
-        overview.show_map(view)
-    with above:
-        overview.figures(view)
-    with right, panel(say("admin.alerts_title")):
-        alerts.show(view)
-    _below(view)
+    overview.figures(view)
+    left, right = st.columns(2, gap="large")
+    places = {"admin.map_title": left, "admin.alerts_title": right}
+    places |= {title: st.container() for title in BELOW}
+    for title, show in OVERVIEW.items():
+        with places[title], panel(say(title)):
+            show(view)
 
 
 def _look(view: View) -> None:
@@ -120,17 +133,3 @@ def _look(view: View) -> None:
     before, st.session_state["seen"] = st.session_state["seen"], now
     if before is not None and now != before:
         st.rerun(scope="app")
-
-
-def _below(view: View) -> None:
-    panels: Panels = {
-        "admin.cities_title": overview.show_table,
-        "admin.rules_title": alerts.show_rules,
-        "admin.heat_title": trends.show_heat,
-        "admin.trends_title": trends.show_small,
-        "admin.air_title": trends.show_air,
-        "admin.aqi_title": trends.show_categories,
-    }
-    for title, show in panels.items():
-        with panel(say(title)):
-            show(view)
