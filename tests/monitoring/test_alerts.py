@@ -95,7 +95,7 @@ def test_rules_in_force_tell_limit_waiting_and_end():
     risk, aqi, drift = in_force(Rules(mean_risk=0.2, aqi=200, wait=timedelta(minutes=30)), ["drift"])
     assert (risk.opens, risk.opens_at_limit, risk.ends, risk.wait) == (0.2, True, pytest.approx(0.19), aqi.wait)
     assert (aqi.opens, aqi.opens_at_limit, aqi.ends, aqi.wait) == (200, False, 190, timedelta(minutes=30))
-    assert (drift.each_city, drift.opens, drift.ends, drift.wait) == (False, None, None, timedelta(0))
+    assert (drift.each_city, drift.opens, drift.ends, drift.wait) == (False, None, None, aqi.wait)
 
 
 def test_alerts_open_and_end_at_the_limits_that_are_told(store: Store, send: Send):

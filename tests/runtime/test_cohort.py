@@ -292,8 +292,11 @@ def test_a_sum_under_masks_goes_on_without_who_damages_it_and_names_it(served, p
 
 
 def test_a_node_that_does_not_say_who_it_is_holds_nobody_up(served):
-    silent = lambda n, q, a: None if grid and n == "node_5" else a  # noqa: E731
     grid = None
+
+    def silent(name, question, answer):
+        return None if grid and name == "node_5" else answer
+
     grid, exchange, _ = served(masked=False, change=silent)
     exchange("inventory", {})  # here it is lost
     began = time.monotonic()
@@ -316,7 +319,10 @@ def test_while_nodes_gather_one_that_cannot_take_part_is_told_to_leave(served, w
 
 def test_who_comes_after_the_run_began_without_it_is_told_so(served):
     late = []
-    away = lambda n, q, a: None if n == "node_6" and not late else a  # noqa: E731
+
+    def away(name, question, answer):
+        return None if name == "node_6" and not late else answer
+
     grid, exchange, told = served(masked=False, fewest=5, change=away)
     assert ("absent", "node_6", "did not come within 1 s") in told.events
     grid.leave("node_6")

@@ -196,7 +196,7 @@ def test_the_rules_of_alerts_are_told(api: TestClient, monkeypatch: pytest.Monke
     assert (rules["mean-risk"]["opens"], rules["mean-risk"]["for_minutes"]) == (0.3, 90)
     assert rules["mean-risk"]["ends"] == pytest.approx(0.285)
     assert (rules["aqi"]["opens"], rules["aqi"]["opens_at_limit"], rules["aqi"]["ends"]) == (200, False, 190)
-    assert (rules["drift"]["opens"], rules["drift"]["each_city"], rules["drift"]["for_minutes"]) == (None, False, 0)
+    assert (rules["drift"]["opens"], rules["drift"]["each_city"], rules["drift"]["for_minutes"]) == (None, False, 90)
     monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "soon")
     told = api.get("/alerts/rules", headers=KEY).json()
     assert (told["rules"], "FEDHEALTH_ALERT_FOR: got 'soon'" in told["problem"]) == ([], True)

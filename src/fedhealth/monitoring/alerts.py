@@ -111,10 +111,10 @@ def usual_wait() -> timedelta:
 
 
 def in_force(rules: Rules, of_all: Iterable[str]) -> list[Rule]:
-    """The rules of each city, and those over all cities, which neither wait nor have one limit."""
+    """The rules of each city, and those over all cities, which have no single limit."""
     limits = (("mean-risk", rules.mean_risk, True), ("aqi", rules.aqi, False))
     own = [Rule(name, TITLES[name], True, at, met, CLEARED_BELOW * at, rules.wait) for name, at, met in limits]
-    return [*own, *(Rule(name, TITLES[name], False, None, False, None, timedelta(0)) for name in of_all)]
+    return [*own, *(Rule(name, TITLES[name], False, None, False, None, rules.wait) for name in of_all)]
 
 
 def _setting(name: str, default: float) -> float:

@@ -152,8 +152,9 @@ def show_rules(view: View) -> None:
 
 
 def _rule(one: dict[str, Any]) -> str:
-    if one["opens"] is None:
-        return say("admin.rule_own", title=one["title"])
-    minutes, key = one["for_minutes"], "admin.rule_at" if one["opens_at_limit"] else "admin.rule_above"
+    minutes = one["for_minutes"]
     wait = say("admin.rule_wait", n=f"{minutes:g}") if minutes else say("admin.rule_at_once")
+    if one["opens"] is None:
+        return say("admin.rule_own", title=one["title"], wait=wait)
+    key = "admin.rule_at" if one["opens_at_limit"] else "admin.rule_above"
     return say(key, title=one["title"], limit=_figure(one["opens"]), wait=wait, end=_figure(one["ends"]))
