@@ -13,6 +13,7 @@ no honest node could send in tests/runtime/test_cohort.py. The full disk needs r
 
 import argparse
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -289,7 +290,7 @@ def clock_skewed(scene: Scene) -> None:
     scene.signal("node_2")
     scene.children["node_2"].wait()
     (scene.folder / "sitecustomize.py").write_text(CLOCK_BEHIND)
-    scene.start_node("node_2", PYTHONPATH=str(scene.folder))
+    scene.start_node("node_2", PYTHONPATH=os.pathsep.join([str(scene.folder), os.environ.get("PYTHONPATH", "")]))
     scene.wait_for("node_2", "s off the server's; set both")
     scene.signal("node_2")
     scene.children["node_2"].wait()
