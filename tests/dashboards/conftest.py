@@ -10,7 +10,7 @@ import streamlit as st
 import uvicorn
 
 from fedhealth.dashboards import api
-from fedhealth.dashboards.admin import access
+from fedhealth.dashboards.admin import access, page
 
 from .stub import KEY, Behaviour, create_stub
 
@@ -24,6 +24,7 @@ def free_port() -> int:
 def clean_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No key, no memory of an API that did not answer, and short waits."""
     api._silent_until.clear()
+    monkeypatch.setattr(page, "FIRST_LOOK", 0.0)
     monkeypatch.delenv("FEDHEALTH_API_KEY", raising=False)
     monkeypatch.setenv("FEDHEALTH_API_KEY_FILE", str(tmp_path / "none"))
     yield

@@ -1,9 +1,11 @@
 """The admin pages: signing in, choosing a page, a city and a time range, and what each page shows."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from fedhealth.dashboards.admin import alerts, drift, evaluation, models, nodes, overview, privacy, runs, trends
 from fedhealth.dashboards.admin.access import Reader, say_reader, sign_in
@@ -45,18 +47,21 @@ PAGES: Mapping[str, Page] = {
 }
 
 
-# In the order in which they are drawn: the last three need a script of 5 MB, and would keep a browser from the others.
 OVERVIEW: Panels = {
     "admin.alerts_title": alerts.show,
     "admin.cities_title": overview.show_table,
     "admin.rules_title": alerts.show_rules,
     "admin.trends_title": trends.show_small,
     "admin.air_title": trends.show_air,
+}
+# These need a script of 5 MB: a browser that has just opened the page draws the others first.
+MAPS: Panels = {
     "admin.map_title": overview.show_map,
     "admin.heat_title": trends.show_heat,
     "admin.aqi_title": trends.show_categories,
 }
 BELOW = [f"admin.{name}_title" for name in ("cities", "rules", "heat", "trends", "air", "aqi")]  # as they stand
+FIRST_LOOK = 0.7  # seconds for a browser to draw what it has
 
 
 def main() -> None:
@@ -122,7 +127,15 @@ def _overview(view: View, live: bool) -> None:
     left, right = st.columns(2, gap="large")
     places = {"admin.map_title": left, "admin.alerts_title": right}
     places |= {title: st.container() for title in BELOW}
-    for title, show in OVERVIEW.items():
+    _fill(OVERVIEW, places, view)
+    if "looked" not in st.session_state:
+        time.sleep(FIRST_LOOK)
+        st.session_state["looked"] = True
+    _fill(MAPS, places, view)
+
+
+def _fill(panels: Panels, places: Mapping[str, DeltaGenerator], view: View) -> None:
+    for title, show in panels.items():
         with places[title], panel(say(title)):
             show(view)
 
