@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import signal
 import socket
 import time
@@ -24,6 +25,7 @@ from fedhealth.cli.flower import train_with_flower
 from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
+from fedhealth.runtime.flower.enrolment import Enrolment, enrolment_file
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +112,13 @@ def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminal
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
-def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
+def test_one_command_starts_the_nodes_itself_and_none_goes_to_another_server(
+    data: Path, port: int, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "data"))
+    Enrolment("node_1", "127.0.0.1:1", "", "", "health-risk", "0" * 64).write(enrolment_file(own, "node_1"))
     bundle, report, folder = train_with_flower(
-        "health-risk", data, None, Training(Model.logistic, runs=tmp_path / "runs"), port
+        "health-risk", own, None, Training(Model.logistic, runs=tmp_path / "runs"), port
     )
     assert bundle is not None
     assert report["took_part"] == list(NODES)

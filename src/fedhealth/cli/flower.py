@@ -116,8 +116,11 @@ def server(
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
 
-def client(node: str) -> NodeCommand:
-    """The command that takes part in training as ``node``."""
+def client(node: str, at_home: bool = False) -> NodeCommand:
+    """The command that takes part in training as ``node``.
+
+    It goes to the server that the node is enrolled with, else, or ``at_home``, to the one on this machine.
+    """
 
     def command(
         data: DataOption = Path("data"),
@@ -132,7 +135,7 @@ def client(node: str) -> NodeCommand:
 
         with polite_end(), plain_errors():
             _await_approval(node, data, study, outcome, wait, auto_approve)
-            _take_part(node, data, study, outcome, port, runs, wait)
+            _take_part(node, data, study, outcome, port, runs, wait, at_home)
 
     command.__doc__ = f"Take part in one training run as {node}: rows stay here, only sums leave."
     return command
@@ -202,7 +205,9 @@ def _train_as_server(
     return finished[0]
 
 
-def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float) -> None:
+def _take_part(
+    node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float, at_home: bool
+) -> None:
     from fedhealth.runtime.flower.environment import private_environment
     from fedhealth.study import load_study
 
@@ -215,7 +220,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
         from fedhealth.runtime.flower.node import serve_node
         from fedhealth.runtime.flower.processes import wait_for_server
 
-        enrolment = enrolment_of(data, node)
+        enrolment = None if at_home else enrolment_of(data, node)
         address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
         typer.echo(f"{node}: looking for the server on {address}")
         wait_for_server(address, wait)
@@ -267,7 +272,7 @@ def _check_data(study: "Study", node: str, data: Path) -> None:
 
 
 def _start_node(node: str, options: list[str]) -> "subprocess.Popen[bytes]":
-    code = f"import typer; from fedhealth.cli.flower import client; typer.run(client({node!r}))"
+    code = f"import typer; from fedhealth.cli.flower import client; typer.run(client({node!r}, at_home=True))"
     return subprocess.Popen([sys.executable, "-c", code, *options], start_new_session=True)
 
 
