@@ -146,8 +146,8 @@ EXISTS: dict[str, Callable[[list[str]], Any]] = {
     "make": exists_in_make,
     "uvicorn": exists_in_uvicorn,
     "curl": answered,
-    "docker-compose": exists_in_compose,
-    **dict.fromkeys(("streamlit", "docker", "pip", ".venv/bin/pip"), exists_as_file),
+    "docker": lambda words: exists_in_compose(words[1:]) if words[1] == "compose" else exists_as_file(words),
+    **dict.fromkeys(("streamlit", "pip", ".venv/bin/pip"), exists_as_file),
 }
 
 
