@@ -27,6 +27,7 @@ from fedhealth.cli import app, promote
 from fedhealth.cli import runs as run_folders
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
+from fedhealth.registry.signing import trusted_keys_file
 from fedhealth.serving import create_app
 from fedhealth.study import load_study
 
@@ -58,6 +59,19 @@ ELSEWHERE = {
     "pg_restore": "a database of others",
     "DATABASE_URL=postgresql": "a database of others",
 }
+# A process that is killed after it changed the store, and what shows that a restore left nothing of the change.
+CRASH = """
+import os, sqlite3
+store = sqlite3.connect(".fedhealth/fedhealth.db")
+store.execute("CREATE TABLE later (x)")
+store.commit()
+os.kill(os.getpid(), 9)
+"""
+RESTORED = """
+import sqlite3
+tables = sqlite3.connect(".fedhealth/fedhealth.db").execute("SELECT name FROM sqlite_master").fetchall()
+assert ("readings",) in tables and ("later",) not in tables, tables
+"""
 LESS = {
     "python data/generate_synthetic_data.py": ["--rows", "300"],
     "fedhealth simulate": ["--rounds", "2"],
@@ -329,6 +343,8 @@ def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Pat
     """All its blocks as one script; a server is waited for and ended with it. Nothing is installed or built."""
     if page == "docs/operations/backup.md":
         shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+        (tmp_path / ".fedhealth").mkdir(exist_ok=True)
+        shutil.copy(trusted_keys_file(), tmp_path / ".fedhealth/trusted_keys.toml")
     if page == "docs/guides/own-study.md":
         (tmp_path / "asthma.toml").write_text(study_on(ROOT / page), encoding="utf-8")
     programs = tmp_path / "bin"
@@ -340,6 +356,8 @@ def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Pat
         "FEDHEALTH_PORT": port,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(sys.path),
+        "FEDHEALTH_TRUSTED_KEYS_FILE": ".fedhealth/trusted_keys.toml",
+        "FEDHEALTH_SIGNING_KEY_FILE": ".fedhealth/signing.key",
     }
     script = "\n".join(["set -eu", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *story(ROOT / page, port)])
     done = subprocess.run(
@@ -357,4 +375,8 @@ def story(page: Path, port: str) -> Iterator[str]:
         elif not line.startswith(("curl", "docker", "python3 -m venv", ".venv/bin/pip", "source")):
             if line.startswith("tar -xzf"):
                 yield "rm -rf models runs .fedhealth"  # as on another machine
+            if line.startswith("rm -f .fedhealth/fedhealth.db-wal"):
+                yield f"python -c '{CRASH}' || test -s .fedhealth/fedhealth.db-wal"
             yield line
+            if line.startswith("cp store-backup.db"):
+                yield f"python -c '{RESTORED}'"
