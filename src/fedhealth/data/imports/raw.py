@@ -1,5 +1,8 @@
 """Raw readings: what every reader gives, batch by batch, as it stands in the file."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import polars as pl
 
 BATCH = 20_000  # readings that a reader holds
@@ -24,3 +27,9 @@ RAW = pl.Schema(
 def as_raw(found: pl.DataFrame) -> pl.DataFrame:
     """The columns of a batch in their order and types; null where ``found`` has none."""
     return found.select(pl.col(c) if c in found.columns else pl.lit(None).alias(c) for c in RAW).cast(RAW)
+
+
+def from_rows(rows: Sequence[tuple[Any, ...]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Tuples as columns; much faster than Polars turns them itself."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pl.DataFrame([pl.Series(*one) for one in zip(schema, columns, schema.values(), strict=True)])
