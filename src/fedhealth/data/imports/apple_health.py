@@ -17,12 +17,12 @@ from lxml import etree
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.magic import ZIP, begins_with
-from fedhealth.data.imports.raw import BATCH, as_raw
+from fedhealth.data.imports.raw import BATCH, as_raw, in_columns
 from fedhealth.data.imports.times import EPOCH_DAY, days_since_epoch
 from fedhealth.data.imports.zips import opened_zip
 
 ROOT = b"<HealthData"
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 18  # bytes
 LONGEST_PROLOG = 1 << 20
 QUANTITY, CATEGORY = "HKQuantityTypeIdentifier", "HKCategoryTypeIdentifier"
 # What a type of record is: a concept, or the LOINC code under which a study may have it.
@@ -45,7 +45,7 @@ TYPES = {
 ASLEEP = tuple(f"HKCategoryValueSleepAnalysisAsleep{stage}" for stage in ("", "Unspecified", "Core", "Deep", "REM"))
 SEXES = {"HKBiologicalSexMale": 1.0, "HKBiologicalSexFemale": 0.0}
 BIRTH, SEX = "HKCharacteristicTypeIdentifierDateOfBirth", "HKCharacteristicTypeIdentifierBiologicalSex"
-COLUMNS = ("concept", "startDate", "endDate", "value", "unit", "sourceName")
+COLUMNS = dict.fromkeys(("concept", "start", "end", "value", "unit", "source"), pl.String())
 
 
 def read_apple_health(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
@@ -59,7 +59,7 @@ def read_apple_health(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     with _opened(path) as (stream, position):
         done = 0
         for _ in _parsed(path, stream, records):
-            if len(records.found) >= BATCH:
+            if len(records.cells) >= BATCH * len(COLUMNS):
                 yield _batch(records.taken(), person, asked)
             asked.advance(position() - done)
             done = position()
@@ -74,7 +74,7 @@ class _Records:
 
     def __init__(self, asked: Asked) -> None:
         self.wanted = {kind: concept for kind, concept in TYPES.items() if concept in asked.concepts}
-        self.found: list[tuple[str | None, ...]] = []  # of COLUMNS
+        self.cells: list[str | None] = []  # of COLUMNS, row after row
         self.counts: dict[str, int] = {}
         self.me: Mapping[str, str] = {}
 
@@ -86,7 +86,7 @@ class _Records:
             self.counts[kind] = self.counts.get(kind, 0) + 1
             if kind in self.wanted:
                 start, end, value, unit = told("startDate"), told("endDate"), told("value"), told("unit")
-                self.found.append((self.wanted[kind], start, end, value, unit, told("sourceName")))
+                self.cells.extend((self.wanted[kind], start, end, value, unit, told("sourceName")))
         elif name == "Me":
             self.me = attributes
 
@@ -95,9 +95,8 @@ class _Records:
 
     def taken(self) -> pl.DataFrame:
         """What was found since the last call."""
-        cells = zip(*self.found, strict=True) if self.found else [()] * len(COLUMNS)
-        found = pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(COLUMNS, cells, strict=True)])
-        self.found.clear()
+        found = in_columns(self.cells, COLUMNS)
+        self.cells.clear()
         return found
 
 
@@ -172,7 +171,7 @@ def _batch(frame: pl.DataFrame, person: str, asked: Asked) -> pl.DataFrame:
         .when((pl.col("concept") == "39156-5") & (pl.col("unit") == "count")).then(pl.lit("kg/m2"))
         .otherwise("unit"),
     )  # fmt: skip
-    return as_raw(named.rename({"startDate": "start", "endDate": "end", "sourceName": "source"}))
+    return as_raw(named)
 
 
 def _person(me: Mapping[str, str], person: str, asked: Asked) -> pl.DataFrame:

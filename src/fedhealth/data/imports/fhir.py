@@ -14,7 +14,7 @@ from fedhealth.data.imports.fhir_readings import Readings
 from fedhealth.data.imports.fhir_resources import Bundle, Condition, Kind, Observation, Patient
 from fedhealth.data.imports.raw import BATCH
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 18  # bytes
 LARGEST = 512 << 20  # bytes of a Bundle or a line, which are read whole
 BOM = b"\xef\xbb\xbf"
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -10,7 +10,7 @@ from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS
 from fedhealth.data.imports.fhir_conditions import chronic, first_day, in_doubt, is_over, last_day, said_not_so
 from fedhealth.data.imports.fhir_resources import Codes, Component, Condition, Identifier, Observation, Patient, inside
 from fedhealth.data.imports.fhir_values import Values
-from fedhealth.data.imports.raw import RAW, from_rows
+from fedhealth.data.imports.raw import RAW, in_columns
 from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
 
 TOLD = ("final", "amended", "corrected", "preliminary")  # an observation's status
@@ -24,7 +24,7 @@ class Readings:
     """Raw readings, gathered resource by resource."""
 
     def __init__(self, asked: Asked) -> None:
-        self._rows: list[tuple[Any, ...]] = []  # of RAW
+        self._cells: list[Any] = []  # of RAW, row after row
         self._asked, self._tally = asked, asked.tally
         self._names = {code: name for code, name in OBSERVATIONS.items() if name in asked.concepts}
         self._names |= {name: name for name in asked.concepts}
@@ -32,20 +32,20 @@ class Readings:
         self._values = Values(asked)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._cells) // len(RAW)
 
     def taken(self) -> pl.DataFrame:
         """What was gathered since the last call."""
-        found = from_rows(self._rows, RAW)
-        self._rows.clear()
+        found = in_columns(self._cells, RAW)
+        self._cells.clear()
         return found
 
     def _add(
         self, person: str, name: str, start: str | None, end: str | None, value: float, unit: str, source: str = SOURCE,
         own: str | None = None, updated: str | None = None, city: str | None = None,
     ) -> None:  # fmt: skip
-        row = (person, self._asked.city or city, name, start, end, value, unit, source, own, updated)
-        self._rows.append(row)
+        city = self._asked.city or city
+        self._cells.extend((person, city, name, start, end, value, unit, source, own, updated))
 
     def observation(self, found: Observation) -> None:
         """Take what was measured, part by part."""

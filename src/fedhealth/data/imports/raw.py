@@ -29,7 +29,7 @@ def as_raw(found: pl.DataFrame) -> pl.DataFrame:
     return found.select(pl.col(c) if c in found.columns else pl.lit(None).alias(c) for c in RAW).cast(RAW)
 
 
-def from_rows(rows: Sequence[tuple[Any, ...]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Tuples as columns; much faster than Polars turns them itself."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pl.DataFrame([pl.Series(*one) for one in zip(schema, columns, schema.values(), strict=True)])
+def in_columns(cells: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """A batch from its cells, row after row in one list: that fills, and turns into columns, faster than rows do."""
+    width = len(schema)
+    return pl.DataFrame([pl.Series(c, cells[place::width], schema[c]) for place, c in enumerate(schema)])
