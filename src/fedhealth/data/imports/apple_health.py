@@ -108,11 +108,8 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
             yield file, file.tell
         return
     with opened_zip(path) as archive, archive.open(_member(path, archive)) as stream:
-        yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
-
-
-def _size(archive: zipfile.ZipFile) -> int:
-    return sum(entry.file_size for entry in archive.infolist())
+        packed, unpacked = path.stat().st_size, sum(entry.file_size for entry in archive.infolist())
+        yield stream, lambda: stream.tell() * packed // max(unpacked, 1)
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -143,8 +140,7 @@ def _parsed(path: Path, stream: IO[bytes], records: _Records) -> Iterator[None]:
             chunk = stream.read(CHUNK)
         parser.close()
     except etree.XMLSyntaxError as error:
-        what = f"not valid XML: {error.msg}"
-        raise DataError(f"{path}: {what}; the export may be cut off, export it again") from None
+        raise DataError(f"{path}: not valid XML: {error.msg}; the export may be cut off, export it again") from None
 
 
 def _without_prolog(path: Path, stream: IO[bytes]) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-BATCH = 20_000  # readings that a reader holds
+BATCH = 30_000  # readings that a reader holds
 # person: as the file names them; null for a place. city: where, if known. end: null for a moment. id: of the record in
 # the file, if it has one; updated: when that was last changed.
 RAW = pl.Schema(
