@@ -23,7 +23,7 @@ from fedhealth.cli.study import study_app
 from fedhealth.cli.train import train
 from fedhealth.cli.up import up
 
-EXTRAS = {"polars": "tables", "flwr": "node", "starlette": "api", "sqlalchemy": "api"}
+EXTRAS = {"polars": "tables", "lxml": "tables", "flwr": "node", "starlette": "api", "sqlalchemy": "api"}
 
 
 class Commands(TyperGroup):
