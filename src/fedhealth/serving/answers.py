@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedhealth.monitoring.alerts import TITLES, Rule, State, state_of
+from fedhealth.monitoring.alerts import CLEARED_BELOW, TITLES, Rule, State, state_of
 from fedhealth.monitoring.cells import DIGITS, is_small
 from fedhealth.monitoring.drift import NOMINAL_RATE, FeatureDrift, Status
 from fedhealth.monitoring.missing import MissingDrift
@@ -174,7 +174,7 @@ class RuleAnswer(BaseModel):
     each_city: bool = Field(description="Else it is about all readings together")
     opens: float | None = Field(description="The limit; null where each feature has its own, as /drift tells")
     opens_at_limit: bool = Field(description="It opens at the limit itself, not only above")
-    ends: float | None = Field(description="It ends at or below; null: as soon as the rule is not met")
+    ends: float | None = Field(description=f"It ends at or below; null: at {CLEARED_BELOW:.0%} of all those limits")
     for_minutes: float = Field(description="How long it must be met before it fires, by the times of readings")
 
     @classmethod
