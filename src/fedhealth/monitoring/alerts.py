@@ -33,6 +33,7 @@ TITLES = {
     "missing": "Other values are missing than before",
     "score": "Risks have moved",
     "performance": "Outcomes are not as predicted",
+    "nodes": "Nodes are served worse than at training",
     "settings": "The rules of alerts cannot be read",
     "monitor": "Monitoring failed",
 }

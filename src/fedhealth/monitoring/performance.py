@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from fedhealth.federation import metrics, score_histogram
 from fedhealth.monitoring.alerts import Compared, worst
 from fedhealth.monitoring.cells import SMALLEST_CELL
-from fedhealth.monitoring.chance import Floats
+from fedhealth.monitoring.chance import Floats, Integers
 from fedhealth.monitoring.tables import Outcome, Reading
 
 Standing = Literal["ok", "worse", "too few"]
@@ -94,17 +94,20 @@ def judge(risk: Floats, y: Floats, threshold: float) -> Performance:
 
 def expected(risk: Floats) -> Expected:
     """What risks ``(n,)`` let expect; None where there are too few to tell, or nothing to tell apart."""
-    n = len(risk)
+    return expected_of(*np.unique(risk, return_counts=True))
+
+
+def expected_of(risk: Floats, count: Floats | Integers) -> Expected:
+    """As :func:`expected`, of rising risks ``(k,)`` that ``count`` readings each have, shape ``(k,)``."""
+    n = round(float(count.sum()))
     if n < SMALLEST_CELL:
         return Expected(n, None, None, None)
-    p, ties = np.unique(risk, return_counts=True)
-    cases, controls = p * ties, (1 - p) * ties
+    cases, controls, apart = count * risk, count * (1 - risk), count * risk * (1 - risk)
     below = np.cumsum(controls) - controls
-    itself = float((risk * (1 - risk)).sum())  # nobody is compared with themselves
+    itself = float(apart.sum())  # nobody is compared with themselves
     pairs = float(cases.sum() * controls.sum()) - itself
     won = float((cases * (below + controls / 2)).sum()) - itself / 2
-    auroc = won / pairs if pairs > 1e-9 else None
-    return Expected(n, float(risk.sum()), auroc, float((risk * (1 - risk)).mean()))
+    return Expected(n, float(cases.sum()), won / pairs if pairs > 1e-9 else None, itself / n)
 
 
 def _compared(found: dict[str, Any], before: Expected) -> Iterator[Compared]:
