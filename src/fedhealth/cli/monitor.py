@@ -1,7 +1,7 @@
 """``fedhealth monitor``: is the served model still right for who asks? For cron: the exit code tells."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +40,8 @@ def run(
 ) -> None:
     """Compare recent readings and outcomes with what the model learnt from; bring alerts up to date; tell the webhook.
 
+    Before, delete rows that are older than FEDHEALTH_KEEP_DAYS.
+
     Exit code 0: all as it should be. 2: an alarm, named on the last lines. 1: it could not be checked, which is an
     alert of its own. From cron, every hour: 0 * * * * fedhealth monitor run
     """
@@ -50,6 +52,7 @@ def run(
     with plain_errors():
         store = Store()
         with checked(store, "monitor"):
+            _delete_old(store)
             bundle = load_signed(models)
             found = _look(store, bundle, days)
         if found is None:
@@ -60,6 +63,20 @@ def run(
             _retrain(bundle, data, models, runs)
     if found.alarms:
         raise typer.Exit(ALARM)
+
+
+def _delete_old(store: "Store") -> None:
+    from fedhealth.monitoring.ageing import delete_old
+    from fedhealth.monitoring.retention import days_kept
+    from fedhealth.monitoring.store import StoreError
+
+    days = days_kept()
+    with store.session() as session:
+        deleted = delete_old(session, datetime.now(UTC), days)
+    with suppress(StoreError):  # somebody reads: the next run overwrites it
+        store.forget()
+    if deleted:
+        typer.echo(f"Deleted {deleted:,} rows older than {days} days")
 
 
 def _look(store: "Store", bundle: "Bundle", days: int) -> "Look | None":

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from fedhealth.monitoring.cells import hidden
 from fedhealth.monitoring.cities import WINDOW, groups, newest_air
+from fedhealth.monitoring.settings import SettingError
 from fedhealth.monitoring.tables import Alert
 
 State = Literal["pending", "firing", "acknowledged", "no_data", "error", "resolved"]
@@ -135,7 +136,7 @@ def rules_for(prevalence: float | None) -> Rules:
     ``FEDHEALTH_ALERT_RISK``, ``FEDHEALTH_ALERT_AQI`` and ``FEDHEALTH_ALERT_FOR`` (minutes).
 
     Raises:
-        ValueError: a setting is not a number above 0.
+        SettingError: a setting is not a number above 0.
     """
     usual = TIMES_PREVALENCE * (prevalence or 0.2)
     risk, aqi = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE)
@@ -146,7 +147,7 @@ def usual_wait() -> timedelta:
     """For how long a rule must be met before its alert fires: ``FEDHEALTH_ALERT_FOR`` minutes, else not at all.
 
     Raises:
-        ValueError: the setting is not a number above 0.
+        SettingError: the setting is not a number above 0.
     """
     asked = os.environ.get("FEDHEALTH_ALERT_FOR")
     return timedelta(minutes=_setting("FEDHEALTH_ALERT_FOR", 1.0)) if asked else timedelta(0)
@@ -166,7 +167,7 @@ def _setting(name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise ValueError(f"{name}: got {text!r}; expected a number above 0")
+        raise SettingError(f"{name}: got {text!r}; expected a number above 0")
     return value
 
 

@@ -12,6 +12,7 @@ from fedhealth.monitoring import alerts as rules
 from fedhealth.monitoring import nodes, watch
 from fedhealth.monitoring.alerts import CLEARED_BELOW, TITLES, Rule, State, state_of
 from fedhealth.monitoring.cells import DIGITS
+from fedhealth.monitoring.settings import SettingError
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Alert
 from fedhealth.serving.access import INVALID
@@ -133,7 +134,7 @@ def add_alerts(router: APIRouter, models: Models, store: Store, now: Callable[[]
         """From which values alerts open, after how long, and when they end."""
         try:
             found = rules.in_force(rules.rules_for(_prevalence(models.predictor())), OVER_ALL)
-        except ValueError as error:
+        except SettingError as error:
             return AlertRules(rules=[], problem=str(error))
         return AlertRules(rules=[RuleAnswer.of(rule) for rule in found], problem=None)
 
@@ -155,7 +156,7 @@ def bring_up_to_date(session: Session, cities: set[str], predictor: Predictor, a
     """Bring the alerts of ``cities`` up to date; settings that cannot be read are an alert too, and cost no reading."""
     try:
         limits = rules.rules_for(_prevalence(predictor))
-    except ValueError as error:
+    except SettingError as error:
         rules.fail(session, "settings", str(error), as_of)
         return
     rules.recovered(session, "settings", as_of)

@@ -15,8 +15,7 @@ from fedhealth.dashboards.parts import table, when
 from fedhealth.dashboards.texts import say
 
 Drift = Mapping[str, Any]
-AT_NODE = {"ok": "admin.at_node_ok", "worse": "admin.at_node_worse", "new": "admin.at_node_new"}
-AT_NODE |= {"no answer": "admin.at_node_silent", None: "admin.at_node_unasked"}
+AT_NODE = {"ok": "ok", "worse": "worse", "new": "new", "no answer": "silent", None: "unasked"}
 STATES = {"ok": "admin.drift_ok", "drift": "admin.drift_drift", "too few": "admin.drift_few"}
 
 
@@ -83,7 +82,7 @@ def _node(one: Mapping[str, Any]) -> dict[str, Any]:
     ends = {"lower": lower.get("worse"), "lower_low": lower.get("low"), "lower_high": lower.get("high")}
     return {
         say("admin.node"): one["title"],
-        say("admin.col_state"): say(AT_NODE.get(one["status"], "admin.unknown")),
+        say("admin.col_state"): say(f"admin.at_node_{AT_NODE[one['status']]}"),
         say("admin.at_node_checked"): when(one["checked"]),
         say("admin.rows"): whole(now.get("n")),
         say("admin.at_node_auroc"): _then_and_now_of(then, now, "auroc"),
