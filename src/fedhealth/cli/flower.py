@@ -187,7 +187,7 @@ def _train_as_server(
         watching.append(Figures(metrics_port))
     with recorded(study, training, "flower", watching) as recording:
 
-        def train(nodes: Federation) -> None:
+        def train(nodes: "Federation") -> None:
             with training_progress(study) as progress:
                 finished.append(train_and_write(study, nodes, training, progress, recording))
 
