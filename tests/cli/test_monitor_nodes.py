@@ -101,10 +101,12 @@ def test_a_node_that_refuses_is_said_to_give_no_answer_and_ends_no_alert(place: 
     assert place.standings() == {"node_1": "ok", "node_2": "no answer", "node_3": "ok"}
 
 
-def test_without_any_answer_it_was_not_checked(place: Place):
-    shutil.rmtree(place.data)
+def test_without_any_answer_it_was_not_checked_until_there_is_one(place: Place):
+    away = place.data.rename(place.data.with_name("away"))
     found = place.nodes()
     assert (found.exit_code, place.alerts()) == (1, [("error", "no node answered")]), found.output
+    away.rename(place.data)
+    assert (place.nodes().exit_code, [state for state, _ in place.alerts()]) == (0, ["resolved"])
 
 
 def test_a_model_with_a_privacy_budget_is_asked_with_noise_that_is_paid_for_once(

@@ -39,14 +39,14 @@ def nodes(
     node answered.
     """
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.monitoring.nodes import RULE, keep_looks
+    from fedhealth.monitoring.nodes import ASKING, keep_looks
     from fedhealth.monitoring.store import Store
     from fedhealth.registry import load_signed
     from fedhealth.runtime.checkup import NoAnswer, question_name
 
     with plain_errors():
         store, now = Store(), datetime.now(UTC)
-        with checked(store, RULE):
+        with checked(store, ASKING):
             bundle = load_signed(models)
             run = question_name(bundle.version, now)
             if host is None:

@@ -37,6 +37,7 @@ TITLES = {
     "nodes": "Nodes are served worse than at training",
     "settings": "The rules of alerts cannot be read",
     "monitor": "Monitoring failed",
+    "asking": "Nodes could not be asked",
 }
 
 

@@ -21,7 +21,7 @@ from fedhealth.monitoring.alerts import Compared, Finding, worst
 from fedhealth.monitoring.performance import SLACK, Expected, expected_of
 from fedhealth.monitoring.tables import NodeCheck
 
-RULE = "nodes"
+RULE, ASKING = "nodes", "asking"  # the second where they could not be asked
 AUROC_MARGIN = 0.02
 DRAWS = 100  # of noise
 PERFECT = {"calibration_slope": 1.0, "calibration_intercept": 0.0}
@@ -142,7 +142,7 @@ def keep_looks(session: Session, looks: Iterable[NodeLook], version: str, now: d
         found = NodeCheck(node=look.node, time=now, model_version=version, status=look.status, reason=look.reason)
         found.noisy, found.figures = look.noisy, figures
         session.merge(found)
-    alerts.recovered(session, RULE, now)
+    alerts.recovered(session, ASKING, now)
     if found_now := finding(looks):
         alerts.settle(session, found_now, now, alerts.usual_wait())
 
