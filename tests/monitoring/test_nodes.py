@@ -97,11 +97,13 @@ def test_noise_widens_the_interval_and_still_shows_what_is_plain():
 def test_the_newest_word_of_each_node_is_kept_and_told_of_its_own_model_only(store: Store):
     risk, y = people(4_000, seed=1)
     well, ill = look(exact(risk, y), exact(risk, y)), look(exact(risk, y), exact(risk, flipped(y, 0.15)))
-    silent = NodeLook("south")
+    south, silent = replace(well, node="south"), NodeLook("south")
     for looks, hours, states in (
-        ([ill, silent], 0, ["firing"]),
-        ([replace(silent, node="north")], 1, ["firing"]),
-        ([well], 2, ["resolved"]),
+        ([ill, south], 0, ["firing"]),
+        ([NodeLook("north"), south], 1, ["firing"]),  # what is silent may be what it is about
+        ([well, silent], 2, ["firing"]),
+        ([well, south], 3, ["resolved"]),
+        ([well, silent], 4, ["resolved"]),
     ):
         with store.session() as session:
             keep_looks(session, looks, "m1", NOON + dt.timedelta(hours=hours))
@@ -110,5 +112,5 @@ def test_the_newest_word_of_each_node_is_kept_and_told_of_its_own_model_only(sto
         kept = kept_looks(session, "m1")
         assert {node: one.status for node, one in kept.items()} == {"north": "ok", "south": "no answer"}
         assert kept["north"].figures["now"]["auroc"] == pytest.approx(metrics(exact(risk, y)).auroc)
-        assert kept["north"].time == NOON + dt.timedelta(hours=2)
+        assert kept["north"].time == NOON + dt.timedelta(hours=4)
         assert kept_looks(session, "m2") == {}

@@ -133,18 +133,22 @@ def finding(looks: Iterable[NodeLook]) -> Finding | None:
 
 
 def keep_looks(session: Session, looks: Iterable[NodeLook], version: str, now: datetime) -> None:
-    """Store how model ``version`` does at each node, in place of what was known; open, renew or end the alert."""
+    """Store how model ``version`` does at each node, in place of what was known; open, renew or end the alert.
+
+    It ends only when all nodes answered: one that is silent may be the one that it is about.
+    """
     looks = list(looks)
     for look in looks:
         figures = asdict(look)
         for apart in ("node", "noisy"):
             del figures[apart]
-        found = NodeCheck(node=look.node, time=now, model_version=version, status=look.status, reason=look.reason)
-        found.noisy, found.figures = look.noisy, figures
-        session.merge(found)
+        row = NodeCheck(node=look.node, time=now, model_version=version, status=look.status, reason=look.reason)
+        row.noisy, row.figures = look.noisy, figures
+        session.merge(row)
     alerts.recovered(session, ASKING, now)
-    if found_now := finding(looks):
-        alerts.settle(session, found_now, now, alerts.usual_wait())
+    found = finding(looks)
+    if found and (found.met or all(look.now for look in looks)):
+        alerts.settle(session, found, now, alerts.usual_wait())
 
 
 def kept_looks(session: Session, version: str) -> dict[str, NodeCheck]:
