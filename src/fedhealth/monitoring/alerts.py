@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -137,11 +138,11 @@ def rules_for(prevalence: float | None) -> Rules:
     ``FEDHEALTH_ALERT_RISK``, ``FEDHEALTH_ALERT_AQI`` and ``FEDHEALTH_ALERT_FOR`` (minutes).
 
     Raises:
-        SettingError: a setting is not a number above 0.
+        SettingError: a setting is not a number above 0, or a risk is above 1.
     """
     usual = TIMES_PREVALENCE * (prevalence or 0.2)
-    risk, aqi = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE)
-    return Rules(risk, aqi, usual_wait())
+    risk = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99), most=1.0)
+    return Rules(risk, _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE), usual_wait())
 
 
 def usual_wait() -> timedelta:
@@ -161,14 +162,15 @@ def in_force(rules: Rules, of_all: Iterable[str]) -> list[Rule]:
     return [*own, *(Rule(name, TITLES[name], False, None, False, None, rules.wait) for name in of_all)]
 
 
-def _setting(name: str, default: float) -> float:
+def _setting(name: str, default: float, most: float = inf) -> float:
     text = os.environ.get(name, "")
     try:
         value = float(text or default)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
-        raise SettingError(f"{name}: got {text!r}; expected a number above 0")
+    if not (0 < value < inf and value <= most):
+        expected = "a number above 0" if most == inf else f"a number above 0, at most {most:g}"
+        raise SettingError(f"{name}: got {text!r}; expected {expected}")
     return value
 
 

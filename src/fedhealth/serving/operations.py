@@ -35,7 +35,7 @@ from fedhealth.serving.answers import (
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import MISSING, Message, Refusal, Responses, Unavailable
 from fedhealth.serving.models import Models
-from fedhealth.serving.network import add_network
+from fedhealth.serving.participants import add_participants
 from fedhealth.serving.people import add_outcome_routes, add_people
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
@@ -84,7 +84,7 @@ def operations(
     add_alerts(keyed, models, store, now)
     _add_runs(keyed, models)
     add_watched(keyed, models, store)
-    add_network(keyed, models)
+    add_participants(keyed, models)
     add_versions(keyed, models)
     public.include_router(keyed)
     return public
