@@ -263,12 +263,13 @@ def node_refuses(scene: Scene) -> None:
 def ledger_gone(scene: Scene) -> None:
     """A node's ledger cannot be used: nothing leaves; once it is back the run goes on."""
     ledger = scene.data / "node_3.ledger.sqlite"
-    kept = ledger.read_bytes()
-    ledger.unlink()
+    kept = ledger.read_bytes() if ledger.exists() else None
+    ledger.unlink(missing_ok=True)
     ledger.mkdir()
     code = scene.wait_for_server()
     ledger.rmdir()
-    ledger.write_bytes(kept)
+    if kept is not None:
+        ledger.write_bytes(kept)
     if code:
         scene.start_server("--resume")
 
@@ -385,7 +386,7 @@ def main() -> None:
         for phase in asked.phases:
             try:
                 found.append(one_case(kind, phase, asked.noisy, expected, whole))
-            except (TimeoutError, subprocess.TimeoutExpired, AssertionError, StopIteration) as error:
+            except Exception as error:  # the other cases are run all the same
                 found.append(
                     {"fault": kind, "phase": phase, "ended": False, "said": f"{type(error).__name__}: {error}"}
                 )
