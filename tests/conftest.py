@@ -32,3 +32,12 @@ def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FEDHEALTH_SIGNING_KEY_FILE", str(folder / "signing.key"))
         patch.setenv("FEDHEALTH_TRUSTED_KEYS_FILE", str(folder / "trusted_keys.toml"))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Debian's Chromium."""
+    from tests.browsing import chromium  # brings Playwright along
+
+    with chromium() as opened:
+        yield opened

@@ -17,7 +17,7 @@ import click
 import pytest
 import yaml
 from starlette.testclient import TestClient
-from tests.dashboards.conftest import free_port
+from tests.ports import free_port
 from tests.shipping.documented import BLOCK, PAGES, ROOT, Documented, blocks, documented
 from tools.reference import commands
 from typer.testing import CliRunner
