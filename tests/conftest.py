@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# As fedhealth has it where it comes before NumPy: with a thread for each core, workers mostly wait for each other. NumPy
-# and PyTorch read this when they are imported, which is later.
+# As fedhealth has it wherever it comes before NumPy: with a thread for each core, workers mostly wait for each other.
+# NumPy and PyTorch read this when they are imported, which is later.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # For tests marked ``fuzz``: ``@settings.get_profile("fuzz")``.
