@@ -62,7 +62,7 @@ screenshots: .venv/.all ## take pictures of every page, both widths, light and d
 
 notebooks: .venv/.all ## run the notebooks
 	@echo "Running the notebooks"
-	@$(BIN)/pytest tests/shipping/test_notebooks.py
+	@$(BIN)/pytest -m "" tests/shipping/test_notebooks.py
 
 images: ## build the images of API, dashboards and nodes with Docker
 	@for name in api dashboard node; do \

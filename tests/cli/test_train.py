@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.mirrors import without_mlflow
 from typer.testing import CliRunner
 
 from fedhealth import __version__
@@ -23,6 +24,13 @@ METRICS = {
 
 def invoke(*arguments: object):
     return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(autouse=True)
+def unmirrored():
+    """Only ``trained`` is mirrored in MLflow: it is made before this."""
+    with without_mlflow():
+        yield
 
 
 @pytest.fixture(scope="module")
