@@ -2,11 +2,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
 import uvicorn
+from streamlit.components.v2 import manifest_scanner
 from tests.ports import free_port
 
 from fedhealth.dashboards import api
@@ -14,6 +16,14 @@ from fedhealth.dashboards.admin import access, page
 
 from .started import dashboard, running
 from .stub import KEY, Behaviour, create_stub
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_scan() -> Iterator[None]:
+    """Each AppTest looks through all installed packages for Streamlit components; once is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture(autouse=True)
