@@ -20,7 +20,7 @@ up: .venv/.api ## train on synthetic data if need be, then serve API and dashboa
 
 test: .venv/.all ## install everything and run the tests
 	@echo "Running the tests, without the slow ones, a worker on each core"
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist worksteal
 
 full: .venv/.all ## run all tests, the slow ones too
 	@echo "Running all tests"
