@@ -166,7 +166,8 @@ def world(tmp_path_factory):
     return folder
 
 
-def test_the_default_study_from_files_to_report(world, tmp_path):
+@pytest.mark.parametrize("model", ["logistic", pytest.param("additive", marks=pytest.mark.slow)])
+def test_the_default_study_from_files_to_report(world, tmp_path, model):
     study = load_study("health-risk")
     dataset = load_dataset(study, world, seed=0)
     assert dataset.synthetic
@@ -174,7 +175,8 @@ def test_the_default_study_from_files_to_report(world, tmp_path):
     for seen, full in zip(dataset.shards, dataset.full, strict=True):
         np.testing.assert_array_equal(full.x[seen.observed], seen.x[seen.observed])
         assert full.observed.all()
-    found = run_experiment(study, exchange_in_process(study, dataset.shards, tmp_path / "audit"), dataset).report
+    exchange = exchange_in_process(study, dataset.shards, tmp_path / "audit")
+    found = run_experiment(study, exchange, dataset, model=model).report
     assert found["global"]["auroc"] > 0.7
     assert 0.8 < found["global"]["calibration_slope"] < 1.25
     assert found["best"]["subsets"]["all"]["auroc"] == pytest.approx(found["full_rows"]["global"]["auroc"], abs=0.06)
