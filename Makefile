@@ -64,11 +64,13 @@ notebooks: .venv/.all ## run the notebooks
 	@echo "Running the notebooks"
 	@$(BIN)/pytest -m "" tests/shipping/test_notebooks.py
 
-images: ## build the images of API, dashboards and nodes with Docker
+images: ## build the images of API, dashboards, nodes, and of the server with MLflow, with Docker
 	@for name in api dashboard node; do \
 		echo "Building federated-health-$$name"; \
 		docker build -q -f Dockerfile.$$name -t federated-health-$$name . || exit; \
 	done
+	@echo "Building federated-health-tracking"
+	@docker build -q -f Dockerfile.node --target tracking -t federated-health-tracking .
 
 release: $(BIN)/pip ## build the wheel into dist/, beside the versions it was tested with and checksums of both
 	@echo "Building the wheel"

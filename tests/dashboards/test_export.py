@@ -67,7 +67,7 @@ def test_consent_that_is_withdrawn_removes_the_days(stub):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("export.xml", EXPORT[:-40], "export.xml: not valid XML at byte"),
+        ("export.xml", EXPORT[:-40], "export.xml: not valid XML: "),
         ("notes.xml", b"<notes/>", "notes.xml: not an export that is known"),
         ("export.zip", b"PK\x03\x04" + b"0" * 99, "export.zip: the zip"),
     ],

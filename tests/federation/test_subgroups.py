@@ -20,7 +20,7 @@ from fedhealth.federation import (
     subgroup,
     total,
 )
-from fedhealth.federation.disclosure import FEWEST
+from fedhealth.federation.disclosure import FEWEST_ROWS
 from fedhealth.federation.evaluation import GROUP_EDGES
 from fedhealth.federation.subgroups import large_enough, members
 from fedhealth.study import Subgroup
@@ -65,7 +65,7 @@ def kept(sizes, unknown=(0, 0), policy="default"):
     seen = np.ones(x.shape, dtype=bool)
     seen[len(y) - sum(unknown) :, 3] = False
     rows = make_shard(x, seen, y)
-    return large_enough(study, members(study, rows), rows.y, FEWEST[study.policy]).tolist()
+    return large_enough(study, members(study, rows), rows.y, FEWEST_ROWS[study.policy]).tolist()
 
 
 @pytest.mark.parametrize(

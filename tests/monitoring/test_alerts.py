@@ -86,6 +86,9 @@ def test_thresholds_come_from_the_settings_else_from_the_training_prevalence(mon
     assert rules_for(0.12) == Rules(mean_risk=pytest.approx(0.18), aqi=200)
     monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "0.3")
     assert rules_for(0.12).mean_risk == 0.3
+    monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "5")
+    with pytest.raises(ValueError, match="FEDHEALTH_ALERT_RISK: got '5'; expected a number above 0, at most 1"):
+        rules_for(0.1)
     monkeypatch.setenv("FEDHEALTH_ALERT_RISK", "high")
     with pytest.raises(ValueError, match="FEDHEALTH_ALERT_RISK: got 'high'"):
         rules_for(0.12)

@@ -110,6 +110,15 @@ def test_a_key_is_made_once_for_its_owner_alone_and_its_public_half_trusted(own_
     assert sorted(p.name for p in own_installation.iterdir()) == ["signing.key", "trusted_keys.toml"]
 
 
+def test_a_key_that_is_not_trusted_publishes_nothing(own_installation, tmp_path):
+    write(tmp_path / "run")
+    load_signing_key()
+    (own_installation / "trusted_keys.toml").unlink()
+    with pytest.raises(BundleError, match=r"signing\.key: its public half is not trusted here.*add to .*made here"):
+        publish(tmp_path / "run", tmp_path / "models")
+    assert not (tmp_path / "models" / "bundle.json").exists()
+
+
 @pytest.mark.parametrize("text", ["not a key", ""])
 def test_a_damaged_private_key_is_said_so(own_installation, text):
     own_installation.mkdir()

@@ -1,9 +1,11 @@
 import os
 import re
+import shutil
 import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,12 +20,17 @@ from tests.runtime.terminals import (
     write_planted_world,
     written,
 )
+from typer.testing import CliRunner
 
 from fedhealth import __version__
+from fedhealth.cli import app
 from fedhealth.cli.flower import train_with_flower
 from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
-from fedhealth.registry import load_bundle
+from fedhealth.monitoring.nodes import kept_looks
+from fedhealth.monitoring.store import Store
+from fedhealth.registry import load_bundle, publish
+from fedhealth.runtime.flower.enrolment import Enrolment, enrolment_file
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +76,33 @@ def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_nodes_say_over_the_network_how_the_model_does_as_they_do_here(
+    data: Path, port: int, terminals: Terminals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{terminals.folder / 'store.db'}")
+    runs, models = terminals.folder / "runs", terminals.folder / "models"
+    version = publish(run_in_process(data, runs, "--model", "logistic"), models, "promote", "first").version
+    asked = ["--models", str(models), "--runs", str(runs)]
+    for name in NODES:
+        node = ["--data", str(data), "--runs", str(runs), "--port", str(port)]
+        terminals.start(name, f"fl/client_{name.replace('_', '')}.py", *node)
+    over_network = ["-m", "fedhealth", "monitor", "nodes", *asked, "--host", "127.0.0.1", "--port", str(port)]
+    terminals.start("server", *over_network)
+    code, screen = terminals.end("server", 270)
+    assert code == 0, screen
+    found = figures_kept(version)
+    assert CliRunner().invoke(app, ["monitor", "nodes", *asked, "--data", str(data)]).exit_code == 0
+    assert found == figures_kept(version)
+    assert list(found) == list(NODES)
+
+
+def figures_kept(version: str) -> dict[str, Any]:
+    with Store().session() as session:
+        return {node: one.figures for node, one in sorted(kept_looks(session, version).items())}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("options", [(), ("--epsilon", "3")])
 def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
     options: tuple[str, ...], tmp_path: Path, port: int, terminals: Terminals
@@ -110,9 +144,13 @@ def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminal
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
-def test_one_command_starts_the_nodes_itself(data: Path, port: int, tmp_path: Path) -> None:
+def test_one_command_starts_the_nodes_itself_and_none_goes_to_another_server(
+    data: Path, port: int, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "data"))
+    Enrolment("node_1", "127.0.0.1:1", "", "", "health-risk", "0" * 64).write(enrolment_file(own, "node_1"))
     bundle, report, folder = train_with_flower(
-        "health-risk", data, None, Training(Model.logistic, runs=tmp_path / "runs"), port
+        "health-risk", own, None, Training(Model.logistic, runs=tmp_path / "runs"), port
     )
     assert bundle is not None
     assert report["took_part"] == list(NODES)

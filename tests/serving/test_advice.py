@@ -57,3 +57,28 @@ def test_without_a_model_safety_and_air_still_answer(tmp_path: Path):
 @pytest.mark.parametrize("body", [{}, {"spo2": 900}, {"mood": 1}])
 def test_what_predict_refuses_advice_refuses_too(client: TestClient, body: dict[str, float]):
     assert client.post("/advice", json=body).json() == client.post("/predict", json=body).json()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "No such file"),
+        ("rule = [", "FEDHEALTH_SAFETY: "),
+        ('[[rule]]\nname = "x"\nfeature = "spo2"\nat_mots = 88\n', "unexpected keyword argument 'at_mots'"),
+        ('approved_by = "Dr A"\n', "'rule' is missing"),
+    ],
+)
+def test_safety_rules_that_cannot_be_used_keep_the_api_from_starting(
+    text: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        (tmp_path / "own.toml").write_text(text)
+    monkeypatch.setenv("FEDHEALTH_SAFETY", str(tmp_path / "own.toml"))
+    with pytest.raises(ValueError, match=why):
+        create_app(tmp_path)
+
+
+def test_a_language_without_texts_keeps_the_api_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDHEALTH_LANGUAGE", "fr")
+    with pytest.raises(ValueError, match="FEDHEALTH_LANGUAGE: got 'fr'; expected en"):
+        create_app(tmp_path)

@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = {
-    *("fedhealth", "python", "python3", "make", "uvicorn", "streamlit", "docker", "docker-compose", "curl", "pip"),
-    *("pg_dump", "pg_restore", "tar", "cp", "mkdir", "cd", "source", ".venv/bin/pip"),
+    *("fedhealth", "python", "python3", "make", "uvicorn", "streamlit", "docker", "curl", "pip"),
+    *("pg_dump", "pg_restore", "tar", "cp", "mkdir", "cd", "source", ".venv/bin/pip", ".venv/bin/jupyter"),
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

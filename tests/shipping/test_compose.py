@@ -272,6 +272,17 @@ def test_what_was_backed_up_is_restored(deployment: Deployment) -> None:
     assert int(query(deployment, readings)) >= kept > 0  # the feed goes on
 
 
+def test_a_damaged_backup_replaces_nothing(deployment: Deployment) -> None:
+    copy = max(deployment.volume("backups").iterdir()) / "models.tar.gz"
+    copy.write_bytes(copy.read_bytes()[:-100])
+    before = {path.name: path.read_bytes() for path in deployment.volume("models").iterdir() if path.is_file()}
+    del deployment.running["restore"]
+    deployment.start("restore")
+    assert deployment.running["restore"].wait(PATIENCE) != 0
+    assert {path.name: path.read_bytes() for path in deployment.volume("models").iterdir() if path.is_file()} == before
+    assert int(query(deployment, "SELECT count(*) FROM readings")) > 0
+
+
 def query(deployment: Deployment, statement: str) -> str:
     words = ["psql", "-qAt", "--host=postgres", "--username=fedhealth", f"--command={statement}", "fedhealth"]
     return deployment.inside("backup", *words)

@@ -27,6 +27,7 @@ from uvicorn.main import main as uvicorn_command
 from fedhealth.cli import app
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
+from fedhealth.registry.signing import trusted_keys_file
 from fedhealth.serving import create_app
 from fedhealth.study import load_study
 
@@ -39,6 +40,7 @@ STORIES = ["docs/tutorial.md", "docs/guides/own-study.md", "docs/operations/back
 ELSEWHERE = {
     "fedhealth serve": "tests/serving/test_run.py",
     "fedhealth feed": "tests/cli/test_feed.py",
+    "fedhealth monitor nodes": "tests/cli/test_monitor_nodes.py",
     "fedhealth node run": "tests/runtime/test_nodes.py",
     "fedhealth train --runtime flower": "tests/runtime/test_flower.py",
     "fedhealth train --resume": "tests/runtime/test_journal.py",
@@ -52,11 +54,25 @@ ELSEWHERE = {
     "pip install": "it would change where the tests run",
     "python3 -m venv": "it would install anew",
     ".venv/bin/pip": "it would install anew",
+    ".venv/bin/jupyter": "it waits for a reader",
     "source": "it would install anew",
     "pg_dump": "a database of others",
     "pg_restore": "a database of others",
     "DATABASE_URL=postgresql": "a database of others",
 }
+# A process that is killed after it changed the store, and what shows that a restore left nothing of the change.
+CRASH = """
+import os, sqlite3
+store = sqlite3.connect(".fedhealth/fedhealth.db")
+store.execute("CREATE TABLE later (x)")
+store.commit()
+os.kill(os.getpid(), 9)
+"""
+RESTORED = """
+import sqlite3
+tables = sqlite3.connect(".fedhealth/fedhealth.db").execute("SELECT name FROM sqlite_master").fetchall()
+assert ("readings",) in tables and ("later",) not in tables, tables
+"""
 LESS = {
     "python data/generate_synthetic_data.py": ["--rows", "300"],
     "fedhealth simulate": ["--rounds", "2"],
@@ -146,8 +162,8 @@ EXISTS: dict[str, Callable[[list[str]], Any]] = {
     "make": exists_in_make,
     "uvicorn": exists_in_uvicorn,
     "curl": answered,
-    "docker-compose": exists_in_compose,
-    **dict.fromkeys(("streamlit", "docker", "pip", ".venv/bin/pip"), exists_as_file),
+    "docker": lambda words: exists_in_compose(words[1:]) if words[1] == "compose" else exists_as_file(words),
+    **dict.fromkeys(("streamlit", "pip", ".venv/bin/pip"), exists_as_file),
 }
 
 
@@ -183,6 +199,15 @@ def test_every_command_runs_somewhere() -> None:
     assert not [key(command) for command in COMMANDS if not any(way(command) for way in ways)]
     assert all((ROOT / test).is_file() for test in ELSEWHERE.values() if test.startswith("tests/"))
     assert all(any(begins(one, beginning) for one in COMMANDS) for beginning in ELSEWHERE)
+
+
+def test_the_tutorial_installs_what_it_uses() -> None:
+    page = ROOT / "docs/tutorial.md"
+    installed = re.search(r"pip install .*\.\[([\w,]+)\]", blocks(page))
+    needed = {"fedhealth data": "tables", "fedhealth train": "tables", "fedhealth serve": "api"}
+    used = [one for one in COMMANDS if one.page == "docs/tutorial.md" and one.block]
+    assert installed
+    assert {needed[name] for name in needed if any(begins(one, name) for one in used)} == {*installed[1].split(",")}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -316,6 +341,8 @@ def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Pat
     """All its blocks as one script; a server is waited for and ended with it. Nothing is installed or built."""
     if page == "docs/operations/backup.md":
         shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+        (tmp_path / ".fedhealth").mkdir(exist_ok=True)
+        shutil.copy(trusted_keys_file(), tmp_path / ".fedhealth/trusted_keys.toml")
     if page == "docs/guides/own-study.md":
         (tmp_path / "asthma.toml").write_text(study_on(ROOT / page), encoding="utf-8")
     programs = tmp_path / "bin"
@@ -327,6 +354,8 @@ def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Pat
         "FEDHEALTH_PORT": port,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(sys.path),
+        "FEDHEALTH_TRUSTED_KEYS_FILE": ".fedhealth/trusted_keys.toml",
+        "FEDHEALTH_SIGNING_KEY_FILE": ".fedhealth/signing.key",
     }
     script = "\n".join(["set -eu", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *story(ROOT / page, port)])
     done = subprocess.run(
@@ -342,4 +371,10 @@ def story(page: Path, port: str) -> Iterator[str]:
         if line.startswith("fedhealth serve"):
             yield f"{line} & {wait}; do sleep 0.2; done"
         elif not line.startswith(("curl", "docker", "python3 -m venv", ".venv/bin/pip", "source")):
+            if line.startswith("tar -xzf"):
+                yield "rm -rf models runs .fedhealth"  # as on another machine
+            if line.startswith("rm -f .fedhealth/fedhealth.db-wal"):
+                yield f"python -c '{CRASH}' || test -s .fedhealth/fedhealth.db-wal"
             yield line
+            if line.startswith("cp store-backup.db"):
+                yield f"python -c '{RESTORED}'"

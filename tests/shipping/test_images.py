@@ -19,6 +19,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
 LASTING = ["api", "citizen", "admin", "feed", "mlflow", "postgres"]
 JOBS = ["backup", "restore"]  # run when asked for
+OWN_IMAGES = {service["image"] for service in SERVICES.values() if "build" in service}
 
 
 def words(service: str) -> list[str]:
@@ -120,6 +121,19 @@ def test_a_service_writes_to_volumes_alone_and_has_no_rights_that_it_does_not_ne
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_every_image_of_a_service_is_built_by_make() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    loop = re.search(r"for name in (.*?);.*?-t federated-health-\$\$name", makefile, re.DOTALL)
+    assert loop
+    assert {f"federated-health-{name}" for name in [*loop[1].split(), "tracking"]} == OWN_IMAGES
+    assert "--target tracking -t federated-health-tracking" in makefile
+
+
+def test_the_feed_may_send_readings_and_no_more() -> None:
+    assert SERVICES["feed"]["volumes"] == ["feed_key:/run/secrets/feed:ro"]
+    assert "--role analyst > /keys/feed/key" in " ".join(words("init"))
+
+
 def test_every_image_is_named_with_its_version() -> None:
     foreign = {service["image"] for service in SERVICES.values() if "build" not in service}
     assert foreign == {"postgres:17.6"}
@@ -144,8 +158,9 @@ def test_the_workflow_runs_what_exists() -> None:
     paths = re.findall(r"\btests/\S+\.py\b", text)
     assert paths
     assert all((ROOT / path).is_file() for path in paths)
-    images = [image["dockerfile"] for image in WORKFLOW["jobs"]["images"]["strategy"]["matrix"]["include"]]
-    assert images == DOCKERFILES
+    built = WORKFLOW["jobs"]["images"]["strategy"]["matrix"]["include"]
+    assert sorted({image["dockerfile"] for image in built}) == sorted(DOCKERFILES)
+    assert {f"federated-health-{image['name']}" for image in built} == OWN_IMAGES
     targets = set(re.findall(r"^make (\S+)", text, re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE) for target in targets)

@@ -46,6 +46,7 @@ def doctor(
 
 def _show(findings: "list[Finding]") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None)
@@ -53,5 +54,5 @@ def _show(findings: "list[Finding]") -> None:
         table.add_column(column, overflow="fold")  # commands and paths are there to be copied whole
     for finding in findings:
         sign, colour = ("!", "red") if finding.advice else ("ok", "green")
-        table.add_row(f"[{colour}]{sign}[/]", finding.check, finding.found, finding.advice)
+        table.add_row(f"[{colour}]{sign}[/]", finding.check, *map(escape, (finding.found, finding.advice)))
     Console().print(table)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -29,6 +29,8 @@ from fedhealth.cli.training import Model, Training, recorded, train_and_write
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
     from fedhealth.runtime.events import Watch
+    from fedhealth.runtime.federation import Federation
+    from fedhealth.runtime.flower.cohort import Patience
     from fedhealth.study import Study
 
 LOOPBACK = "127.0.0.1"
@@ -116,8 +118,11 @@ def server(
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
 
-def client(node: str) -> NodeCommand:
-    """The command that takes part in training as ``node``."""
+def client(node: str, at_home: bool = False) -> NodeCommand:
+    """The command that takes part in training as ``node``.
+
+    It goes to the server that the node is enrolled with, else, or ``at_home``, to the one on this machine.
+    """
 
     def command(
         data: DataOption = Path("data"),
@@ -132,7 +137,7 @@ def client(node: str) -> NodeCommand:
 
         with polite_end(), plain_errors():
             _await_approval(node, data, study, outcome, wait, auto_approve)
-            _take_part(node, data, study, outcome, port, runs, wait)
+            _take_part(node, data, study, outcome, port, runs, wait, at_home)
 
     command.__doc__ = f"Take part in one training run as {node}: rows stay here, only sums leave."
     return command
@@ -175,7 +180,7 @@ def _train_as_server(
     metrics_port: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import say_who, training_progress
-    from fedhealth.runtime.flower.environment import private_environment
+    from fedhealth.runtime.flower.cohort import Patience
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
     watching: list[Watch] = [say_who]
@@ -183,26 +188,48 @@ def _train_as_server(
         from fedhealth.runtime.metrics import Figures
 
         watching.append(Figures(metrics_port))
-    with private_environment() as home, recorded(study, training, "flower", watching) as recording:
+    with recorded(study, training, "flower", watching) as recording:
+
+        def train(nodes: "Federation") -> None:
+            with training_progress(study) as progress:
+                finished.append(train_and_write(study, nodes, training, progress, recording))
+
+        patience, run = Patience(wait, deadline, min_nodes), recording.journal.run
+        with_nodes(study, training.seed, train, place, patience, recording.watch, run)
+    return finished[0]
+
+
+def with_nodes(
+    study: "Study",
+    seed: int,
+    act: "Callable[[Federation], None]",
+    place: tuple[str, int, Path | None],
+    patience: "Patience",
+    watch: "Watch",
+    run: str,
+) -> None:
+    """Wait at ``place`` (address, port, folder of the server's keys) for the study's nodes, and ``act`` with them.
+
+    ``seed`` is that of the nodes' splits; ``run`` names to them what they are asked for.
+
+    Raises:
+        FlowerError: with a message for the user.
+    """
+    from fedhealth.runtime.flower.environment import private_environment
+
+    with private_environment() as home:
         _quiet()
-        from fedhealth.runtime.federation import Federation
-        from fedhealth.runtime.flower.cohort import Patience
         from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
         from fedhealth.runtime.flower.server import server_app
 
-        def train(nodes: Federation) -> None:
-            with training_progress(study) as progress:
-                finished.append(train_and_write(study, nodes, training, progress, recording))
-
-        patience, watch = Patience(wait, deadline, min_nodes), recording.watch
         with opened(*place, Path(home), typer.echo) as here:
-            app = server_app(study, training.seed, train, patience, watch, recording.journal.run, here.check)
-            run_server_app(app, here.link)
-    return finished[0]
+            run_server_app(server_app(study, seed, act, patience, watch, run, here.check), here.link)
 
 
-def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float) -> None:
+def _take_part(
+    node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float, at_home: bool
+) -> None:
     from fedhealth.runtime.flower.environment import private_environment
     from fedhealth.study import load_study
 
@@ -215,7 +242,7 @@ def _take_part(node: str, data: Path, study: str, outcome: str | None, port: int
         from fedhealth.runtime.flower.node import serve_node
         from fedhealth.runtime.flower.processes import wait_for_server
 
-        enrolment = enrolment_of(data, node)
+        enrolment = None if at_home else enrolment_of(data, node)
         address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
         typer.echo(f"{node}: looking for the server on {address}")
         wait_for_server(address, wait)
@@ -267,7 +294,7 @@ def _check_data(study: "Study", node: str, data: Path) -> None:
 
 
 def _start_node(node: str, options: list[str]) -> "subprocess.Popen[bytes]":
-    code = f"import typer; from fedhealth.cli.flower import client; typer.run(client({node!r}))"
+    code = f"import typer; from fedhealth.cli.flower import client; typer.run(client({node!r}, at_home=True))"
     return subprocess.Popen([sys.executable, "-c", code, *options], start_new_session=True)
 
 

@@ -94,5 +94,6 @@ def _logs(runs: Path) -> list[Path]:
 def _find(runs: Path, name: str) -> Path:
     found = [log for log in _logs(runs) if log.parent.name.startswith(name)]
     if not found:
-        raise FileNotFoundError(f"no run {name!r} in {runs}; see: fedhealth runs list")
+        what = f"no run {name!r} in {runs}; see: fedhealth runs list"
+        raise FileNotFoundError(what if name else f"no runs in {runs}; make one: fedhealth train")
     return found[-1]

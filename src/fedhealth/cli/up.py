@@ -47,7 +47,11 @@ def up(
     from fedhealth.keys import key_file, load_key
     from fedhealth.study import load_study
 
-    ports = {"--port": port, "--citizen-port": citizen_port, "--admin-port": admin_port}
+    ports = {
+        "--port or FEDHEALTH_PORT": port,
+        "--citizen-port or FEDHEALTH_CITIZEN_PORT": citizen_port,
+        "--admin-port or FEDHEALTH_ADMIN_PORT": admin_port,
+    }
     if runtime is Runtime.flower:
         ports["--flower-port"] = flower_port
     _refuse_taken(host, ports)

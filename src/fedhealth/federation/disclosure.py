@@ -7,13 +7,13 @@ import numpy as np
 from fedhealth.federation.contribution import Floats, State
 from fedhealth.study import Study
 
-FEWEST: Mapping[str, int] = {"default": 10, "research": 1}
+FEWEST_ROWS: Mapping[str, int] = {"default": 10, "research": 1}
 """Fewest rows of a cell, or of a label, that may be told, by the study's policy."""
 
 
 def fewest(study: Study, state: State, limit: str) -> int:
     """The study's limit, or the stricter one of the owner, which the node itself puts into a state under its name."""
-    return max(FEWEST[study.policy], int(state.get(limit, 1)))
+    return max(FEWEST_ROWS[study.policy], int(state.get(limit, 1)))
 
 
 def rounded(counts: Floats, fewest: int) -> Floats:

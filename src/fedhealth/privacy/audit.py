@@ -53,9 +53,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a log, each checked against the one before.
 
     Raises:
-        AuditError: at the first line that is damaged, was changed, or does not follow the one before.
+        AuditError: there is no log, or at its first line that is damaged, was changed, or follows another one.
         OSError: the log cannot be read.
     """
+    if not path.is_file():
+        raise AuditError(f"{path}: no such log; nothing left this node, or its log lies elsewhere (--runs, --data)")
     previous = START
     with path.open("rb") as log:
         for number, text in enumerate(log, start=1):

@@ -11,7 +11,7 @@ from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger
 from fedhealth.privacy.noise import fresh_generator, noised
 from fedhealth.privacy.policy import Policy, PolicyRefusal
-from fedhealth.privacy.secure_aggregation import FEWEST
+from fedhealth.privacy.secure_aggregation import FEWEST_NODES
 
 SPEND = 1e-5, 1e3  # mu of one answer: less would let a server ask for next to nothing, over and over
 SENSITIVITY = 1e-6, 1e6
@@ -94,10 +94,10 @@ class Door:
             )
 
     def _check_masks(self, step: str, summed_over: int) -> None:
-        if self.policy.secure_aggregation and EXITS[step].summed and summed_over < FEWEST:
+        if self.policy.secure_aggregation and EXITS[step].summed and summed_over < FEWEST_NODES:
             raise PolicyRefusal(
                 f"{self.node} refused step {step!r}: it would leave for all to read; its {self.policy.name!r} policy "
-                f"shows only totals over at least {FEWEST} nodes"
+                f"shows only totals over at least {FEWEST_NODES} nodes"
             )
 
     def _check_cohort(self, step: str) -> None:

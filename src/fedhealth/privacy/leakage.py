@@ -24,7 +24,7 @@ from fedhealth.study import Study
 
 Members = NDArray[np.bool_]
 Z = 1.96  # 95 % intervals
-FEWEST = 1e-3  # of a standard deviation, where scores do not vary
+LEAST = 1e-3  # of a standard deviation, where scores do not vary
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def membership(target: Floats, member: Members, shadows: Floats, inside: Members
         mean = np.where(chosen, shadows, 0.0).sum(axis=0) / count
         means.append(mean)
         spread.append(np.sqrt(np.where(chosen, (shadows - mean) ** 2, 0.0).sum() / chosen.sum()))
-    deviation = np.maximum(np.hypot(*spread) / sqrt(2), FEWEST)
+    deviation = np.maximum(np.hypot(*spread) / sqrt(2), LEAST)
     score = ((target - means[1]) ** 2 - (target - means[0]) ** 2) / deviation**2
     accused, found = _roc(score, member)
     tpr_at = {rate: float(np.interp(rate, accused, found)) for rate in (0.01, 0.001)}

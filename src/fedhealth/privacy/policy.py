@@ -20,7 +20,7 @@ from fedhealth.federation import Contribution
 from fedhealth.privacy.accounting import DELTA
 from fedhealth.privacy.approval import withheld_features
 from fedhealth.privacy.exits import EXITS
-from fedhealth.privacy.secure_aggregation import FEWEST
+from fedhealth.privacy.secure_aggregation import FEWEST_NODES
 from fedhealth.study import Study
 
 
@@ -153,7 +153,8 @@ class Policy:
             f"flag that fewer than {self.minimum_cell} of them have or have not",
         ]
         if self.secure_aggregation:
-            promised.append(f"show its part of a sum that trains a model: only the total over {FEWEST} nodes or more")
+            whole = f"only the total over {FEWEST_NODES} nodes or more"
+            promised.append(f"show its part of a sum that trains a model: {whole}")
         if self.rows_per_parameter:
             least = self.rows_per_parameter
             promised.append(f"train a model without noise on fewer than {least} rows for each of its parameters")
@@ -210,7 +211,7 @@ HASH_DIGITS = 12  # the fewest that name a study
 
 def is_summed_under_masks(study: Study) -> bool:
     """Whether the study's named policy wants secure aggregation, and its nodes are enough for it."""
-    return POLICIES[study.policy].secure_aggregation and len(study.nodes) >= FEWEST
+    return POLICIES[study.policy].secure_aggregation and len(study.nodes) >= FEWEST_NODES
 
 
 def policy_file(data: Path, node: str) -> Path:

@@ -206,6 +206,8 @@ def find_version(name: str, known: Sequence[Version]) -> Version:
     else:
         there = _hash_in(Path(name))
         matches = [v for v in known if v.bundle.hash.startswith(name) or v.bundle.hash == there]
+    if not known:
+        raise BundleError(f"there is no model {name!r}: none was published or trained here; train one: fedhealth train")
     if len(matches) != 1:
         names = ", ".join(v.bundle.version for v in known) or "none"
         raise BundleError(f"{name!r} names {len(matches)} versions; expected one of: {names}")

@@ -67,12 +67,22 @@ def load_signing_key() -> Ed25519PrivateKey:
     """The key that signs here; made, and its public half trusted, where there is none yet.
 
     Raises:
-        BundleError: the file holds no Ed25519 key.
+        BundleError: the file holds no Ed25519 key, or one that is not trusted here: what it signs could not be used.
         OSError: it cannot be read or made.
     """
     path = signing_key_file()
     if not path.exists():
         _make_key(path)
+    key = _read_key(path)
+    if (digits := public_digits(key)) not in trusted_keys():
+        raise BundleError(
+            f"{path}: its public half is not trusted here, so what it signs could not be used; to trust it, add to "
+            f'{trusted_keys_file()}: "made here, {digits[:8]}" = "{digits}"'
+        )
+    return key
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
@@ -83,11 +93,14 @@ def load_signing_key() -> Ed25519PrivateKey:
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key to ``path``, readable by its owner only, whole at once, unless another process was quicker."""
+    """Write a new key to ``path``, readable by its owner only, whole at once, unless another process was quicker.
+
+    Its public half is trusted before, since others may use the key as soon as it is there.
+    """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    if write_private(path, pem, anew=False):
-        _trust(public_digits(key))
+    _trust(public_digits(key))
+    write_private(path, pem, anew=False)
 
 
 def _trust(digits: str) -> None:

@@ -87,7 +87,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def node_facts(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each node that came: its program's newest ``version``, and the bytes it ``received`` and ``sent`` in all steps.
+    """Each node that came, by name: its newest ``version``, and the bytes it ``received`` and ``sent`` in all steps.
 
     None is what was not told or not measured.
     """
@@ -98,4 +98,4 @@ def node_facts(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
         for way in ("received", "sent"):
             for name, size in event.get(way, {}).items():
                 found[name][way] = (found[name][way] or 0) + size
-    return dict(found)
+    return dict(sorted(found.items()))

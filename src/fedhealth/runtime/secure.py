@@ -16,7 +16,7 @@ from fedhealth.privacy import EXITS
 from fedhealth.privacy.secure_aggregation import SecureAggregationError, ServerRound, fewest
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares
 from fedhealth.runtime.events import Watch, unwatched
-from fedhealth.runtime.summing import Agreed, Arrived, Call, Values, decode
+from fedhealth.runtime.summing import Agreed, Arrived, Call, Values, read
 from fedhealth.study import Study
 
 TRIES = 5  # sums that are begun for one step
@@ -82,7 +82,7 @@ class SecureExchange:
         for name, told in self.talk(calls, state).items():
             try:
                 if told:
-                    found[name] = decode(told, kind, name)
+                    found[name] = read(told, kind, name)
             except SecureAggregationError as error:
                 self._refuse(about.step, name, str(error))
         others = {name: told.node for name, told in found.items() if getattr(told, "node", name) != name}

@@ -123,17 +123,17 @@ class SummingNode:
         if self._past.unfit:
             raise self._refusal("its values did not fit into an earlier sum")
         if call.phase == "keys":
-            self._know(decode(call.body, dict[str, bytes]))
+            self._know(read(call.body, dict[str, bytes]))
             return packing.encode(self._begin(call, call.sum))
         if call.sum not in self._sums:
             return b""
         if call.run != self._runs[call.sum]:
             raise self._refusal("the sum was begun by another run")
         phases: dict[str, Callable[[Call, State], object]] = {
-            "letters": lambda call, _: self._letters(call.sum, decode(call.body, list[Keys])),
+            "letters": lambda call, _: self._letters(call.sum, read(call.body, list[Keys])),
             "masked": self._masked,
             "signed": self._signed,
-            "shares": lambda call, _: self._sums.pop(call.sum).shares(decode(call.body, list[Signed])),
+            "shares": lambda call, _: self._sums.pop(call.sum).shares(read(call.body, list[Signed])),
         }
         if call.phase not in phases:
             raise self._refusal(f"phase {call.phase!r}; expected one of {', '.join(PHASES)}")
@@ -172,7 +172,7 @@ class SummingNode:
             raise self._refusal(f"step {call.step!r} is not summed")
         if call.sum not in self._nodes or call.sum in self._steps:
             raise self._refusal("values are asked for before the letters of a sum, or a second time")
-        self._steps[call.sum], letters = call.step, decode(call.body, list[Letter])
+        self._steps[call.sum], letters = call.step, read(call.body, list[Letter])
         try:
             answer = self.node.answer(call.step, state, self._nodes[call.sum], call.run)
             flat = np.concatenate([*(np.ravel(array) for array in answer.sums.values()), [float(answer.rows)]])
@@ -187,7 +187,7 @@ class SummingNode:
     def _signed(self, call: Call, _: State) -> Agreed:
         if call.sum not in self._steps:
             raise self._refusal("its signature is asked for before its values")
-        arrived, nodes = decode(call.body, Arrived), self._nodes[call.sum]
+        arrived, nodes = read(call.body, Arrived), self._nodes[call.sum]
         needed = len(nodes) if EXITS[self._steps[call.sum]].noisy else fewest(len(self.node.study.nodes))
         if len(set(arrived.nodes)) < needed:
             raise self._refusal(f"values of {len(set(arrived.nodes))} of {len(nodes)} nodes arrived; expected {needed}")
@@ -198,7 +198,7 @@ class SummingNode:
         return SecureAggregationError(f"{self.node.name} refused: {why}")
 
 
-def decode(body: bytes, kind: Any, name: str = "the server") -> Any:
+def read(body: bytes, kind: Any, name: str = "the server") -> Any:
     """A message of this kind; SecureAggregationError, with the sender's ``name``, where it is none."""
     try:
         return packing.decode(body, kind)

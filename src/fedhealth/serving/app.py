@@ -24,6 +24,8 @@ from fedhealth.serving.models import Models, models_folder
 from fedhealth.serving.person import answers
 from fedhealth.serving.rate import Rate, usual_rate
 from fedhealth.serving.routes import routes
+from fedhealth.study.advice.safety import load_safety
+from fedhealth.study.advice.texts import chosen
 
 if TYPE_CHECKING:
     from fedhealth.monitoring.store import Store
@@ -40,10 +42,12 @@ def create_app(models: Path | None = None) -> FastAPI:
     bundle yet: one is loaded as soon as it is there. What is stored goes where ``DATABASE_URL`` says.
 
     Raises:
-        ValueError: ``FEDHEALTH_RATE``, ``FEDHEALTH_RETENTION`` or ``DATABASE_URL`` is none.
+        ValueError: ``FEDHEALTH_RATE``, ``FEDHEALTH_RETENTION`` or ``DATABASE_URL`` is none, or the files that
+            ``FEDHEALTH_SAFETY`` or ``FEDHEALTH_LANGUAGE`` name are not there or not right.
     """
     in_force, retention, rate = Models(models or models_folder()), usual_retention(), Rate(usual_rate())
-    check_url(store_url())  # better now than at the first reading
+    check_url(store_url())  # better now than at the first request
+    safety, _ = load_safety(), chosen()
     store = cache(_open_store)
     log, keys = PredictionLog(store), Keys()
     figures, admission = Figures(in_force, log), Admission(keys, rate)
@@ -71,7 +75,7 @@ def create_app(models: Path | None = None) -> FastAPI:
     app.add_middleware(Later, loading=loading)
     app.add_middleware(Access, admission=admission)
     app.add_middleware(Measured, figures=figures)
-    app.include_router(routes(in_force, about_one, figures))
+    app.include_router(routes(in_force, about_one, figures, safety))
     add_docs(app, in_force, loading)
     add_handlers(app)
     return app

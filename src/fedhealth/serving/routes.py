@@ -18,7 +18,7 @@ from fedhealth.serving.lane import MAX_BODY
 from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
-from fedhealth.study.advice.safety import load_safety
+from fedhealth.study.advice.safety import Safety
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
@@ -103,11 +103,11 @@ class Description(BaseModel):
     published: datetime | None = Field(description="Since when it is served; null where the history does not say")
 
 
-def routes(models: Models, answers: Mapping[str, Answer], figures: Figures) -> APIRouter:
+def routes(models: Models, answers: Mapping[str, Answer], figures: Figures, safety: Safety) -> APIRouter:
     """All routes, answering from ``models``; ``answers`` are those about one person, by path."""
     router = APIRouter()
     _add_person(router, models, answers)
-    _add_advice(router, models)
+    _add_advice(router, models, safety)
     _add_batch(router, models)
     _add_status(router, models)
     _add_metrics(router, figures)
@@ -132,13 +132,13 @@ def _add_person(router: APIRouter, models: Models, answers: Mapping[str, Answer]
         return await answer(request)
 
 
-def _add_advice(router: APIRouter, models: Models) -> None:
+def _add_advice(router: APIRouter, models: Models, safety: Safety) -> None:
     @router.post("/advice", responses=REFUSALS)
     async def give_advice(request: Request) -> Advice:
         """Safety rules first, then guidance for the air, then other groups of people. Information, not a diagnosis."""
         body = models.body()
         values = body.parse(await read_body(request, MAX_BODY))
-        return advice(body.study, models.state().predictor, load_safety(), values)
+        return advice(body.study, models.state().predictor, safety, values)
 
 
 def _add_batch(router: APIRouter, models: Models) -> None:

@@ -237,9 +237,10 @@ GOOD = export(*(steps(f"{h:02}:00:00", f"{h:02}:10:00", h) for h in range(24)))
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.xml", GOOD[:-400], r"a.xml: not valid XML at byte [\d,]+: .*; the export may be cut off"),
-        ("a.xml", GOOD.replace("<Record", "<<Record", 3), r"not valid XML at byte 6\d: not well-formed"),
-        ("a.xml", "<HealthData><Record value='&boom;'/></HealthData>", "not valid XML at byte .*undefined entity"),
+        ("a.xml", GOOD[:-400], r"a.xml: not valid XML: .*, line 25, column \d+; the export may be cut off"),
+        ("a.xml", GOOD.replace("<Record", "<<Record", 3), r"not valid XML: .*, line 3, column 2"),
+        ("a.xml", export(head=BROKEN_TYPE).replace("</", "<"), r"not valid XML: .*, line 14, column 1"),
+        ("a.xml", "<HealthData><Record value='&boom;'/></HealthData>", "Entity 'boom' not defined, line 1, column 34"),
         ("a.zip", zipped(export_xml=GOOD)[:-60], "a.zip: the zip is cut off or broken"),
         ("a.zip", zipped(notes_xml="<notes/>"), "a.zip: not an export that is known"),
         ("a.xml", "<notes/>", "a.xml: not an export that is known; expected CSV or Parquet"),

@@ -9,7 +9,7 @@ import pytest
 from tests.data.imports.conftest import asked_of, dropped
 
 from fedhealth.data.files import DataError
-from fedhealth.data.imports import gathered
+from fedhealth.data.imports import fhir, gathered
 from fedhealth.data.imports.fhir import read_fhir
 from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS, SNOMED
 from fedhealth.study import Feature, load_study
@@ -441,3 +441,9 @@ BUNDLE = json.dumps({"resourceType": "Bundle", "entry": [{"resource": observatio
 def test_broken_json_is_refused_with_the_place(imported, write, content, message):
     with pytest.raises(DataError, match=message):
         imported(write("a.json", content))
+
+
+def test_the_line_is_told_however_far_down_it_stands(imported, write, monkeypatch):
+    monkeypatch.setattr(fhir, "CHUNK", 1000)
+    with pytest.raises(DataError, match=r"a.json: line 43, not valid JSON: .*\(byte 0\)"):
+        imported(write("a.json", "\ufeff" + (GOOD + "\n") * 7 + "oops\n" + GOOD))

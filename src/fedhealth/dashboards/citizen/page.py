@@ -46,7 +46,7 @@ def _warn(entered: dict[str, float]) -> bool:
     """The safety rules that the readings raise, allowed or not, before anything else; whether there are any."""
     try:
         safety = load_safety()
-    except (OSError, ValueError, KeyError, TypeError):
+    except ValueError:
         st.error(say("safety.broken"), icon=":material/emergency:")
         return False
     raised = safety.raised(entered)

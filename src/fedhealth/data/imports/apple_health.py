@@ -4,25 +4,25 @@ The file's document type is skipped: in some versions of iOS it is not well-form
 whole file, and nothing in it is needed.
 """
 
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from operator import itemgetter
 from pathlib import Path
 from typing import IO
-from xml.parsers import expat
 
 import polars as pl
+from lxml import etree
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.magic import ZIP, begins_with
-from fedhealth.data.imports.raw import BATCH, as_raw
+from fedhealth.data.imports.raw import BATCH, as_raw, in_columns
 from fedhealth.data.imports.times import EPOCH_DAY, days_since_epoch
 from fedhealth.data.imports.zips import opened_zip
 
 ROOT = b"<HealthData"
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 18  # bytes
 LONGEST_PROLOG = 1 << 20
 QUANTITY, CATEGORY = "HKQuantityTypeIdentifier", "HKCategoryTypeIdentifier"
 # What a type of record is: a concept, or the LOINC code under which a study may have it.
@@ -45,7 +45,7 @@ TYPES = {
 ASLEEP = tuple(f"HKCategoryValueSleepAnalysisAsleep{stage}" for stage in ("", "Unspecified", "Core", "Deep", "REM"))
 SEXES = {"HKBiologicalSexMale": 1.0, "HKBiologicalSexFemale": 0.0}
 BIRTH, SEX = "HKCharacteristicTypeIdentifierDateOfBirth", "HKCharacteristicTypeIdentifierBiologicalSex"
-COLUMNS = ("startDate", "endDate", "value", "unit", "sourceName")
+COLUMNS = dict.fromkeys(("concept", "start", "end", "value", "unit", "source"), pl.String())
 
 
 def read_apple_health(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
@@ -59,7 +59,7 @@ def read_apple_health(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     with _opened(path) as (stream, position):
         done = 0
         for _ in _parsed(path, stream, records):
-            if len(records.found) >= BATCH:
+            if len(records.cells) >= BATCH * len(COLUMNS):
                 yield _batch(records.taken(), person, asked)
             asked.advance(position() - done)
             done = position()
@@ -74,28 +74,30 @@ class _Records:
 
     def __init__(self, asked: Asked) -> None:
         self.wanted = {kind: concept for kind, concept in TYPES.items() if concept in asked.concepts}
-        self.found: list[tuple[str, list[str]]] = []
+        self.cells: list[str | None] = []  # of COLUMNS, row after row
         self.counts: dict[str, int] = {}
-        self.me: dict[str, str] = {}
+        self.me: Mapping[str, str] = {}
 
-    def start(self, name: str, attributes: list[str]) -> None:
-        """An element begins; ``attributes`` are names and values by turns."""
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """An element begins."""
         if name == "Record":
-            kind = attributes[1] if attributes and attributes[0] == "type" else _pairs(attributes).get("type", "")
+            told = attributes.get
+            kind = told("type", "")
             self.counts[kind] = self.counts.get(kind, 0) + 1
             if kind in self.wanted:
-                self.found.append((self.wanted[kind], attributes))
+                start, end, value, unit = told("startDate"), told("endDate"), told("value"), told("unit")
+                self.cells.extend((self.wanted[kind], start, end, value, unit, told("sourceName")))
         elif name == "Me":
-            self.me = _pairs(attributes)
+            self.me = attributes
 
-    def taken(self) -> list[tuple[str, list[str]]]:
+    def close(self) -> None:
+        """The file ends."""
+
+    def taken(self) -> pl.DataFrame:
         """What was found since the last call."""
-        found, self.found = self.found, []
+        found = in_columns(self.cells, COLUMNS)
+        self.cells.clear()
         return found
-
-
-def _pairs(attributes: list[str]) -> dict[str, str]:
-    return dict(zip(attributes[::2], attributes[1::2], strict=True))
 
 
 @contextmanager
@@ -106,11 +108,8 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
             yield file, file.tell
         return
     with opened_zip(path) as archive, archive.open(_member(path, archive)) as stream:
-        yield stream, lambda: stream.tell() * path.stat().st_size // max(_size(archive), 1)
-
-
-def _size(archive: zipfile.ZipFile) -> int:
-    return sum(entry.file_size for entry in archive.infolist())
+        packed, unpacked = path.stat().st_size, sum(entry.file_size for entry in archive.infolist())
+        yield stream, lambda: stream.tell() * packed // max(unpacked, 1)
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -132,34 +131,28 @@ def health_data(archive: zipfile.ZipFile) -> zipfile.ZipInfo | None:
 
 def _parsed(path: Path, stream: IO[bytes], records: _Records) -> Iterator[None]:
     """Parse chunk by chunk."""
-    parser = expat.ParserCreate("UTF-8")
-    parser.ordered_attributes = True
-    parser.StartElementHandler = records.start
-    prolog, chunk = _without_prolog(path, stream)
+    parser = etree.XMLParser(target=records, encoding="utf-8", resolve_entities=False)
+    chunk = _without_prolog(path, stream)
     try:
         while chunk:
-            parser.Parse(chunk)
+            parser.feed(chunk)
             yield
             chunk = stream.read(CHUNK)
-        parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        place = prolog + parser.ErrorByteIndex
-        what = f"not valid XML at byte {place:,}: {expat.ErrorString(error.code)}"
-        raise DataError(f"{path}: {what}; the export may be cut off, export it again") from None
+        parser.close()
+    except etree.XMLSyntaxError as error:
+        raise DataError(f"{path}: not valid XML: {error.msg}; the export may be cut off, export it again") from None
 
 
-def _without_prolog(path: Path, stream: IO[bytes]) -> tuple[int, bytes]:
-    """How many bytes stand before the root element, and the first bytes from it on."""
+def _without_prolog(path: Path, stream: IO[bytes]) -> bytes:
+    """The first bytes, with blanks for what stands before the root element, so that the lines stay as they are."""
     head = stream.read(LONGEST_PROLOG)
     start = head.find(ROOT)
     if start < 0:
         raise DataError(f"{path}: no HealthData in its first {len(head):,} bytes; expected an Apple Health export")
-    return start, head[start:]
+    return re.sub(rb"[^\n]", b" ", head[:start]) + head[start:]
 
 
-def _batch(found: list[tuple[str, list[str]]], person: str, asked: Asked) -> pl.DataFrame:
-    columns = {"concept": [concept for concept, _ in found], **_cells([attributes for _, attributes in found])}
-    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+def _batch(frame: pl.DataFrame, person: str, asked: Asked) -> pl.DataFrame:
     asleep = pl.col("value").is_in(ASLEEP)
     resting = (pl.col("concept") == "sleep") & ~asleep.fill_null(False)
     asked.tally.drop("in bed or awake, not asleep", frame.filter(resting).height)
@@ -174,22 +167,10 @@ def _batch(found: list[tuple[str, list[str]]], person: str, asked: Asked) -> pl.
         .when((pl.col("concept") == "39156-5") & (pl.col("unit") == "count")).then(pl.lit("kg/m2"))
         .otherwise("unit"),
     )  # fmt: skip
-    return as_raw(named.rename({"startDate": "start", "endDate": "end", "sourceName": "source"}))
+    return as_raw(named)
 
 
-def _cells(records: list[list[str]]) -> dict[str, Sequence[str | None]]:
-    """The columns that are read, from names and values by turns; records of one type name the same in one order."""
-    getters: dict[tuple[str, ...], Callable[[list[str | None]], tuple[str | None, ...]]] = {}
-    rows = []
-    for attributes in records:
-        names = tuple(attributes[::2])
-        if names not in getters:
-            getters[names] = itemgetter(*(2 * names.index(c) + 1 if c in names else -1 for c in COLUMNS))
-        rows.append(getters[names]([*attributes, None]))
-    return dict(zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True))
-
-
-def _person(me: dict[str, str], person: str, asked: Asked) -> pl.DataFrame:
+def _person(me: Mapping[str, str], person: str, asked: Asked) -> pl.DataFrame:
     """Birth date and sex, where the export tells them."""
     born, sex = days_since_epoch(me.get(BIRTH, "")), SEXES.get(me.get(SEX, ""))
     return asked.facts(person, "Apple Health", {"birth_date": (born, EPOCH_DAY), "sex": (sex, "1")})

@@ -14,7 +14,7 @@ from fedhealth.data.imports.fhir_readings import Readings
 from fedhealth.data.imports.fhir_resources import Bundle, Condition, Kind, Observation, Patient
 from fedhealth.data.imports.raw import BATCH
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 18  # bytes
 LARGEST = 512 << 20  # bytes of a Bundle or a line, which are read whole
 BOM = b"\xef\xbb\xbf"
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -72,7 +72,7 @@ class _Resources:
         """
         text = file.read(LARGEST + 1)
         self._refuse_large(len(text))
-        self._document(text, "")
+        self._document(text, None)
         self._asked.advance(len(text))
         yield
 
@@ -82,13 +82,15 @@ class _Resources:
         Raises:
             DataError: a line is not JSON, or too large.
         """
-        number = 1
+        start = file.tell()
         for block in self._blocks(file):
             if not self._observations(block):
-                for place, line in enumerate(block.split(b"\n"), start=number):
+                place = start
+                for line in block.split(b"\n"):
                     if line and not line.isspace():
-                        self._document(line, f"line {place}, ")
-            number += block.count(b"\n")
+                        self._document(line, place)
+                    place += len(line) + 1
+            start += len(block)
             self._asked.advance(len(block))
             yield
 
@@ -117,19 +119,22 @@ class _Resources:
             found = _observation.decode_lines(block)
         except NOT_JSON:
             return False
-        if any(one.resourceType != "Observation" for one in found):
+        if {one.resourceType for one in found} - {"Observation"}:
             return False
+        take = self.readings.observation
         for one in found:
-            self.readings.observation(one)
+            take(one)
         self.counts["Observation"] += len(found)
         return True
 
-    def _document(self, text: bytes, place: str) -> None:
+    def _document(self, text: bytes, start: int | None) -> None:
+        """Take a document: the whole file, or the line of it that starts at a byte."""
         try:
             self._resource(text, "")
         except msgspec.ValidationError as error:
             self._invalid(error)
         except NOT_JSON as error:
+            place = "" if start is None else f"line {_line_at(self._path, start)}, "
             what = f"{place}not valid JSON: {error}"
             raise DataError(f"{self._path}: {what}; the export may be cut off, export it again") from None
 
@@ -155,6 +160,12 @@ class _Resources:
 
     def _invalid(self, error: msgspec.ValidationError) -> None:
         self._asked.tally.drop("not valid FHIR", 1, f"{self._path.name}: {error}")
+
+
+def _line_at(path: Path, start: int) -> int:
+    """The number of the line that starts at a byte, from 1."""
+    with path.open("rb") as file:
+        return 1 + sum(file.read(min(CHUNK, start - place)).count(b"\n") for place in range(0, start, CHUNK))
 
 
 def _is_patient(text: msgspec.Raw) -> bool:

@@ -10,7 +10,7 @@ from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS
 from fedhealth.data.imports.fhir_conditions import chronic, first_day, in_doubt, is_over, last_day, said_not_so
 from fedhealth.data.imports.fhir_resources import Codes, Component, Condition, Identifier, Observation, Patient, inside
 from fedhealth.data.imports.fhir_values import Values
-from fedhealth.data.imports.raw import RAW
+from fedhealth.data.imports.raw import RAW, in_columns
 from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
 
 TOLD = ("final", "amended", "corrected", "preliminary")  # an observation's status
@@ -21,11 +21,10 @@ ORDER = {concept: place for place, concept in enumerate(OBSERVATIONS.values())}
 
 
 class Readings:
-    """Raw readings, gathered resource by resource; as columns, since a tuple each would busy the garbage collector."""
+    """Raw readings, gathered resource by resource."""
 
     def __init__(self, asked: Asked) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in RAW}
-        self._appends = [cells.append for cells in self._columns.values()]
+        self._cells: list[Any] = []  # of RAW, row after row
         self._asked, self._tally = asked, asked.tally
         self._names = {code: name for code, name in OBSERVATIONS.items() if name in asked.concepts}
         self._names |= {name: name for name in asked.concepts}
@@ -33,30 +32,20 @@ class Readings:
         self._values = Values(asked)
 
     def __len__(self) -> int:
-        return len(self._columns["value"])
+        return len(self._cells) // len(RAW)
 
     def taken(self) -> pl.DataFrame:
         """What was gathered since the last call."""
-        found = pl.DataFrame([pl.Series(name, cells, RAW[name]) for name, cells in self._columns.items()])
-        for cells in self._columns.values():
-            cells.clear()
+        found = in_columns(self._cells, RAW)
+        self._cells.clear()
         return found
 
     def _add(
         self, person: str, name: str, start: str | None, end: str | None, value: float, unit: str, source: str = SOURCE,
         own: str | None = None, updated: str | None = None, city: str | None = None,
     ) -> None:  # fmt: skip
-        add = self._appends
-        add[0](person)
-        add[1](self._asked.city or city)
-        add[2](name)
-        add[3](start)
-        add[4](end)
-        add[5](value)
-        add[6](unit)
-        add[7](source)
-        add[8](own)
-        add[9](updated)
+        city = self._asked.city or city
+        self._cells.extend((person, city, name, start, end, value, unit, source, own, updated))
 
     def observation(self, found: Observation) -> None:
         """Take what was measured, part by part."""
@@ -147,10 +136,16 @@ class Readings:
 
     def _concept(self, code: Codes) -> str | None:
         """What a code means among what is wanted; of several the most exact."""
-        names = [self._names[one.code] for one in code.coding if one.code in self._names and one.system == LOINC]
-        if len(names) > 1:
-            names.sort(key=lambda name: ORDER.get(name, len(ORDER)))
-        return names[0] if names else None
+        best = None
+        for one in code.coding:
+            name = self._names.get(one.code)
+            if name is not None and one.system == LOINC and (best is None or _rank(name) < _rank(best)):
+                best = name
+        return best
+
+
+def _rank(name: str) -> int:
+    return ORDER.get(name, len(ORDER))
 
 
 def _own(person: str | None, found: Observation | Condition) -> str | None:

@@ -14,7 +14,7 @@ class Values:
 
     def __init__(self, asked: Asked) -> None:
         self._tally = asked.tally
-        self._units: dict[tuple[str, str, str], str | None] = {}
+        self._units: dict[tuple[str, str, str, str], str | None] = {}
         self._levels = {
             concept.name: {level: float(i) for i, level in enumerate(f.levels)} | dict(f.codes)
             for f in asked.features
@@ -40,15 +40,14 @@ class Values:
         if found.comparator:
             self._tally.drop("not an exact value", 1, f"{name} {found.comparator} {found.value:g}")
             return None, ""
-        told = (found.unit, found.system, found.code)
+        told = (name, found.unit, found.system, found.code)
         if told not in self._units:
-            self._units[told] = _unit(found)
+            self._units[told] = _unit(name, found)
         unit = self._units[told]
         if unit is None:
             self._tally.drop("unit and its code differ", 1, f"{name} in {found.unit!r} and {found.code!r}")
             return None, ""
-        # LOINC 41950-7 counts the steps of 24 hours, so that a unit need not say it again.
-        return found.value, "{steps}/d" if name == "daily_steps" and conversion(unit, "{steps}") else unit
+        return found.value, unit
 
     def _coded(self, name: str, found: CodeableConcept) -> float | None:
         levels: Mapping[str, float | None] = SMOKING if name == "smoker" else self._levels.get(name, {})
@@ -60,10 +59,12 @@ class Values:
         return value
 
 
-def _unit(found: Quantity) -> str | None:
+def _unit(name: str, found: Quantity) -> str | None:
     """The unit of a quantity: its UCUM code, else as written; None where the two mean different amounts."""
     code = found.code if found.system in ("", UCUM) else ""
-    if not code:
-        return found.unit
-    same = conversion(found.unit, code) if found.unit else None
-    return None if same is not None and abs(same.factor - 1) > 1e-9 else code
+    same = conversion(found.unit, code) if found.unit and code else None
+    if same is not None and abs(same.factor - 1) > 1e-9:
+        return None
+    # LOINC 41950-7 counts the steps of 24 hours, so that a unit need not say it again.
+    unit = code or found.unit
+    return "{steps}/d" if name == "daily_steps" and conversion(unit, "{steps}") else unit

@@ -13,7 +13,7 @@ from fedhealth.data.imports.records import CANONICAL
 from fedhealth.data.imports.times import parse_times
 
 AT_ONCE = 500_000  # readings of people that are summed up together
-SLICE = 200_000  # readings of one concept that are, where days do not depend on each other
+SLICE = 150_000  # readings of one concept that are, where days do not depend on each other
 SAME = ("who", "start", "end", "value", "source")  # readings that agree in these are one (by a hash of 64 bits)
 _LOCAL = pl.col("start") + pl.duration(minutes=pl.col("offset"))  # on the clock where a reading was taken
 

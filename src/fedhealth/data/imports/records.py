@@ -56,7 +56,7 @@ class Records:
 
     def add(self, batch: pl.DataFrame) -> None:
         """Keep what can be used of a batch of raw readings, and count the rest by reason."""
-        kept = self._ranged(self._converted(self._timed(batch)))
+        kept = self._converted(self._timed(batch))
         if kept.height:
             hidden = [self._hidden(kept[name]) for name in ("person", "source")]
             kept = kept.with_columns(hidden).select(GATHERED.names()).cast(GATHERED)
@@ -69,7 +69,7 @@ class Records:
         return names.replace_strict(hidden, default=None, return_dtype=pl.String)
 
     def _timed(self, batch: pl.DataFrame) -> pl.DataFrame:
-        start, end, updated = (parse_times(batch[name], self.asked.zone) for name in ("start", "end", "updated"))
+        start, end, updated = self._times(batch)
         found = batch.with_columns(
             start["utc"].alias("start"), end["utc"].alias("end"), updated["utc"].alias("updated"),
             start["offset"], start["zoned"], written=batch["start"], ended=batch["end"],
@@ -94,51 +94,57 @@ class Records:
             pl.col("written"),
         )
 
+    def _times(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
+        """Start, end and change of each reading; read in one go, which is much faster."""
+        times = parse_times(pl.concat([batch["start"], batch["end"], batch["updated"]]), self.asked.zone)
+        return tuple(times.slice(place * batch.height, batch.height) for place in range(3))
+
     def _count_offsets(self, found: pl.DataFrame) -> None:
-        dated = found.filter(pl.col("start").is_not_null() & (pl.col("written") != UNDATED))
-        offsets = dated.group_by(pl.when("zoned").then("offset")).len()
+        dated = found.lazy().filter(pl.col("start").is_not_null() & (pl.col("written") != UNDATED))
+        offsets = dated.group_by(pl.when("zoned").then("offset")).len().collect()
         self.asked.tally.offsets.update({_offset_name(minutes): count for minutes, count in offsets.iter_rows()})
 
     def _converted(self, found: pl.DataFrame) -> pl.DataFrame:
         pairs = found.group_by("feature", "unit").len()
         rows = [(name, unit, *self._conversion(name, unit, count)) for name, unit, count in pairs.iter_rows()]
-        schema = {"feature": pl.String, "unit": pl.String, "factor": pl.Float64, "shift": pl.Float64, "to": pl.String}
+        numbers = dict.fromkeys(("factor", "shift", "low", "high"), pl.Float64)
+        schema = {"feature": pl.String, "unit": pl.String, "to": pl.String, **numbers}
         table = pl.DataFrame(rows, schema=schema, orient="row")
-        found = found.join(table, on=["feature", "unit"], how="left", nulls_equal=True)
-        what = pl.col("feature") + " in " + pl.col("unit").fill_null("no unit")
-        kept = self._drop(found, {"unit not understood": pl.col("factor").is_null()}, what)
-        return kept.with_columns(pl.col("value") * pl.col("factor") + pl.col("shift"), unit=pl.col("to"))
+        found = found.join(table, on=["feature", "unit"], how="left", maintain_order="left", nulls_equal=True)
+        found = found.with_columns(pl.col("value") * pl.col("factor") + pl.col("shift"))
+        value, unknown = pl.col("value"), pl.col("factor").is_null()
+        possible = value.is_between(pl.col("low") - 1e-9, pl.col("high") + 1e-9)
+        what = pl.col("feature") + " " + value.round(4).cast(pl.String) + " " + pl.col("to")
+        kept = self._drop(
+            found,
+            {
+                "unit not understood": unknown,
+                "not a number": value.is_null() | value.is_nan(),
+                "impossible value": ~possible | value.is_infinite(),
+            },
+            pl.when(unknown).then(pl.col("feature") + " in " + pl.col("unit").fill_null("no unit")).otherwise(what),
+        )
+        return kept.with_columns(unit=pl.col("to"))
 
-    def _conversion(self, name: str, unit: str | None, count: int) -> tuple[float | None, float | None, str]:
+    def _conversion(self, name: str, unit: str | None, count: int) -> tuple[str | float | None, ...]:
+        """Unit, factor and shift to it, and the plausible values in it."""
         concept = self.asked.concepts[name]
         found = conversion(unit or "", concept.unit, concept.molar_mass)
         if found is None:
-            return None, None, concept.unit
+            return concept.unit, None, None, None, None
         if unit != concept.unit:
             self.asked.tally.converted[f"{name}: {unit} to {concept.unit}"] += count
-        return found.factor, found.shift, concept.unit
-
-    def _ranged(self, found: pl.DataFrame) -> pl.DataFrame:
-        table = pl.DataFrame(
-            [(name, low, high) for name, (low, high) in self.bounds.items()],
-            schema={"feature": pl.String, "low": pl.Float64, "high": pl.Float64},
-            orient="row",
-        )
-        found = found.join(table, on="feature", how="left")
-        value = pl.col("value")
-        what = pl.col("feature") + " " + value.round(4).cast(pl.String) + " " + pl.col("unit")
-        impossible = (value < pl.col("low") - 1e-9) | (value > pl.col("high") + 1e-9) | value.is_infinite()
-        return self._drop(
-            found, {"not a number": value.is_null() | value.is_nan(), "impossible value": impossible}, what
-        )
+        return concept.unit, found.factor, found.shift, *self.bounds[name]
 
     def _drop(self, found: pl.DataFrame, reasons: Mapping[str, pl.Expr], example: pl.Expr) -> pl.DataFrame:
         """Without the rows that meet one of ``reasons``; each row counts for the first it meets."""
-        for reason, expression in reasons.items():
-            bad = found.filter(expression.fill_null(False))
-            if bad.height:
-                self.asked.tally.drop(reason, bad.height, str(bad.select(example.fill_null("nothing")).item(0, 0)))
-                found = found.filter(~expression.fill_null(False))
+        first = pl.coalesce(pl.when(met).then(pl.lit(reason)) for reason, met in reasons.items())
+        found = found.with_columns(why=first)
+        if found["why"].null_count() < found.height:
+            bad = found.filter(pl.col("why").is_not_null()).group_by("why", maintain_order=True)
+            for reason, count, what in bad.agg(pl.len(), example.fill_null("nothing").first()).iter_rows():
+                self.asked.tally.drop(reason, count, what)
+            found = found.filter(pl.col("why").is_null())
         return found
 
 

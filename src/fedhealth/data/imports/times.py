@@ -8,7 +8,10 @@ import polars as pl
 from fedhealth.data.files import DataError
 
 LONGEST_OFFSET = 14 * 60  # minutes; no place on Earth is further from UTC
-_ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,]\d+)?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_ISO = r"^D{4}-DD-DD(?:[T ]DD:DD(?::DD)?(?:[.,]D+)?)?\s*(?:Z|[+-]DD:?DD)?$".replace("D", "[0-9]")
+_TO_THE_SECOND = r"^.{10}[T ].{5}:"
+_SHORTER = ((r"^(.{10})(\s*(?:[Z+-].*)?)$", "${1}T00:00:00${2}"), (r"^(.{10}[T ].{5})([^:].*)?$", "${1}:00${2}"))
+_SECONDS = len("YYYY-MM-DD hh:mm:ss")
 UNDATED = "1900-01-01"  # the start of what has always been so
 EPOCH = dt.date(1970, 1, 1)
 EPOCH_DAY = "{epoch_days}"  # a date as a number: days since 1970-01-01
@@ -38,30 +41,33 @@ def parse_times(text: pl.Series, zone: str) -> pl.DataFrame:
         ``utc`` (datetime in microseconds), ``offset`` (minutes east of UTC), ``zoned`` (whether the text said so); null
         where the text is no time.
     """
-    parts = text.str.extract_groups(_ISO).struct.unnest()
-    parts.columns = ["day", "clock", "second", "offset"]
-    parts = parts.with_columns(pl.col("clock").fill_null("00:00"), pl.col("second").fill_null(":00"))
-    local = pl.concat_str("day", pl.lit("T"), "clock", "second").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False)
-    found = parts.select(local=local, instant=pl.col("offset") == "Z", offset=_minutes(pl.col("offset")))
+    told = pl.DataFrame({"text": text}).select(pl.when(pl.col("text").str.contains(_ISO)).then("text"))
+    if not told.select(pl.col("text").str.contains(_TO_THE_SECOND).all()).item():
+        for short, whole in _SHORTER:
+            told = told.with_columns(pl.col("text").str.replace(short, whole))
+    clock = pl.col("text").str.slice(0, _SECONDS).str.replace("T", " ", literal=True)
+    local = clock.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, cache=False)
+    told = told.select(local=local, end=pl.col("text").str.slice(_SECONDS))
+    offsets = _offsets(told.select(pl.col("end").unique()))
+    found = told.join(offsets, on="end", how="left", maintain_order="left", nulls_equal=True)
     east = pl.duration(minutes=pl.col("offset"))
     found = found.with_columns(utc=pl.col("local") - east, zoned=pl.col("offset").is_not_null())
-    if not found["zoned"].all():
+    if not found.select((pl.col("zoned") | pl.col("local").is_null()).all()).item():
         utc = pl.when("instant").then("local").otherwise(_at_place(pl.col("local"), zone))
         found = found.with_columns(pl.coalesce("utc", utc))
         ahead = (_clock(pl.col("utc"), zone) - pl.col("utc")).dt.total_minutes()
         found = found.with_columns(pl.coalesce("offset", ahead))
-    return found.select("utc", pl.col("offset").cast(pl.Int16), "zoned").with_columns(
-        pl.when(pl.col("offset").abs() <= LONGEST_OFFSET).then(pl.col("utc")).alias("utc")
-    )
+    possible = pl.col("offset").abs() <= LONGEST_OFFSET
+    return found.select(pl.when(possible).then("utc"), pl.col("offset").cast(pl.Int16), "zoned")
 
 
-def _minutes(offset: pl.Expr) -> pl.Expr:
-    sign = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1)
-    hours, minutes = (
-        offset.str.slice(1, 2).cast(pl.Int32, strict=False),
-        offset.str.slice(-2).cast(pl.Int32, strict=False),
-    )
-    return sign * (hours * 60 + minutes)
+def _offsets(ends: pl.DataFrame) -> pl.DataFrame:
+    """What each ``end`` of a time, after its seconds, says: ``offset`` in minutes, and ``instant`` for ``Z``."""
+    found = ends.with_columns(text=pl.col("end").str.extract("(Z|[+-].*)$"))
+    text = pl.col("text")
+    sign = pl.when(text.str.starts_with("-")).then(-1).otherwise(1)
+    hours, minutes = (part.cast(pl.Int32, strict=False) for part in (text.str.slice(1, 2), text.str.slice(-2)))
+    return found.select("end", instant=text == "Z", offset=sign * (hours * 60 + minutes))
 
 
 def _at_place(local: pl.Expr, zone: str) -> pl.Expr:

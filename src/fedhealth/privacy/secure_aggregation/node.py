@@ -31,7 +31,7 @@ from fedhealth.privacy.secure_aggregation.messages import (
 )
 from fedhealth.privacy.secure_aggregation.sharing import LENGTH, share
 
-FEWEST = 3  # nodes in a sum: of two, each could subtract its own values
+FEWEST_NODES = 3  # nodes in a sum: of two, each could subtract its own values
 FREE_FROM = 5  # nodes: from here a sum goes on without one that was lost
 NONCE = bytes(12)  # a letter's key is used once
 
@@ -66,7 +66,7 @@ class Member:
     @property
     def least(self) -> int:
         """How many nodes must take part in a round to its end."""
-        return max(FEWEST, threshold(self.nodes))
+        return max(FEWEST_NODES, threshold(self.nodes))
 
 
 class NodeRound:

@@ -10,7 +10,7 @@ from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
 from fedhealth.privacy.secure_aggregation.fixed_point import Ring, decode
 from fedhealth.privacy.secure_aggregation.masks import agreed, mask
 from fedhealth.privacy.secure_aggregation.messages import Keys, Letter, Masked, Shares, mask_purpose
-from fedhealth.privacy.secure_aggregation.node import FEWEST, threshold
+from fedhealth.privacy.secure_aggregation.node import FEWEST_NODES, threshold
 from fedhealth.privacy.secure_aggregation.sharing import secret_of, weights
 
 
@@ -25,7 +25,7 @@ class ServerRound:
         """
         self._context = context
         self.keys = {keys.node: keys for keys in everyone}
-        self.least = max(FEWEST, threshold(nodes))
+        self.least = max(FEWEST_NODES, threshold(nodes))
         self._senders: set[str] = set()
         self._masked: dict[str, Ring] = {}
         self._subject = b""

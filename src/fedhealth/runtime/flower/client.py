@@ -35,7 +35,7 @@ from fedhealth.runtime.summing import Past, SummingNode
 from fedhealth.study import Study, StudyError, load_study
 
 OF_THE_OWNER = PolicyRefusal, PolicyError, AuditError  # a limit, a file or a log of this node's owner stands against it
-REFUSED = 1  # the code of an answer that only says why there is none
+REFUSAL = 1  # the code of an answer that only says why there is none
 
 app = ClientApp()
 
@@ -69,7 +69,7 @@ def answer(message: Message, context: Context) -> Message:
     try:
         content = respond(unpack_question(message), NodeConfig.read(context))
     except Exception as error:  # whatever a server may ask, the node stays, and says no more than it may
-        return Message(Error(REFUSED, _reason(error)), reply_to=message)
+        return Message(Error(REFUSAL, _reason(error)), reply_to=message)
     return Message(content, reply_to=message)
 
 

@@ -18,7 +18,7 @@ from fedhealth.runtime.flower.polling import SHORTEST, pauses
 from fedhealth.runtime.flower.wire import (
     GOODBYE,
     HELLO,
-    REFUSED,
+    TURNED_AWAY,
     Introduction,
     Question,
     pack_question,
@@ -244,7 +244,7 @@ class Cohort:
         """Tell a node that cannot take part to leave; another may come under its name."""
         self._turned_away[node_id] = why
         self.watch("refused", node="a node that came", why=why)
-        goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{REFUSED}{why}")
+        goodbye = Question(GOODBYE, self.study.hash, self.seed, {}, self.run, f"{TURNED_AWAY}{why}")
         self._push(self._packed({node_id: goodbye}))
 
     def _check_introduction(self, node_id: int, one: Introduction) -> None:

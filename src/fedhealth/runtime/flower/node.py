@@ -24,7 +24,7 @@ from fedhealth.runtime.flower.enrolment import Enrolment, make_known, node_keys
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.pinned import check_plain
 from fedhealth.runtime.flower.polling import pauses
-from fedhealth.runtime.flower.wire import GOODBYE, REFUSED, unpack_question
+from fedhealth.runtime.flower.wire import GOODBYE, TURNED_AWAY, unpack_question
 
 LOST = 20.0  # seconds without the server before a node gives up
 
@@ -103,7 +103,7 @@ def _answer_until_goodbye(connection: tuple, config: NodeConfig) -> str:  # type
         reply = app(message, Context(run_id, node_id, asdict(config), RecordDict(), {}))
         _send(reply, send, partial(push_object, run_id), time.monotonic() - started)
         if (question := unpack_question(message)).step == GOODBYE:
-            if question.text.startswith(REFUSED):
+            if question.text.startswith(TURNED_AWAY):
                 raise FlowerError(question.text)
             return question.text
 

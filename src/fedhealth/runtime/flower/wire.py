@@ -15,7 +15,7 @@ from fedhealth.runtime.summing import Call
 
 HELLO, GOODBYE = "hello", "goodbye"
 LARGEST = 256 * 2**20  # bytes of a message
-REFUSED = "the server refused: "  # how the text of a goodbye to a node begins that is not let in
+TURNED_AWAY = "the server refused: "  # how the text of a goodbye to a node begins that is not let in
 T = TypeVar("T")
 
 

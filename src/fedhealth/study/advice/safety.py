@@ -65,16 +65,18 @@ def load_safety() -> Safety:
     """The rules in the file that ``FEDHEALTH_SAFETY`` names, else those that come with FedHealth.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not TOML, or a rule has not exactly one limit; says which.
-        KeyError, TypeError: a key is missing or unknown; names it.
+        ValueError: the file cannot be read, is not TOML, a key is missing or unknown, or a rule has not exactly one
+            limit; names the file and says which.
     """
     named = os.environ.get("FEDHEALTH_SAFETY")
-    own = resources.files("fedhealth.study.advice") / "safety.toml"
-    text = Path(named).read_text(encoding="utf-8") if named else own.read_text(encoding="utf-8")
-    raw: dict[str, Any] = tomllib.loads(text)
-    rules = tuple(_rule(one) for one in raw.pop("rule"))
-    return Safety(rules=rules, **raw)
+    file = Path(named) if named else resources.files("fedhealth.study.advice") / "safety.toml"
+    try:
+        raw: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        rules = tuple(_rule(one) for one in raw.pop("rule"))
+        return Safety(rules=rules, **raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).removeprefix("Rule.__init__() ")
+        raise ValueError(f"FEDHEALTH_SAFETY: {file}: {why}; expected rules in the form of safety.toml") from None
 
 
 def _rule(raw: Mapping[str, Any]) -> Rule:

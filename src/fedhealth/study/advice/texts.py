@@ -17,11 +17,18 @@ class Texts:
         self.catalogue = cache(self._read)
 
     def _read(self, language: str) -> dict[str, Any]:
-        """All texts in a language, such as ``en``; FileNotFoundError if there is none."""
+        """All texts in a language, such as ``en``; ValueError if there is none."""
         whole: dict[str, Any] = {}
         for folder in self.folders:
-            whole |= tomllib.loads((folder / f"texts_{language}.toml").read_text(encoding="utf-8"))
+            file = folder / f"texts_{language}.toml"
+            if not file.is_file():
+                raise ValueError(f"FEDHEALTH_LANGUAGE: got {language!r}; expected en, or a language with a file {file}")
+            whole |= tomllib.loads(file.read_text(encoding="utf-8"))
         return whole
+
+    def chosen(self) -> dict[str, Any]:
+        """All texts in the language chosen; ValueError if there are none."""
+        return self.catalogue(os.environ.get("FEDHEALTH_LANGUAGE") or "en")
 
     def say(self, key: str, **values: object) -> str:
         """The text under ``section.name`` with its ``{placeholders}`` filled; KeyError names one that is not there."""
@@ -32,7 +39,7 @@ class Texts:
 
     def find(self, key: str) -> str | None:
         """The text under a key, or None if the catalogue has none."""
-        entry: Any = self.catalogue(os.environ.get("FEDHEALTH_LANGUAGE") or "en")
+        entry: Any = self.chosen()
         for part in key.split("."):
             if not isinstance(entry, dict) or part not in entry:
                 return None
@@ -46,4 +53,4 @@ class Texts:
 
 FOLDER = resources.files("fedhealth.study.advice")
 _TEXTS = Texts(FOLDER)
-say, find, listed = _TEXTS.say, _TEXTS.find, _TEXTS.listed
+chosen, say, find, listed = _TEXTS.chosen, _TEXTS.say, _TEXTS.find, _TEXTS.listed

@@ -93,7 +93,7 @@ class Promotion(BaseModel):
     history: list[Change]
 
 
-def add_network(router: APIRouter, models: Models) -> None:
+def add_participants(router: APIRouter, models: Models) -> None:
     """Add the routes to ``router``."""
 
     @router.get("/nodes")
