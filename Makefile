@@ -20,7 +20,7 @@ up: .venv/.api ## train on synthetic data if need be, then serve API and dashboa
 
 test: .venv/.all ## install everything and run the tests
 	@echo "Running the tests, without the slow ones, a worker on each core"
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist worksteal
 
 full: .venv/.all ## run all tests, the slow ones too
 	@echo "Running all tests"
@@ -62,7 +62,7 @@ screenshots: .venv/.all ## take pictures of every page, both widths, light and d
 
 notebooks: .venv/.all ## run the notebooks
 	@echo "Running the notebooks"
-	@$(BIN)/pytest tests/shipping/test_notebooks.py
+	@$(BIN)/pytest -m "" tests/shipping/test_notebooks.py
 
 images: ## build the images of API, dashboards, nodes, and of the server with MLflow, with Docker
 	@for name in api dashboard node; do \

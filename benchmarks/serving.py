@@ -16,7 +16,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from processes import free_port
 
 ROOT = Path(__file__).parents[1]
 SERVER_CORE, LOAD_CORE = "0", "1"
@@ -119,17 +120,11 @@ def constant() -> Any:
     return app
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def serving(name: str, folder: Path) -> Iterator[tuple[str, dict[str, str], int]]:
     """One server on its own core: address, headers to send, process id; ended afterwards."""
     port, key = free_port(), secrets.token_hex(32)
-    own = ["-m", "uvicorn", f"benchmarks.serving:{name}", "--factory", "--host", "127.0.0.1", "--port", str(port)]
+    own = ["-m", "uvicorn", f"serving:{name}", "--factory", "--host", "127.0.0.1", "--port", str(port)]
     quiet = ["--log-level", "warning", "--no-access-log"]
     commands = {
         "ours": ["-m", "fedhealth", "serve", "--port", str(port), "--models", str(ROOT / "models")],
@@ -142,7 +137,7 @@ def serving(name: str, folder: Path) -> Iterator[tuple[str, dict[str, str], int]
         "FEDHEALTH_RATE": "1e9",
         "FEDHEALTH_MODELS": str(ROOT / "models"),
         "DATABASE_URL": f"sqlite:///{folder / 'store.db'}",
-        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'benchmarks'}",
         "OMP_NUM_THREADS": "1",
     }
     command = ["taskset", "-c", SERVER_CORE, sys.executable, *commands[name]]

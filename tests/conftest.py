@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# As fedhealth has it wherever it comes before NumPy: with a thread for each core, workers mostly wait for each other.
+# NumPy and PyTorch read this when they are imported, which is later.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # For tests marked ``fuzz``: ``@settings.get_profile("fuzz")``.
 EXAMPLES = int(os.environ.get("FEDHEALTH_FUZZ_EXAMPLES", "25"))
 settings.register_profile(
@@ -32,3 +36,12 @@ def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FEDHEALTH_SIGNING_KEY_FILE", str(folder / "signing.key"))
         patch.setenv("FEDHEALTH_TRUSTED_KEYS_FILE", str(folder / "trusted_keys.toml"))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Debian's Chromium."""
+    from tests.browsing import chromium  # brings Playwright along
+
+    with chromium() as opened:
+        yield opened

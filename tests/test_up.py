@@ -10,12 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.dashboards.conftest import free_port
-from tests.dashboards.test_browser import browser, opened, settle, shoot
+from tests.browsing import opened, settle, shoot
+from tests.ports import free_port
 
 from fedhealth.data.synthetic import write_world
 
-__all__ = ["browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 EXAMPLE = {
     "heart_rate": 88,

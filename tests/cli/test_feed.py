@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.ports import free_port
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
@@ -19,12 +19,11 @@ SERVE = "from fedhealth.serving import serve; serve()"
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a real API over the published model, with a store and a key of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     monkeypatch.delenv("FEDHEALTH_API_KEY", raising=False)
     monkeypatch.setenv("FEDHEALTH_API_KEY_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'store.db'}")
     monkeypatch.setenv("FEDHEALTH_MODELS", str(ROOT / "models"))
+    port = free_port()
     environment = {**os.environ, "FEDHEALTH_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stderr=subprocess.DEVNULL)
     yield f"http://127.0.0.1:{port}"

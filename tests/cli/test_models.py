@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from tests.mirrors import without_mlflow
 from tests.registry.trained import SHARDS, Registry, flipped
 from typer.testing import CliRunner
 
@@ -29,11 +30,8 @@ def invoke(*arguments: object, models: Path):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_mlflow():
-    """What is shown in MLflow has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folders, "find_spec", lambda _: None)
-        patch.setattr(promote, "mirror", lambda models, runs: None)
+def unmirrored():
+    with without_mlflow():
         yield
 
 

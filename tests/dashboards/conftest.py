@@ -1,23 +1,29 @@
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
 import uvicorn
+from streamlit.components.v2 import manifest_scanner
+from tests.ports import free_port
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin import access, page
 
+from .started import dashboard, running
 from .stub import KEY, Behaviour, create_stub
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@pytest.fixture(scope="session", autouse=True)
+def one_scan() -> Iterator[None]:
+    """Each AppTest looks through all installed packages for Streamlit components; once is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +66,25 @@ def with_key(stub: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Behaviour:
     monkeypatch.setenv("FEDHEALTH_API_KEY", KEY)
     monkeypatch.setattr(access, "LOOPBACK", (st.get_option("server.address"),))
     return stub
+
+
+@pytest.fixture(scope="module")
+def api_at() -> Iterator[str]:
+    """The address of the stub in a process of its own, for pages in a browser."""
+    address = f"http://127.0.0.1:{free_port()}"
+    with running(["-m", "tests.dashboards.stub", address.rpartition(":")[2]], f"{address}/health"):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def citizen_at(api_at: str) -> Iterator[str]:
+    """The address of the citizen page, started as typed."""
+    with dashboard("citizen", api_at) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def admin_at(api_at: str) -> Iterator[str]:
+    """The address of the admin's pages, started as typed, with the key of an administrator."""
+    with dashboard("admin", api_at, FEDHEALTH_API_KEY=KEY) as address:
+        yield address

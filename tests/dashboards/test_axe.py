@@ -4,13 +4,10 @@ import datetime as dt
 from importlib import resources
 
 import pytest
+from tests.browsing import opened, settle, shoot
 
-from .conftest import free_port
-from .stub import KEY
-from .test_browser import api_at, browser, opened, running, settle, shoot  # noqa: F401
 from .test_export import steps
 
-pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 SIZES = [(width, scheme) for scheme in ("light", "dark") for width in (1280, 390)]
@@ -34,24 +31,8 @@ def pictures_without_name(page) -> int:
     )
 
 
-@pytest.fixture(scope="module")
-def admin_at(api_at):  # noqa: F811
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
-    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def citizen_at(api_at):  # noqa: F811
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
-    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-def test_axe_finds_nothing_on_the_citizen_page(browser, citizen_at, width, scheme):  # noqa: F811
+def test_axe_finds_nothing_on_the_citizen_page(browser, citizen_at, width, scheme):
     with opened(browser, citizen_at, width, scheme) as page:
         page.get_by_role("button", name="Show an example person").click()
         page.get_by_text("people like you").first.wait_for()
@@ -67,7 +48,7 @@ def test_axe_finds_nothing_on_the_citizen_page(browser, citizen_at, width, schem
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-def test_axe_finds_nothing_on_refused_and_old_readings(browser, citizen_at, width, scheme):  # noqa: F811
+def test_axe_finds_nothing_on_refused_and_old_readings(browser, citizen_at, width, scheme):
     day = dt.date.today() - dt.timedelta(days=10)
     export = {
         "name": "export.xml",
@@ -93,7 +74,7 @@ def test_axe_finds_nothing_on_refused_and_old_readings(browser, citizen_at, widt
 
 @pytest.mark.parametrize("name", list(CHARTS))
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-def test_axe_finds_nothing_on_the_admin_pages(browser, admin_at, name, width, scheme):  # noqa: F811
+def test_axe_finds_nothing_on_the_admin_pages(browser, admin_at, name, width, scheme):
     address = admin_at if name == "overview" else f"{admin_at}/{name}"
     with opened(browser, address, width, scheme) as page:
         page.get_by_text("Signed in with the key of").wait_for()
@@ -104,7 +85,7 @@ def test_axe_finds_nothing_on_the_admin_pages(browser, admin_at, name, width, sc
         assert page.get_by_text(": as a table").count() >= CHARTS[name] - (name == "overview")
 
 
-def test_at_200_percent_nothing_is_cut_off_and_keys_reach_the_form(browser, citizen_at):  # noqa: F811
+def test_at_200_percent_nothing_is_cut_off_and_keys_reach_the_form(browser, citizen_at):
     with opened(browser, citizen_at, 640) as page:  # 1280 px at 200 % are 640
         settle(page)
         for _ in range(30):

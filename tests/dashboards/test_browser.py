@@ -1,184 +1,79 @@
 """Both pages in Debian's Chromium, as typed, at a desktop's and a telephone's width. Screenshots: ``screenshots/``."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.browsing import expect, opened, settle, shoot
 
-from .conftest import free_port
-from .stub import KEY
 from .test_export import EXPORT
 
-playwright = pytest.importorskip("playwright.sync_api")
-expect = playwright.expect
-
-ROOT = Path(__file__).parents[2]
-SHOTS = ROOT / "screenshots"
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-ARGS += ["--disable-component-update", "--disable-sync"]
 WIDTHS = (1280, 390)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-@contextmanager
-def running(command: list[str], url: str, **env: str) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **env}, cwd=ROOT, start_new_session=True)
-    try:
-        wait_for(url, process)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+def test_citizen_page(browser, citizen_at):
+    for width in WIDTHS:
+        with opened(browser, citizen_at, width) as page:
+            page.get_by_role("button", name="Show an example person").click()
+            page.get_by_text("people like you").first.wait_for()
+            settle(page)
+            page.get_by_role("combobox", name="City").click()
+            page.keyboard.type("Lahore", delay=30)
+            page.wait_for_timeout(500)
+            page.keyboard.press("Enter")
+            page.get_by_text("The air in Lahore is Very Unhealthy").wait_for()
+            oxygen = page.get_by_role("spinbutton", name="Oxygen").or_(page.get_by_role("textbox", name="Oxygen"))
+            settle(page)
+            oxygen.fill("91")
+            oxygen.press("Enter")
+            page.get_by_text("Your oxygen reading is 91 %").wait_for()
+            assert page.get_by_alt_text("100 circles for 100 people").count() >= 1
+            shoot(page, "citizen", width, 0)
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        assert process.poll() is None, f"{url}: the process ended with {process.returncode}"
-        try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise AssertionError(f"{url} did not answer")
-
-
-@pytest.fixture(scope="module")
-def api_at() -> Iterator[str]:
-    port = free_port()
-    with running(["-m", "tests.dashboards.stub", str(port)], f"http://127.0.0.1:{port}/health"):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if not CHROMIUM.exists():
-        reason = "needs Debian's chromium: apt-get install chromium"
-        pytest.fail(reason) if os.environ.get("FEDHEALTH_REQUIRE_ALL") == "1" else pytest.skip(reason)
-    with playwright.sync_playwright() as tool:
-        opened = tool.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def opened(browser, url: str, width: int, scheme: str = "light") -> Iterator[object]:
-    """The page at that width; at the end it has asked no other machine and needs no sideways scroll."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("websocket", lambda socket: asked.append(socket.url))
-    page.goto(url)
-    page.get_by_role("heading", level=1).wait_for()
-    yield page
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
-    own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
-    assert [one for one in asked if not one.startswith(own)] == []
-    page.close()
-
-
-def settle(page) -> None:
-    """Wait until Streamlit has drawn everything that the last action asked for."""
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
-    page.wait_for_timeout(500)
-
-
-def shoot(page, name: str, width: int, charts: int) -> None:
-    """Write the whole page as a picture once all its charts are drawn."""
-    SHOTS.mkdir(exist_ok=True)
-    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    page.set_viewport_size({"width": width, "height": min(height + 20, 12000)})
-    page.wait_for_timeout(1000)
-    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(charts, timeout=60000)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=str(SHOTS / f"{name}_{width}.png"))
-
-
-def test_citizen_page(browser, api_at):
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
-    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        for width in WIDTHS:
-            with opened(browser, f"http://127.0.0.1:{port}", width) as page:
-                page.get_by_role("button", name="Show an example person").click()
-                page.get_by_text("people like you").first.wait_for()
-                settle(page)
-                page.get_by_role("combobox", name="City").click()
-                page.keyboard.type("Lahore", delay=30)
-                page.wait_for_timeout(500)
-                page.keyboard.press("Enter")
-                page.get_by_text("The air in Lahore is Very Unhealthy").wait_for()
-                oxygen = page.get_by_role("spinbutton", name="Oxygen").or_(page.get_by_role("textbox", name="Oxygen"))
-                settle(page)
-                oxygen.fill("91")
-                oxygen.press("Enter")
-                page.get_by_text("Your oxygen reading is 91 %").wait_for()
-                assert page.get_by_alt_text("100 circles for 100 people").count() >= 1
-                shoot(page, "citizen", width, 0)
-
-
-def test_admin_page(browser, api_at):
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
-    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        for width in WIDTHS:
-            with opened(browser, f"http://127.0.0.1:{port}", width) as page:
-                page.get_by_text("9 of 9 cities reporting").wait_for()
-                page.get_by_text("Mean risk is high").first.wait_for()
-                expect(page.get_by_role("img", name="Lahore: mean risk")).to_have_count(1, timeout=30000)
-                shoot(page, "admin", width, 3)
-                expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30000)
-                expect(page.locator(".st-key-chart_heat .barlayer .pattern_filled")).to_have_count(12)
-                for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
-                    expect(page.locator(".js-plotly-plot .annotation", has_text=city)).to_have_count(1, timeout=30000)
-
-
-def test_the_address_keeps_city_and_range(browser, api_at):
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
-    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
+def test_admin_page(browser, admin_at):
+    for width in WIDTHS:
+        with opened(browser, admin_at, width) as page:
             page.get_by_text("9 of 9 cities reporting").wait_for()
-            page.get_by_role("radio", name="7 days").click()
-            page.wait_for_url("**days=7**")
-            kept = page.url
-        with opened(browser, kept, 1280) as page:
-            page.get_by_text("9 of 9 cities reporting").wait_for()
-            assert page.get_by_role("radio", name="7 days").get_attribute("aria-checked") == "true"
+            page.get_by_text("Mean risk is high").first.wait_for()
+            expect(page.get_by_role("img", name="Lahore: mean risk")).to_have_count(1, timeout=30000)
+            shoot(page, "admin", width, 3)
+            expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30000)
+            expect(page.locator(".st-key-chart_heat .barlayer .pattern_filled")).to_have_count(12)
+            for city in ("Karachi", "Islamabad", "Rawalpindi", "Quetta"):
+                expect(page.locator(".js-plotly-plot .annotation", has_text=city)).to_have_count(1, timeout=30000)
 
 
-def test_the_address_keeps_the_chosen_run_version_and_feature(browser, api_at):
+def test_the_address_keeps_city_and_range(browser, admin_at):
+    with opened(browser, admin_at, 1280) as page:
+        page.get_by_text("9 of 9 cities reporting").wait_for()
+        page.get_by_role("radio", name="7 days").click()
+        page.wait_for_url("**days=7**")
+        kept = page.url
+    with opened(browser, kept, 1280) as page:
+        page.get_by_text("9 of 9 cities reporting").wait_for()
+        assert page.get_by_role("radio", name="7 days").get_attribute("aria-checked") == "true"
+
+
+def test_the_address_keeps_the_chosen_run_version_and_feature(browser, admin_at):
     chosen = {"training": ("Run", "run", "health-risk-0a1b2c3d4e5f"), "models": ("Look at", "version", "9c8b7a6d5e4f")}
     chosen["drift"] = ("Compare one feature", "feature", "Steps")
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
-    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        for name, (label, key, value) in chosen.items():
-            with opened(browser, f"http://127.0.0.1:{port}/{name}", 1280) as page:
-                page.wait_for_url(f"**{key}=**")  # also what nobody has chosen is in the address
-                page.get_by_role("combobox", name=label).click()
-                page.get_by_role("option", name=value).click()
-                page.wait_for_url(f"**{key}={value}**")
-                settle(page)
-                kept = page.url
-            with opened(browser, kept, 1280) as page:
-                expect(page.get_by_role("combobox", name=label)).to_have_value(value, timeout=30000)
-                assert page.url == kept
+    for name, (label, key, value) in chosen.items():
+        with opened(browser, f"{admin_at}/{name}", 1280) as page:
+            page.wait_for_url(f"**{key}=**")  # also what nobody has chosen is in the address
+            page.get_by_role("combobox", name=label).click()
+            page.get_by_role("option", name=value).click()
+            page.wait_for_url(f"**{key}={value}**")
+            settle(page)
+            kept = page.url
+        with opened(browser, kept, 1280) as page:
+            expect(page.get_by_role("combobox", name=label)).to_have_value(value, timeout=30000)
+            assert page.url == kept
 
 
-def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api_at):
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
-
+def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, admin_at):
     def on_map(page) -> None:
         karachi = page.locator(".st-key-chart_map_ path.point").first
         karachi.scroll_into_view_if_needed()
@@ -193,78 +88,64 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api
     def in_alert(page) -> None:
         page.get_by_role("button", name="Evidence: Multan, 7 days").click()
 
-    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        for choose, address, shown in (
-            (on_map, "?city=Karachi", "Karachi_30-days"),
-            (in_table, "?city=Faisalabad", "Faisalabad_30-days"),
-            (in_alert, "?city=Multan&days=7+days", "Multan_7-days"),
-        ):
-            with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
-                page.get_by_text("9 of 9 cities reporting").wait_for()
-                expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=60000)
-                settle(page)
-                choose(page)
-                page.wait_for_url(f"**/{address}")
-                settle(page)
-                with page.expect_download() as kept:
-                    page.get_by_role("button", name="Cities as CSV").click()
-                assert re.fullmatch(rf"fedhealth_Cities_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
-                rows = Path(kept.value.path()).read_text("utf-8-sig").splitlines()
-                assert [row.split(",")[0] for row in rows] == ["City", shown.split("_")[0]]
-
-
-def test_an_export_is_read_on_the_page(browser, api_at):
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
-    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        for width in WIDTHS:
-            with opened(browser, f"http://127.0.0.1:{port}", width) as page:
-                page.get_by_text("Take readings from your phone or watch").click()
-                page.get_by_text("Keep my daily values on this page").click()
-                settle(page)
-                page.locator("input[type=file]").set_input_files(
-                    {"name": "export.xml", "mimeType": "text/xml", "buffer": EXPORT}
-                )
-                page.get_by_text("what was usual over the last 7 days").wait_for()
-                page.get_by_text("people like you").first.wait_for()
-                settle(page)
-                assert page.get_by_alt_text("Steps by day, from 1000 to 2900").count() == 1
-                shoot(page, "citizen_export", width, 0)
-
-
-def test_a_new_readers_walk_from_a_risk_to_another_model(browser, api_at):
-    """Read a risk, acknowledge an alert, see a federated run, promote a model."""
-    citizen, admin = free_port(), free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_API_KEY": KEY}
-    env |= {"FEDHEALTH_CITIZEN_PORT": str(citizen), "FEDHEALTH_ADMIN_PORT": str(admin)}
-    with (
-        running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{citizen}/_stcore/health", **env),
-        running(["dashboard/admin_app.py"], f"http://127.0.0.1:{admin}/_stcore/health", **env),
+    for choose, address, shown in (
+        (on_map, "?city=Karachi", "Karachi_30-days"),
+        (in_table, "?city=Faisalabad", "Faisalabad_30-days"),
+        (in_alert, "?city=Multan&days=7+days", "Multan_7-days"),
     ):
-        with opened(browser, f"http://127.0.0.1:{citizen}", 1280) as page:
-            page.get_by_role("button", name="Show an example person").click()
+        with opened(browser, admin_at, 1280) as page:
+            page.get_by_text("9 of 9 cities reporting").wait_for()
+            expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=60000)
+            settle(page)
+            choose(page)
+            page.wait_for_url(f"**/{address}")
+            settle(page)
+            with page.expect_download() as kept:
+                page.get_by_role("button", name="Cities as CSV").click()
+            assert re.fullmatch(rf"fedhealth_Cities_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
+            rows = Path(kept.value.path()).read_text("utf-8-sig").splitlines()
+            assert [row.split(",")[0] for row in rows] == ["City", shown.split("_")[0]]
+
+
+def test_an_export_is_read_on_the_page(browser, citizen_at):
+    for width in WIDTHS:
+        with opened(browser, citizen_at, width) as page:
+            page.get_by_text("Take readings from your phone or watch").click()
+            page.get_by_text("Keep my daily values on this page").click()
+            settle(page)
+            page.locator("input[type=file]").set_input_files(
+                {"name": "export.xml", "mimeType": "text/xml", "buffer": EXPORT}
+            )
+            page.get_by_text("what was usual over the last 7 days").wait_for()
             page.get_by_text("people like you").first.wait_for()
-        with opened(browser, f"http://127.0.0.1:{admin}", 1280) as page:
-            page.get_by_role("button", name="Acknowledge").first.click()
-            page.get_by_role("textbox", name="Your name").fill("Dr A")
-            page.get_by_role("button", name="Save").click()
-            expect(page.get_by_role("button", name="Acknowledge")).to_have_count(2, timeout=30000)
-            page.get_by_role("link", name="Training").click()
-            page.get_by_role("heading", name="Training loss at each client").wait_for()
             settle(page)
-            page.get_by_role("link", name="Models").click()
-            page.get_by_role("heading", name="Serve this version").wait_for()
-            settle(page)
-            page.get_by_role("textbox", name="Reason").first.fill("better in Lahore")
-            page.get_by_text("I want 0a1b2c3d4e5f served").click()
-            page.get_by_role("button", name="Promote").click()
-            page.get_by_text("is served now, instead of").wait_for()
+            assert page.get_by_alt_text("Steps by day, from 1000 to 2900").count() == 1
+            shoot(page, "citizen_export", width, 0)
 
 
-def test_scripts_come_compressed(api_at):
-    port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_CITIZEN_PORT": str(port)}
-    with running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
-        script = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text.split('src="./')[1].split('"')[0]
-        answer = httpx.get(f"http://127.0.0.1:{port}/{script}", trust_env=False)
+def test_a_new_readers_walk_from_a_risk_to_another_model(browser, citizen_at, admin_at):
+    """Read a risk, acknowledge an alert, see a federated run, promote a model."""
+    with opened(browser, citizen_at, 1280) as page:
+        page.get_by_role("button", name="Show an example person").click()
+        page.get_by_text("people like you").first.wait_for()
+    with opened(browser, admin_at, 1280) as page:
+        page.get_by_role("button", name="Acknowledge").first.click()
+        page.get_by_role("textbox", name="Your name").fill("Dr A")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("button", name="Acknowledge")).to_have_count(2, timeout=30000)
+        page.get_by_role("link", name="Training").click()
+        page.get_by_role("heading", name="Training loss at each client").wait_for()
+        settle(page)
+        page.get_by_role("link", name="Models").click()
+        page.get_by_role("heading", name="Serve this version").wait_for()
+        settle(page)
+        page.get_by_role("textbox", name="Reason").first.fill("better in Lahore")
+        page.get_by_text("I want 0a1b2c3d4e5f served").click()
+        page.get_by_role("button", name="Promote").click()
+        page.get_by_text("is served now, instead of").wait_for()
+
+
+def test_scripts_come_compressed(citizen_at):
+    script = httpx.get(f"{citizen_at}/", trust_env=False).text.split('src="./')[1].split('"')[0]
+    answer = httpx.get(f"{citizen_at}/{script}", trust_env=False)
     assert answer.headers["content-encoding"] == "gzip"

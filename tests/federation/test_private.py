@@ -1,6 +1,7 @@
 """Sums for training under differential privacy: their sensitivity holds for any row, and without noise they teach."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,9 +33,10 @@ SHARDS = split(ROWS, np.arange(6000) % 4)
 TEST = draw_rows(6000, seed=6)
 
 
-def asked(mu=1.0):
+@cache
+def asked():
     """Every step of a private run with the state it was asked with."""
-    states, exchange = {}, exchange_within(SHARDS, STUDY)
+    states, exchange, mu = {}, exchange_within(SHARDS, STUDY), 1.0
 
     def listening(step, state):
         states[step] = state
@@ -45,14 +47,11 @@ def asked(mu=1.0):
     return states | {"private_scores": model.arrays()}
 
 
-STATES = asked()
-
-
 STEPS_ASKED = sorted({*PLAN.times, *NETWORK_PLAN.times})
 
 
 def contributed(step, rows):
-    return STEPS[step](STUDY, STATES[step], rows)
+    return STEPS[step](STUDY, asked()[step], rows)
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,7 +156,7 @@ def test_few_rows_and_much_noise_give_a_model_that_answers(rows, mu):
 
 
 def test_the_gradient_of_the_network_is_that_of_finite_differences():
-    state = {**STATES["private_network_gradient"], "clip": np.array(1e9)}
+    state = {**asked()["private_network_gradient"], "clip": np.array(1e9)}
     rows = SHARDS[0]
 
     def loss(bias):

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tests.mirrors import without_mlflow
 from tests.registry.trained import GROUPED, SHARDS, Registry, flipped
 
-from fedhealth.cli import runs as run_folders
 from fedhealth.data.shard import HELD_OUT
 from fedhealth.registry import BundleError
 from fedhealth.registry.limits import read_limits
@@ -14,8 +14,7 @@ from fedhealth.registry.limits import read_limits
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folders, "find_spec", lambda _: None)  # MLflow's mirror has tests of its own
+    with without_mlflow():
         yield Registry(tmp_path_factory.mktemp("registry"))
 
 

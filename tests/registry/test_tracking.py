@@ -6,9 +6,9 @@ import os
 import mlflow
 import pytest
 import sqlalchemy as sa
+from tests.mirrors import without_mlflow
 from tests.registry.trained import SHARDS, Registry, flipped
 
-from fedhealth.cli import runs as run_folders
 from fedhealth.registry import challenge, publish, rollback
 from fedhealth.registry.tracking import mirror_versions, track
 
@@ -19,8 +19,7 @@ POSTGRES = os.environ.get("FEDHEALTH_TEST_POSTGRES", "postgresql://postgres@127.
 def trained(tmp_path_factory):
     """Two runs of a tiny study: the folder that holds them, and each one's own."""
     registry = Registry(tmp_path_factory.mktemp("trained"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folders, "find_spec", lambda _: None)
+    with without_mlflow():
         folders = []
         for share in (0.0, 0.01):
             registry.train([*SHARDS[:3], flipped(SHARDS[3], share, 1)], model="logistic")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.runtime.terminals import (
     Terminals,
-    free_port,
     listens,
 )
 from typer.testing import CliRunner

@@ -6,10 +6,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.runtime.enrolling import HOST, Door, own_data
-from tests.runtime.terminals import (
-    free_port,
-)
 from typer.testing import CliRunner
 
 from fedhealth.cli import app

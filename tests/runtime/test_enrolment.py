@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.runtime.enrolling import HOST, Door, heard, typed
-from tests.runtime.terminals import (
-    free_port,
-)
 from typer.testing import CliRunner
 
 from fedhealth.runtime.flower.book import Book

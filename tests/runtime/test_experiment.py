@@ -27,8 +27,13 @@ def run(folder, shards=SHARDS, full=(), study=OFFSET_STUDY, **options):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("audit"), full=tuple(FULL), seed=4).report
+def found(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("audit"), full=tuple(FULL), seed=4)
+
+
+@pytest.fixture(scope="module")
+def report(found):
+    return found.report
 
 
 def test_a_report_has_what_was_promised(report):
@@ -70,8 +75,7 @@ def test_nodes_are_told_with_what_they_observe(report):
         assert nodes[shard.node]["better_alone"] == (more["auroc"] < -0.005 or (more["log_loss_low"] > 0 and much))
 
 
-def test_the_global_metrics_are_those_of_all_held_out_rows(tmp_path):
-    found = run(tmp_path)
+def test_the_global_metrics_are_those_of_all_held_out_rows(found):
     rows = stack(SHARDS).held_out
     risk = found.fit.model.risk(rows.x, rows.observed, rows.site)
     expected = metrics(score_histogram(risk, rows.y, 0.3)).as_dict()
@@ -98,7 +102,7 @@ def test_rows_with_every_feature_are_compared_where_they_are_known(report, tmp_p
     full = report["full_rows"]
     assert full["global"]["n"] == report["fully_observed"]["n"] == len(ROWS.held_out)
     assert full["global"]["auroc"] > max(n["auroc"] for n in full["nodes"].values()) - 0.03
-    without = run(tmp_path).report
+    without = run(tmp_path, model="logistic").report
     assert without["full_rows"] is without["fully_observed"] is without["best"] is None
 
 
@@ -115,17 +119,16 @@ def test_the_logistic_model_is_the_straight_one(tmp_path):
     assert found.fit.model.design.knots.shape[1] == SEGMENTS["logistic"] + 1
 
 
-def test_the_same_run_gives_the_same_report_and_model(report, tmp_path):
-    again = run(tmp_path / "a", full=tuple(FULL), seed=4)
-    assert again.report == report
-    other = run(tmp_path / "b", full=tuple(FULL), seed=4)
+def test_the_same_run_gives_the_same_report_and_model(found, tmp_path):
+    again = run(tmp_path, full=tuple(FULL), seed=4)
+    assert again.report == found.report
     for name, array in again.fit.model.arrays().items():
-        np.testing.assert_array_equal(array, other.fit.model.arrays()[name])
+        np.testing.assert_array_equal(array, found.fit.model.arrays()[name])
 
 
 def test_stages_and_rounds_are_told_while_they_happen(tmp_path):
     rounds, stages = [], []
-    found = run(tmp_path, on_round=rounds.append, on_stage=stages.append)
+    found = run(tmp_path, model="logistic", on_round=rounds.append, on_stage=stages.append)
     assert [r.number for r in rounds] == [r["round"] for r in found.report["rounds"]]
     assert stages
     assert all(isinstance(stage, str) for stage in stages)
@@ -133,7 +136,7 @@ def test_stages_and_rounds_are_told_while_they_happen(tmp_path):
 
 def test_a_node_without_held_out_rows_does_not_stop_the_run(tmp_path):
     kept = dataclasses.replace(SHARDS[1], fold=np.maximum(SHARDS[1].fold, 0))
-    found = run(tmp_path, (SHARDS[0], kept, *SHARDS[2:])).report
+    found = run(tmp_path, (SHARDS[0], kept, *SHARDS[2:]), model="logistic").report
     node = found["nodes"][1]
     assert node["global"]["n"] == 0
     assert node["global"]["auroc"] is node["local"]["auroc"] is None
@@ -143,7 +146,7 @@ def test_a_node_without_held_out_rows_does_not_stop_the_run(tmp_path):
 
 def test_a_node_with_one_label_only_does_not_stop_the_run(tmp_path):
     healthy = dataclasses.replace(SHARDS[1], y=np.zeros(len(SHARDS[1])))
-    found = run(tmp_path, (SHARDS[0], healthy, *SHARDS[2:])).report
+    found = run(tmp_path, (SHARDS[0], healthy, *SHARDS[2:]), model="logistic").report
     assert found["nodes"][1]["local"]["auroc"] is None
     assert found["nodes"][1]["global"]["accuracy"] > 0.5
     assert json.loads(json.dumps(found)) == found
@@ -151,7 +154,7 @@ def test_a_node_with_one_label_only_does_not_stop_the_run(tmp_path):
 
 def test_without_any_held_out_row_the_report_says_so(tmp_path):
     shards = [dataclasses.replace(s, fold=np.maximum(s.fold, 0)) for s in SHARDS]
-    found = run(tmp_path, shards).report
+    found = run(tmp_path, shards, model="logistic").report
     assert found["global"]["auroc"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -163,7 +166,8 @@ def world(tmp_path_factory):
     return folder
 
 
-def test_the_default_study_from_files_to_report(world, tmp_path):
+@pytest.mark.parametrize("model", ["logistic", pytest.param("additive", marks=pytest.mark.slow)])
+def test_the_default_study_from_files_to_report(world, tmp_path, model):
     study = load_study("health-risk")
     dataset = load_dataset(study, world, seed=0)
     assert dataset.synthetic
@@ -171,7 +175,8 @@ def test_the_default_study_from_files_to_report(world, tmp_path):
     for seen, full in zip(dataset.shards, dataset.full, strict=True):
         np.testing.assert_array_equal(full.x[seen.observed], seen.x[seen.observed])
         assert full.observed.all()
-    found = run_experiment(study, exchange_in_process(study, dataset.shards, tmp_path / "audit"), dataset).report
+    exchange = exchange_in_process(study, dataset.shards, tmp_path / "audit")
+    found = run_experiment(study, exchange, dataset, model=model).report
     assert found["global"]["auroc"] > 0.7
     assert 0.8 < found["global"]["calibration_slope"] < 1.25
     assert found["best"]["subsets"]["all"]["auroc"] == pytest.approx(found["full_rows"]["global"]["auroc"], abs=0.06)

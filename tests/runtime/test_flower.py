@@ -163,6 +163,7 @@ def test_one_command_starts_the_nodes_itself_and_none_goes_to_another_server(
         assert told["sent"] > 10_000
 
 
+@pytest.mark.slow
 def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, terminals: Terminals) -> None:
     text = (TOP / "src/fedhealth/study/builtin/health-risk.toml").read_text(encoding="utf-8")
     other = terminals.folder / "other.toml"
@@ -223,6 +224,7 @@ def test_ctrl_c_ends_the_server_and_its_superlink(port: int, terminals: Terminal
     assert not listens(port)
 
 
+@pytest.mark.slow
 def test_a_superlink_that_is_killed_ends_the_run_and_the_server_says_how_to_go_on(
     port: int, terminals: Terminals
 ) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import numpy as np
 import pytest
 from tests.federation.worlds import STUDY, draw_rows, split
+from tests.mirrors import without_mlflow
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
@@ -36,10 +37,15 @@ def dies_after(steps, exchange):
     return dying
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The parameters of a run that was not killed."""
+    return fit(STUDY, exchange_in_process(STUDY, SHARDS, tmp_path_factory.mktemp("whole"))).model.arrays()
+
+
 @pytest.mark.parametrize("steps", [0, 1, 3, 9])
-def test_a_run_that_was_killed_goes_on_and_gives_the_same_parameters(tmp_path, steps):
-    whole = exchange_in_process(STUDY, SHARDS, tmp_path / "whole")
-    expected, asked = fit(STUDY, whole).model.arrays(), []
+def test_a_run_that_was_killed_goes_on_and_gives_the_same_parameters(expected, tmp_path, steps):
+    asked = []
     nodes = exchange_in_process(STUDY, SHARDS, tmp_path / "audit")
     first = Journal.begin(tmp_path, SETTINGS)
     with pytest.raises(Killed):
@@ -94,6 +100,7 @@ def answers_paid(data):
         return store.execute("SELECT count(*), sum(mu * mu) FROM answers").fetchone()
 
 
+@without_mlflow()
 def test_a_private_run_that_was_killed_is_resumed_and_pays_once(tmp_path, monkeypatch):
     data, runs = tmp_path / "data", tmp_path / "runs"
     write_world(data, rows=1500, seed=7)
@@ -123,6 +130,7 @@ def test_a_private_run_that_was_killed_is_resumed_and_pays_once(tmp_path, monkey
     assert np.sqrt(budget) == pytest.approx(Budget(3.0).mu)
 
 
+@without_mlflow()
 def test_other_rows_are_not_mixed_into_a_run_that_is_resumed(tmp_path, monkeypatch):
     for seed in (7, 8):
         write_world(tmp_path / str(seed), rows=800, seed=seed)
@@ -149,6 +157,7 @@ def test_a_log_that_a_full_disk_cut_off_is_gone_on_with_and_tells_each_round_onc
     assert read_log(tmp_path / "none") == []
 
 
+@without_mlflow()
 def test_runs_are_listed_shown_and_their_logs_printed(tmp_path):
     data, runs = tmp_path / "data", tmp_path / "runs"
     write_world(data, rows=1000, seed=7)

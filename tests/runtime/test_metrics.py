@@ -3,7 +3,7 @@
 import urllib.request
 
 import pytest
-from tests.runtime.terminals import free_port
+from tests.ports import free_port
 
 from fedhealth.runtime.metrics import Figures
 

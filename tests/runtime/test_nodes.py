@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.ports import free_port
 from tests.runtime.enrolling import HOST, Waiting, own_data, typed
 from tests.runtime.terminals import (
     NODES,
     Tap,
     Terminals,
-    free_port,
     run_in_process,
     write_planted_world,
     written,

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.runtime.enrolling import HOST, Door
-from tests.runtime.terminals import (
-    free_port,
-)
 
 from fedhealth.runtime.flower.certificates import ServerFolder
 from fedhealth.runtime.flower.enrolment import join, node_keys, public_pem

@@ -64,17 +64,22 @@ def exchange_over(nodes, change=lambda name, call, state: (call, state), answer=
     return SecureExchange(study, 0, plain, talk, {name: node.public_key for name, node in nodes.items()})
 
 
-def test_the_model_is_that_of_plain_sums(tmp_path):
-    masked = fit(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path)).model
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+    """The model of a run under masks."""
+    return fit(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path_factory.mktemp("masked"))).model
+
+
+def test_the_model_is_that_of_plain_sums(masked):
     plain = fit(DEFAULT, exchange_within(SHARDS, DEFAULT)).model
     np.testing.assert_allclose(masked.coefficients, plain.coefficients, atol=1e-7)
     np.testing.assert_allclose(masked.calibration, plain.calibration, atol=1e-6)
 
 
-def test_two_runs_agree_to_the_last_bit(tmp_path):
-    first, second = (fit(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path / run)).model for run in "ab")
-    for name, array in first.arrays().items():
-        np.testing.assert_array_equal(array, second.arrays()[name])
+def test_two_runs_agree_to_the_last_bit(masked, tmp_path):
+    again = fit(DEFAULT, exchange_in_process(DEFAULT, SHARDS, tmp_path)).model
+    for name, array in masked.arrays().items():
+        np.testing.assert_array_equal(array, again.arrays()[name])
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 from tests.databases import own_postgres
+from tests.ports import free_port
 
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Prediction, Reading
 from fedhealth.registry import Bundle
 
-from .test_run import free_port, running, wait_until_healthy
+from .test_run import running, wait_until_healthy
 
 pytestmark = pytest.mark.slow
 KEY = {"X-API-Key": "a key for tests"}

@@ -46,15 +46,16 @@ def slow(app: Api) -> TestClient:
     return TestClient(app.framework)
 
 
+@pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
-def test_both_ways_answer_alike(client: TestClient, slow: TestClient, study: Study, path: str):
+def test_both_ways_answer_alike(client: TestClient, slow: TestClient, study: Study, path: str, count: int):
     answered = 0
-    for raw in [*BROKEN, *ODD, *bodies(study, 600)]:
+    for raw in [*BROKEN, *ODD, *bodies(study, count)]:
         fast, ordinary = client.post(path, content=raw), slow.post(path, content=raw)
         assert (fast.status_code, fast.content) == (ordinary.status_code, ordinary.content), raw
         assert fast.headers["content-type"] == ordinary.headers["content-type"]
         answered += fast.status_code == 200
-    assert 120 < answered < 520
+    assert 0.2 * count < answered < 0.87 * count
 
 
 BATCHES = [

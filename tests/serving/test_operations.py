@@ -42,11 +42,11 @@ def send(api: TestClient, readings: list[dict[str, Any]]) -> Any:
 
 @pytest.mark.parametrize("path", KEYED)
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"X-API-Key": "ü".encode()}])
-def test_what_is_stored_needs_the_key(api: TestClient, path: str, headers: dict[str, Any]):
-    answer = api.get(path, headers=headers)
+def test_what_is_stored_needs_the_key(client: TestClient, path: str, headers: dict[str, Any]):
+    answer = client.get(path, headers=headers)
     assert answer.status_code == 401
     assert "X-API-Key" in answer.json()["detail"]
-    assert api.post("/readings", json={}, headers=headers).status_code == 401
+    assert client.post("/readings", json={}, headers=headers).status_code == 401
 
 
 def test_with_nothing_stored_every_page_still_gets_its_answer(api: TestClient):
@@ -386,7 +386,7 @@ def test_a_store_that_is_away_stops_no_prediction(
 
 
 def test_ninety_days_are_answered(api: TestClient):
-    readings = list(replay(5, NOW - timedelta(days=90), NOW, 30))
+    readings = list(replay(5, NOW - timedelta(days=90), NOW, 20))
     for start in range(0, len(readings), 1000):
         assert send(api, readings[start : start + 1000]).status_code == 201
     for path in [*(p for p in KEYED if p != "/runs/latest"), "/trends?days=90", "/drift?days=90", "/aqi?days=90"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.ports import free_port
 
 from fedhealth.registry import Bundle
 from fedhealth.serving import serve
@@ -17,11 +18,6 @@ from fedhealth.serving import serve
 from .conftest import ROOT
 
 STARTS_WITHIN = 30.0  # seconds; it takes one or two
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -17,14 +17,14 @@ import click
 import pytest
 import yaml
 from starlette.testclient import TestClient
-from tests.dashboards.conftest import free_port
+from tests.mirrors import without_mlflow
+from tests.ports import free_port
 from tests.shipping.documented import BLOCK, PAGES, ROOT, Documented, blocks, documented
 from tools.reference import commands
 from typer.testing import CliRunner
 from uvicorn.main import main as uvicorn_command
 
-from fedhealth.cli import app, promote
-from fedhealth.cli import runs as run_folders
+from fedhealth.cli import app
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
 from fedhealth.registry.signing import trusted_keys_file
@@ -211,11 +211,8 @@ def test_the_tutorial_installs_what_it_uses() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_mlflow() -> Iterator[None]:
-    """What is shown in MLflow has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folders, "find_spec", lambda _: None)
-        patch.setattr(promote, "mirror", lambda models, runs: None)
+def unmirrored() -> Iterator[None]:
+    with without_mlflow():
         yield
 
 

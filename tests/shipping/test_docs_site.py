@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dashboards.test_browser import browser
 from tools.reference import api, command_line, commands, settings, study_format, variables
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.serving.access import NEEDS
 
-__all__ = ["browser"]
 ROOT = Path(__file__).parents[2]
 FETCHED = re.compile(
     r'<(?:script|link|img|iframe|source|video|object)\b[^>]*\b(?:src|href|data)="((?:https?:)?//[^"]+)'

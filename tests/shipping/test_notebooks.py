@@ -41,6 +41,7 @@ def test_it_says_that_the_data_are_synthetic(name: str) -> None:
 
 
 # A kernel on loopback and an event loop of its own: what they warn of is theirs.
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NOTEBOOKS)

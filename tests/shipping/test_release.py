@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.dashboards.conftest import free_port
+from tests.ports import free_port
 from tests.shipping.ask import example, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
