@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.data.synthetic.replay import replay
 from fedhealth.monitoring.alerts import list_alerts, state_of
 from fedhealth.monitoring.store import Store, add_readings
+from fedhealth.monitoring.tables import Reading
 from fedhealth.registry import load_bundle
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -98,3 +100,24 @@ def test_a_store_that_is_away_is_said_to_be_in_one_line(monkeypatch: pytest.Monk
     monkeypatch.setenv("DATABASE_URL", url)
     found = run()
     assert (found.exit_code, found.output.startswith("Error: ")) == (1, True), found.exception
+
+
+def readings(store: Store) -> int:
+    with store.session() as session:
+        return session.scalar(select(func.count()).select_from(Reading)) or 0
+
+
+def test_what_is_older_than_may_be_kept_is_deleted_before_it_looks(store: Store, monkeypatch: pytest.MonkeyPatch):
+    fill(store)
+    before, age = readings(store), (datetime.now(UTC) - START).days
+    assert run().exit_code == 0
+    assert readings(store) == before
+    monkeypatch.setenv("FEDHEALTH_KEEP_DAYS", str(age - 20))
+    found = run()
+    assert found.exit_code == 0, found.output
+    assert 0 < readings(store) < before
+    assert f"Deleted {before - readings(store):,} rows older than {age - 20} days" in found.output
+    monkeypatch.setenv("FEDHEALTH_KEEP_DAYS", "for ever")
+    found = run()
+    assert (found.exit_code, states(store)) == (1, {"monitor": "error"})
+    assert found.output.startswith("Error: FEDHEALTH_KEEP_DAYS: got 'for ever'; expected a whole number")

@@ -10,6 +10,16 @@ AUROC = {SERVED: 0.771, NEXT: 0.774, BEFORE: 0.765}
 TITLES = {"node_1": "Hospital A wearables", "node_2": "City environment department", "node_3": "Clinic C"}
 
 
+def at_node(name: str, status: str | None) -> dict[str, Any]:
+    lower = 0.061 if status == "worse" else 0.002
+    then = {"auroc": 0.771, "calibration_slope": 1.02, "ece": 0.011, "n": 4800}
+    now = {**then, "auroc": 0.771 - lower, "n": 4900}
+    changes = {"auroc": {"worse": lower, "low": lower - 0.03, "high": lower + 0.03}}
+    told = {"now": now, "trained": then, "expected": {"n": 4900, "outcomes": 590, "auroc": 0.775, "brier": 0.09}}
+    known = {"checked": TIME, **told, "changes": changes} if status else dict.fromkeys(("checked", *told, "changes"))
+    return {"name": name, "title": TITLES[name], "status": status, "reason": "", "noisy": status == "worse", **known}
+
+
 def add_network(app: FastAPI, state: dict[str, Any]) -> None:
     state |= {"champion": SERVED, "history": [change("publish", BEFORE, None), change("promote", SERVED, BEFORE)]}
 
@@ -17,6 +27,11 @@ def add_network(app: FastAPI, state: dict[str, Any]) -> None:
     def nodes() -> dict[str, Any]:
         found = [one_node(name, missed) for name, missed in zip(TITLES, (0, 2, 9), strict=True)]
         return {"nodes": found}
+
+    @app.get("/performance/nodes")
+    def node_performance() -> dict[str, Any]:
+        standings = ("ok", "worse", None)
+        return {"nodes": [at_node(name, status) for name, status in zip(TITLES, standings, strict=True)]}
 
     @app.get("/privacy")
     def privacy() -> dict[str, Any]:

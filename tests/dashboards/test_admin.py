@@ -267,18 +267,32 @@ def test_drift_tells_n_statistic_threshold_and_both_shapes(with_key):
     assert "Features then and now as CSV" in {one.proto.label for one in shown.get("download_button")}
 
 
+def test_the_model_at_each_node_is_told_then_and_now_with_what_was_not_asked(with_key):
+    shown = admin_at("drift").run()
+    nodes = next(one.value for one in shown.dataframe if "Lower by" in one.value.columns)
+    assert list(nodes["State"]) == ["● as at training", "▲ worse", "○ not asked"]
+    assert nodes["AUROC then → now"][1] == "0.771 → 0.710"
+    assert nodes["Lower by"][1] == "+0.061 (+0.031 to +0.091)"
+    assert "Answers came with noise" in words(shown)
+    assert "The model at each node as CSV" in {one.proto.label for one in shown.get("download_button")}
+
+
 def test_an_alert_opens_city_and_time_range_of_its_evidence(with_key):
     shown = press(admin_at("overview").run(), "Evidence: Lahore, 7 days")
     assert (shown.selectbox(key="city").value, shown.segmented_control(key="days").value) == ("Lahore", 7)
     assert len(alerts_shown(shown)) == 1
 
 
-def test_an_alert_over_all_cities_links_to_the_page_of_drift(with_key):
-    with_key.more_alerts = [{**one_alert("Lahore", with_key), "id": 9, "city": "", "rule": "drift", "title": "Drifted"}]
+@pytest.mark.parametrize(
+    ("rule", "label"),
+    [("drift", "Evidence: features then and now"), ("nodes", "Evidence: the model at each node")],
+)
+def test_an_alert_over_all_cities_links_to_the_page_of_drift(with_key, rule, label):
+    with_key.more_alerts = [{**one_alert("Lahore", with_key), "id": 9, "city": "", "rule": rule, "title": "Drifted"}]
     shown = admin_at("overview").run()
     assert "**All cities: Drifted**" in words(shown)
     (link,) = shown.get("page_link")
-    assert (link.proto.page, link.proto.label) == ("drift", "Evidence: features then and now")
+    assert (link.proto.page, link.proto.label) == ("drift", label)
 
 
 def test_the_rules_of_alerts_are_shown_with_limit_waiting_and_end(with_key):

@@ -191,7 +191,8 @@ def test_admin_asks_for_the_key_and_refuses_a_wrong_one(stub):
         ("/models", "models", 4),
         ("/promotion", "models", 4),
         ("/evaluation", "models", 4),
-        ("/drift", "drift", 1),
+        ("/drift", "drift", 2),
+        ("/performance/nodes", "drift", 2),
     ],
 )
 def test_one_broken_panel_leaves_the_others(with_key, path, name, headers):

@@ -15,12 +15,23 @@ from fedhealth.data import synthetic
 from fedhealth.data.tables import shard_from_table
 from fedhealth.federation import exchange_within, fit
 from fedhealth.federation.training import Fit
-from fedhealth.monitoring.alerts import Finding, acknowledge, fail, list_alerts, recovered, settle, state_of
-from fedhealth.monitoring.missing import missing_drift
-from fedhealth.monitoring.performance import expected, judge
-from fedhealth.monitoring.score_drift import score_drift
+from fedhealth.monitoring.alerts import (
+    Compared,
+    Finding,
+    acknowledge,
+    fail,
+    list_alerts,
+    recovered,
+    settle,
+    state_of,
+    worst,
+)
+from fedhealth.monitoring.drift import BINS, FeatureDrift
+from fedhealth.monitoring.missing import MissingDrift, missing_drift
+from fedhealth.monitoring.performance import Performance, expected, judge
+from fedhealth.monitoring.score_drift import ScoreDrift, score_drift
 from fedhealth.monitoring.store import Store
-from fedhealth.monitoring.watch import raise_alerts
+from fedhealth.monitoring.watch import Look, raise_alerts
 from fedhealth.monitoring.webhook import deliver
 from fedhealth.study import load_study
 
@@ -92,8 +103,16 @@ def test_what_is_expected_is_realised_while_risks_are_right_and_flipped_labels_s
     assert judge(risk[:15_010], y[:15_010], 0.2).status == "too few"
 
 
-def found(met: bool, clear: bool = False) -> Finding:
-    return Finding("drift", 0.3 if met else 0.1, 0.2, met, clear, about="aqi")
+def test_equal_risks_have_no_calibration_line_and_that_is_no_error():
+    found = judge(np.full(500, 0.2), np.repeat([1.0, 0.0], [100, 400]), 0.2)
+    assert (found.status, found.realised and found.realised["calibration_slope"]) == ("ok", None)
+
+
+OVER, NEAR, UNDER = 0.3, 0.195, 0.1  # near: below the limit, but not clearly
+
+
+def found(value: float) -> Finding:
+    return Finding("drift", value, 0.2, about="aqi")
 
 
 def states(store: Store, now: dt.datetime | None = None) -> list[str]:
@@ -103,21 +122,64 @@ def states(store: Store, now: dt.datetime | None = None) -> list[str]:
 
 def test_an_alert_pends_for_its_time_fires_lasts_and_is_over(store: Store):
     for hours, finding, expected_states in (
-        (0, found(True), ["pending"]),
-        (1, found(False), []),
-        (2, found(True), ["pending"]),
-        (4, found(True), ["firing"]),
-        (5, found(False), ["firing"]),
-        (6, found(False, clear=True), ["resolved"]),
+        (0, found(OVER), ["pending"]),
+        (1, found(NEAR), []),
+        (2, found(OVER), ["pending"]),
+        (4, found(OVER), ["firing"]),
+        (5, found(NEAR), ["firing"]),
+        (6, found(UNDER), ["resolved"]),
     ):
         with store.session() as session:
             settle(session, finding, NOON + hours * HOUR, 2 * HOUR)
         assert states(store) == expected_states
 
 
+def looked(psi: float | None, missing: float = 0.0, shift: float | None = None, slope: float = 1.0) -> Look:
+    """A look at one feature with a limit of 0.2, and at the rest; None: too few to tell."""
+    rows = (np.zeros(BINS).tolist(), np.zeros(BINS).tolist(), ["under 5", "from 5"], 0.0)
+    limit, status = (None, "too few") if psi is None else (0.2, "drift" if psi > 0.2 else "ok")
+    feature = FeatureDrift("aqi", "Air", 900, 90, psi, 0.1, limit, status, *rows)  # type: ignore[arg-type]
+    gone = MissingDrift("spo2", "Oxygen", 900, 90, missing, 0.3, 0.1, "ok")
+    score = ScoreDrift(900, shift, shift and 0.1, "ok")
+    off = Compared("calibration slope", abs(slope - 1), 0.1)
+    return Look(NOON, 60, [feature], [gone], score, Performance(expected(np.zeros(0)), 900, 90, {}, (off,)))
+
+
+def test_what_is_watched_ends_only_clearly_inside_its_limit(store: Store):
+    """One way for all rules; what cannot be told any more ends nothing."""
+    quiet = {"psi": 0.1, "missing": 0.3, "shift": 0.05, "slope": 1.0}
+    for rule, name, over, near, unknown in (
+        ("drift", "psi", 0.3, 0.195, {"psi": None}),
+        ("missing", "missing", 0.5, 0.397, {}),
+        ("score", "shift", -0.2, -0.097, {"shift": None}),
+        ("performance", "slope", 0.5, 0.903, {}),
+    ):
+        hour = 0
+        for changed, state in ((over, "firing"), (near, "firing"), (quiet[name], "resolved"), (near, "resolved")):
+            hour += 1
+            with store.session() as session:
+                raise_alerts(session, looked(**{**quiet, name: changed}), NOON + hour * HOUR)
+                (alert,) = [one for one in list_alerts(session) if one.rule == rule]
+            assert (rule, changed, state_of(alert)) == (rule, changed, state)
+        if unknown:
+            for one, state in (({name: over}, "firing"), (unknown, "firing"), ({}, "resolved")):
+                hour += 1
+                with store.session() as session:
+                    raise_alerts(session, looked(**{**quiet, **one}), NOON + hour * HOUR)
+                    newest = max((one for one in list_alerts(session) if one.rule == rule), key=lambda one: one.id)
+                assert (rule, state_of(newest)) == (rule, state)
+
+
+def test_an_alert_tells_the_value_and_the_limit_of_what_is_furthest_beyond():
+    found = worst("drift", [Compared("a", 0.3, 0.25), Compared("b", 0.25, 0.1), Compared("c", 0.09, 0.1)])
+    assert found
+    assert (found.value, found.threshold, found.about) == (0.25, 0.1, "a, b")
+    assert worst("drift", [Compared("a", None, None)]) is None
+
+
 def test_no_data_and_errors_are_states_of_their_own(store: Store):
     with store.session() as session:
-        settle(session, found(True), NOON)
+        settle(session, found(OVER), NOON)
     assert states(store, NOON + 24 * HOUR) == ["firing"]
     assert states(store, NOON + 25 * HOUR) == ["no_data"]
     with store.session() as session:
@@ -162,12 +224,12 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 
 def test_the_webhook_is_told_once_of_firing_and_of_the_end(store: Store, hook: Hook):
     with store.session() as session:
-        settle(session, found(True), NOON)
+        settle(session, found(OVER), NOON)
     assert deliver(store) == 0  # it answers 500: to be told again
     hook.status = 204
     assert [deliver(store), deliver(store)] == [1, 0]
     with store.session() as session:
-        settle(session, found(False, clear=True), NOON + HOUR)
+        settle(session, found(UNDER), NOON + HOUR)
     assert [deliver(store), deliver(store)] == [1, 0]
     assert [one["state"] for one in hook.heard] == ["firing", "firing", "resolved"]
     assert (hook.heard[0]["rule"], hook.heard[0]["about"], hook.heard[0]["city"]) == ("drift", "aqi", None)
@@ -175,7 +237,7 @@ def test_the_webhook_is_told_once_of_firing_and_of_the_end(store: Store, hook: H
 
 def test_telling_the_webhook_holds_no_alert(store: Store, hook: Hook):
     with store.session() as session:
-        settle(session, found(True), NOON)
+        settle(session, found(OVER), NOON)
 
     def answer() -> None:
         with store.session() as session:
@@ -188,7 +250,7 @@ def test_telling_the_webhook_holds_no_alert(store: Store, hook: Hook):
 
 def test_what_is_watched_waits_as_the_settings_say(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FEDHEALTH_ALERT_FOR", "90")
-    look = SimpleNamespace(findings=lambda: [found(True)])
+    look = SimpleNamespace(findings=lambda: [found(OVER)])
     for hours, state in ((0, "pending"), (1, "pending"), (2, "firing")):
         with store.session() as session:
             raise_alerts(session, look, NOON + hours * HOUR)  # type: ignore[arg-type]
@@ -197,5 +259,5 @@ def test_what_is_watched_waits_as_the_settings_say(store: Store, monkeypatch: py
 
 def test_without_a_webhook_nobody_is_told(store: Store):
     with store.session() as session:
-        settle(session, found(True), NOON)
+        settle(session, found(OVER), NOON)
     assert deliver(store) == 0

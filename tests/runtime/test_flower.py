@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -19,12 +20,16 @@ from tests.runtime.terminals import (
     write_planted_world,
     written,
 )
+from typer.testing import CliRunner
 
 from fedhealth import __version__
+from fedhealth.cli import app
 from fedhealth.cli.flower import train_with_flower
 from fedhealth.cli.training import Model, Training
 from fedhealth.data.synthetic import write_world
-from fedhealth.registry import load_bundle
+from fedhealth.monitoring.nodes import kept_looks
+from fedhealth.monitoring.store import Store
+from fedhealth.registry import load_bundle, publish
 from fedhealth.runtime.flower.enrolment import Enrolment, enrolment_file
 
 
@@ -67,6 +72,33 @@ def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, t
         assert key in lines[-1]
     audits = [terminals.folder / "runs" / "audit" / f"{name}.jsonl" for name in NODES]
     assert all(path.is_file() for path in audits)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_nodes_say_over_the_network_how_the_model_does_as_they_do_here(
+    data: Path, port: int, terminals: Terminals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{terminals.folder / 'store.db'}")
+    runs, models = terminals.folder / "runs", terminals.folder / "models"
+    version = publish(run_in_process(data, runs, "--model", "logistic"), models, "promote", "first").version
+    asked = ["--models", str(models), "--runs", str(runs)]
+    for name in NODES:
+        node = ["--data", str(data), "--runs", str(runs), "--port", str(port)]
+        terminals.start(name, f"fl/client_{name.replace('_', '')}.py", *node)
+    over_network = ["-m", "fedhealth", "monitor", "nodes", *asked, "--host", "127.0.0.1", "--port", str(port)]
+    terminals.start("server", *over_network)
+    code, screen = terminals.end("server", 270)
+    assert code == 0, screen
+    found = figures_kept(version)
+    assert CliRunner().invoke(app, ["monitor", "nodes", *asked, "--data", str(data)]).exit_code == 0
+    assert found == figures_kept(version)
+    assert list(found) == list(NODES)
+
+
+def figures_kept(version: str) -> dict[str, Any]:
+    with Store().session() as session:
+        return {node: one.figures for node, one in sorted(kept_looks(session, version).items())}
 
 
 @pytest.mark.slow

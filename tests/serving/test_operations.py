@@ -5,18 +5,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from fedhealth.data.shard import Shard
 from fedhealth.data.synthetic.replay import replay
+from fedhealth.federation import metrics, score_histogram
 from fedhealth.keys import issue_key
+from fedhealth.monitoring.nodes import NodeLook, keep_looks, look_at_node
+from fedhealth.monitoring.store import Store
 from fedhealth.registry import Bundle, publish, sign_bundle, without_form, write_bundle
 from fedhealth.serving import create_app, serve
 
 KEY = {"X-API-Key": "a key for tests"}
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYED = ["/cities", "/trends", "/aqi", "/alerts", "/runs", "/runs/latest", "/evaluation", "/drift"]
-KEYED += ["/alerts/rules", "/performance", "/nodes", "/privacy", "/promotion"]
+KEYED += ["/alerts/rules", "/performance", "/performance/nodes", "/nodes", "/privacy", "/promotion"]
 
 
 @pytest.fixture
@@ -321,6 +326,24 @@ def test_the_history_of_models_is_told(tmp_path: Path, small_models: dict[str, P
     assert [one["reason"] for one in found["history"]] == ["the second", "the first"]
     assert found["champion"] == found["history"][0]["version"]
     assert found["history"][0]["before"] == found["history"][1]["version"]
+
+
+def test_the_model_at_each_node_is_told_once_it_was_asked(api: TestClient, bundle: Bundle, shards: list[Shard]):
+    first = api.get("/performance/nodes", headers=KEY).json()["nodes"]
+    assert [(one["name"], one["status"], one["checked"]) for one in first] == [
+        (node.name, None, None) for node in bundle.study.nodes
+    ]
+    risk = bundle.model.risk(shards[0].x, shards[0].observed, shards[0].site)
+    answer = score_histogram(risk, shards[0].y, 0.2)
+    look = look_at_node("node_1", metrics(answer).as_dict(), answer, 0.2, np.random.default_rng(0))
+    with Store().session() as session:
+        keep_looks(session, [look, NodeLook("node_2")], bundle.version, NOW)
+    node, silent, unasked = api.get("/performance/nodes", headers=KEY).json()["nodes"]
+    assert [one["status"] for one in (node, silent, unasked)] == ["ok", "no answer", None]
+    assert node["now"]["auroc"] == node["trained"]["auroc"] == pytest.approx(metrics(answer).auroc)
+    assert node["changes"]["auroc"]["low"] < 0 == node["changes"]["auroc"]["worse"] < node["changes"]["auroc"]["high"]
+    assert node["expected"]["n"] == len(shards[0])
+    assert (silent["now"], silent["checked"]) == (None, NOW.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def test_outcomes_and_people_over_http(api: TestClient):

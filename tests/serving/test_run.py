@@ -54,10 +54,14 @@ def wait_until_healthy(url: str, process: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "{port}"], ["app/main.py"]],
-    ids=["uvicorn app.main:app", "python app/main.py"],
+    [
+        ["-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "{port}"],
+        ["app/main.py"],
+        ["-m", "fedhealth", "serve", "--host", "0.0.0.0", "--port", "{port}"],
+    ],
+    ids=["uvicorn app.main:app", "python app/main.py", "fedhealth serve"],
 )
-def test_both_commands_serve(command: list[str], folder: Path, bundle: Bundle):
+def test_every_command_serves(command: list[str], folder: Path, bundle: Bundle):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     typed = [part.format(port=port) for part in command]

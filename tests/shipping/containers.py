@@ -2,7 +2,7 @@
 
 Needs root and Linux. To run a command in the files of an image, with nothing to write to but ``/tmp`` and ``/data``:
 
-    python tests/shipping/containers.py Dockerfile.api /path/to/the/image's/files -- uvicorn app.main:app
+    python tests/shipping/containers.py Dockerfile.api /path/to/the/image's/files -- fedhealth serve
 """
 
 import argparse
@@ -93,7 +93,7 @@ def checkout(root: Path) -> list[Folder]:
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(python / "bin" / f"python{sysconfig.get_python_version()}")
     (programs.parent / "pyvenv.cfg").write_text((Path(sys.prefix) / "pyvenv.cfg").read_text())
-    for name in ("fedhealth", "mlflow", "uvicorn"):
+    for name in ("fedhealth", "mlflow"):
         _, rest = (Path(sys.prefix) / "bin" / name).read_text().split("\n", 1)
         (programs / name).write_text(f"#!/venv/bin/python\n{rest}")
         (programs / name).chmod(0o755)

@@ -39,6 +39,7 @@ STORIES = ["docs/tutorial.md", "docs/guides/own-study.md", "docs/operations/back
 ELSEWHERE = {
     "fedhealth serve": "tests/serving/test_run.py",
     "fedhealth feed": "tests/cli/test_feed.py",
+    "fedhealth monitor nodes": "tests/cli/test_monitor_nodes.py",
     "fedhealth node run": "tests/runtime/test_nodes.py",
     "fedhealth train --runtime flower": "tests/runtime/test_flower.py",
     "fedhealth train --resume": "tests/runtime/test_journal.py",

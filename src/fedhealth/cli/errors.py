@@ -14,6 +14,7 @@ def plain_errors() -> Iterator[None]:
     from fedhealth.federation.norms import NormExceeded
     from fedhealth.federation.training import OneLabel
     from fedhealth.keys import KeyProblem
+    from fedhealth.monitoring.settings import SettingError
     from fedhealth.privacy import AuditError, PolicyError, PolicyRefusal
     from fedhealth.privacy.secure_aggregation import SecureAggregationError
     from fedhealth.registry import BundleError
@@ -21,8 +22,9 @@ def plain_errors() -> Iterator[None]:
     from fedhealth.study import StudyError
 
     known = (AuditError, BundleError, DataError, NormExceeded, OneLabel, PolicyError, PolicyRefusal, StudyError)
+    others = (JournalError, KeyProblem, SecureAggregationError, SettingError, TooFewAnswers, OSError)
     try:
         yield
-    except (*known, JournalError, KeyProblem, SecureAggregationError, TooFewAnswers, OSError) as error:
+    except (*known, *others) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(1) from None

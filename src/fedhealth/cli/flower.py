@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -29,6 +29,8 @@ from fedhealth.cli.training import Model, Training, recorded, train_and_write
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
     from fedhealth.runtime.events import Watch
+    from fedhealth.runtime.federation import Federation
+    from fedhealth.runtime.flower.cohort import Patience
     from fedhealth.study import Study
 
 LOOPBACK = "127.0.0.1"
@@ -178,7 +180,7 @@ def _train_as_server(
     metrics_port: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import say_who, training_progress
-    from fedhealth.runtime.flower.environment import private_environment
+    from fedhealth.runtime.flower.cohort import Patience
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
     watching: list[Watch] = [say_who]
@@ -186,23 +188,43 @@ def _train_as_server(
         from fedhealth.runtime.metrics import Figures
 
         watching.append(Figures(metrics_port))
-    with private_environment() as home, recorded(study, training, "flower", watching) as recording:
+    with recorded(study, training, "flower", watching) as recording:
+
+        def train(nodes: "Federation") -> None:
+            with training_progress(study) as progress:
+                finished.append(train_and_write(study, nodes, training, progress, recording))
+
+        patience, run = Patience(wait, deadline, min_nodes), recording.journal.run
+        with_nodes(study, training.seed, train, place, patience, recording.watch, run)
+    return finished[0]
+
+
+def with_nodes(
+    study: "Study",
+    seed: int,
+    act: "Callable[[Federation], None]",
+    place: tuple[str, int, Path | None],
+    patience: "Patience",
+    watch: "Watch",
+    run: str,
+) -> None:
+    """Wait at ``place`` (address, port, folder of the server's keys) for the study's nodes, and ``act`` with them.
+
+    ``seed`` is that of the nodes' splits; ``run`` names to them what they are asked for.
+
+    Raises:
+        FlowerError: with a message for the user.
+    """
+    from fedhealth.runtime.flower.environment import private_environment
+
+    with private_environment() as home:
         _quiet()
-        from fedhealth.runtime.federation import Federation
-        from fedhealth.runtime.flower.cohort import Patience
         from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
         from fedhealth.runtime.flower.server import server_app
 
-        def train(nodes: Federation) -> None:
-            with training_progress(study) as progress:
-                finished.append(train_and_write(study, nodes, training, progress, recording))
-
-        patience, watch = Patience(wait, deadline, min_nodes), recording.watch
         with opened(*place, Path(home), typer.echo) as here:
-            app = server_app(study, training.seed, train, patience, watch, recording.journal.run, here.check)
-            run_server_app(app, here.link)
-    return finished[0]
+            run_server_app(server_app(study, seed, act, patience, watch, run, here.check), here.link)
 
 
 def _take_part(

@@ -15,6 +15,7 @@ from fedhealth.cli.history import runs_app
 from fedhealth.cli.keys import keys_app
 from fedhealth.cli.models import models_app
 from fedhealth.cli.monitor import monitor_app
+from fedhealth.cli.monitor_nodes import nodes
 from fedhealth.cli.node import node_app
 from fedhealth.cli.serve import serve
 from fedhealth.cli.server import server_app
@@ -77,6 +78,7 @@ app.add_typer(context_app, name="context")
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.add_typer(models_app, name="models")
+monitor_app.command()(nodes)
 app.add_typer(monitor_app, name="monitor")
 app.add_typer(node_app, name="node")
 app.add_typer(runs_app, name="runs")

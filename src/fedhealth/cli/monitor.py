@@ -1,5 +1,7 @@
 """``fedhealth monitor``: is the served model still right for who asks? For cron: the exit code tells."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from fedhealth.cli.training import Training
     from fedhealth.monitoring.store import Store
     from fedhealth.monitoring.watch import Look
+    from fedhealth.privacy import Budget
     from fedhealth.registry import Bundle
 
 ALARM = 2
@@ -37,24 +40,21 @@ def run(
 ) -> None:
     """Compare recent readings and outcomes with what the model learnt from; bring alerts up to date; tell the webhook.
 
+    Before, delete rows that are older than FEDHEALTH_KEEP_DAYS.
+
     Exit code 0: all as it should be. 2: an alarm, named on the last lines. 1: it could not be checked, which is an
     alert of its own. From cron, every hour: 0 * * * * fedhealth monitor run
     """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.monitoring.store import Store
-    from fedhealth.monitoring.webhook import deliver
     from fedhealth.registry import load_signed
 
     with plain_errors():
         store = Store()
-        try:
+        with checked(store, "monitor"):
+            _delete_old(store)
             bundle = load_signed(models)
             found = _look(store, bundle, days)
-        except Exception as error:
-            _note_failure(store, error)
-            deliver(store)
-            raise
-        deliver(store)
         if found is None:
             typer.echo("Nothing is stored yet, so there is nothing to compare")
             return
@@ -63,6 +63,20 @@ def run(
             _retrain(bundle, data, models, runs)
     if found.alarms:
         raise typer.Exit(ALARM)
+
+
+def _delete_old(store: "Store") -> None:
+    from fedhealth.monitoring.ageing import delete_old
+    from fedhealth.monitoring.retention import days_kept
+    from fedhealth.monitoring.store import StoreError
+
+    days = days_kept()
+    with store.session() as session:
+        deleted = delete_old(session, datetime.now(UTC), days)
+    with suppress(StoreError):  # somebody reads: the next run overwrites it
+        store.forget()
+    if deleted:
+        typer.echo(f"Deleted {deleted:,} rows older than {days} days")
 
 
 def _look(store: "Store", bundle: "Bundle", days: int) -> "Look | None":
@@ -78,13 +92,27 @@ def _look(store: "Store", bundle: "Bundle", days: int) -> "Look | None":
     return found
 
 
-def _note_failure(store: "Store", error: Exception) -> None:
+@contextmanager
+def checked(store: "Store", rule: str) -> Iterator[None]:
+    """What fails within the block is an alert of the ``rule``; the webhook is told at the end of it."""
+    from fedhealth.monitoring.webhook import deliver
+
+    try:
+        yield
+    except Exception as error:
+        _note_failure(store, rule, error)
+        deliver(store)
+        raise
+    deliver(store)
+
+
+def _note_failure(store: "Store", rule: str, error: Exception) -> None:
     from fedhealth.monitoring.alerts import fail
     from fedhealth.monitoring.store import StoreError
 
     try:
         with store.session() as session:
-            fail(session, "monitor", str(error), datetime.now(UTC))
+            fail(session, rule, str(error), datetime.now(UTC))
     except StoreError:
         pass  # it is the store that is away; the error says so
 
@@ -100,7 +128,7 @@ def _show(found: "Look") -> None:
     gone = {one.feature: one for one in found.missing}
     for one in found.features:
         lost = gone[one.feature]
-        figures = [f"{one.n:,}", _figure(one.psi), _figure(one.jensen_shannon), _figure(one.threshold), one.status]
+        figures = [f"{one.n:,}", figure(one.psi), figure(one.jensen_shannon), figure(one.threshold), one.status]
         missing = [f"{100 * lost.now:.0f} %", f"{100 * lost.before:.0f} %", lost.status]
         table.add_row(one.feature, *figures, *missing)
     typer.echo(
@@ -114,15 +142,16 @@ def _show(found: "Look") -> None:
 
 def _show_score(found: "Look") -> None:
     score, expected, known = found.score, found.performance.expected, found.performance
-    typer.echo(f"Score: log-odds moved by {_figure(score.shift)} (limit {_figure(score.threshold)}): {score.status}")
-    typer.echo(f"Without labels: AUROC {_figure(expected.auroc)}, Brier {_figure(expected.brier)} are to be expected")
+    typer.echo(f"Score: log-odds moved by {figure(score.shift)} (limit {figure(score.threshold)}): {score.status}")
+    typer.echo(f"Without labels: AUROC {figure(expected.auroc)}, Brier {figure(expected.brier)} are to be expected")
     typer.echo(f"Outcomes known: {known.known:,}; {known.status}")
     if known.realised:
         names = ("auroc", "brier", "calibration_slope", "calibration_intercept")
-        typer.echo("Realised: " + ", ".join(f"{name} {_figure(known.realised[name])}" for name in names))
+        typer.echo("Realised: " + ", ".join(f"{name} {figure(known.realised[name])}" for name in names))
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A figure with three decimals; a dash where there is none."""
     return "-" if value is None else f"{value:.3f}"
 
 
@@ -158,10 +187,14 @@ def _named(training: "Training") -> str:
 
 def _as_before(bundle: "Bundle", models: Path, runs: Path) -> "Training":
     from fedhealth.cli.training import Model, Training
+
+    kind, interactions, budget = Model(bundle.facts["model"]), len(bundle.model.design.pairs) > 0, budget_of(bundle)
+    return Training(kind, bundle.facts["seed"], interactions=interactions, budget=budget, runs=runs, models=models)
+
+
+def budget_of(bundle: "Bundle") -> "Budget | None":
+    """The privacy budget that a bundle was trained within; None without."""
     from fedhealth.privacy import Budget
 
-    facts = bundle.facts
-    promised, pairs = facts.get("privacy"), bundle.model.design.pairs
-    budget = Budget(promised["epsilon"], promised["delta"]) if promised else None
-    kind, interactions = Model(facts["model"]), len(pairs) > 0
-    return Training(kind, facts["seed"], interactions=interactions, budget=budget, runs=runs, models=models)
+    promised = bundle.facts.get("privacy")
+    return Budget(promised["epsilon"], promised["delta"]) if promised else None

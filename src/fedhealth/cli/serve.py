@@ -7,7 +7,9 @@ import typer
 
 
 def serve(
-    models: Annotated[Path, typer.Option(help="Folder of the published bundle.")] = Path("models"),
+    models: Annotated[Path, typer.Option(envvar="FEDHEALTH_MODELS", help="Folder of the published bundle.")] = Path(
+        "models"
+    ),
     host: Annotated[
         str, typer.Option(envvar="FEDHEALTH_HOST", help="Address to listen on; 0.0.0.0 for every interface.")
     ] = "127.0.0.1",

@@ -1,12 +1,15 @@
 """Alerts: a rule that is met for long enough fires once, lasts until it is clearly not met, and can be acknowledged.
 
+Every rule compares a value with a limit. It is met beyond the limit, and its alert ends once the value has come back to
+``CLEARED_BELOW`` of it.
+
 States: ``pending`` (met, but not for long enough yet), ``firing``, ``acknowledged``, ``no_data`` (it fired, and nothing
 came in since that could end it), ``error`` (the rule could not be checked), ``resolved``.
 """
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -16,12 +19,13 @@ from sqlalchemy.orm import Session
 
 from fedhealth.monitoring.cells import hidden
 from fedhealth.monitoring.cities import WINDOW, groups, newest_air
+from fedhealth.monitoring.settings import SettingError
 from fedhealth.monitoring.tables import Alert
 
 State = Literal["pending", "firing", "acknowledged", "no_data", "error", "resolved"]
 TIMES_PREVALENCE = 1.5
 AQI_ABOVE = 200.0
-CLEARED_BELOW = 0.95  # of the threshold, so that a value around it does not open and close alerts all day
+CLEARED_BELOW = 0.95  # of the limit, so that a value around it does not open and close alerts all day
 MOST = 500
 TITLES = {
     "mean-risk": "High mean risk",
@@ -30,6 +34,7 @@ TITLES = {
     "missing": "Other values are missing than before",
     "score": "Risks have moved",
     "performance": "Outcomes are not as predicted",
+    "nodes": "Nodes are served worse than at training",
     "settings": "The rules of alerts cannot be read",
     "monitor": "Monitoring failed",
 }
@@ -49,25 +54,63 @@ class Rules:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: ``met``, or at least not ``clear`` of its threshold; empty ``city`` where it is about all."""
+    """The value that a rule found beside its limit; empty ``city`` where it is about all."""
 
     rule: str
     value: float
     threshold: float
-    met: bool
-    clear: bool
+    at_limit: bool = False
     city: str = ""
     about: str | None = None
     readings: int = 0
     mean_risk: float | None = None
     aqi: float | None = None
 
+    @property
+    def met(self) -> bool:
+        """Whether the value is beyond its limit, or ``at_limit``."""
+        return self.value > self.threshold or (self.at_limit and self.value == self.threshold)
+
+    @property
+    def clear(self) -> bool:
+        """Whether an alert that fired is over."""
+        return self.value <= CLEARED_BELOW * self.threshold
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of several things that a rule looks at: what it is, in words, its value and its own limit, above 0.
+
+    None where too little is known to tell.
+    """
+
+    what: str
+    value: float | None
+    limit: float | None
+
+
+def worst(rule: str, compared: Iterable[Compared]) -> Finding | None:
+    """What a rule found that looks at several things: the one furthest beyond its limit; None where none can be told.
+
+    ``about`` names all that are beyond their limits; where none is, those that keep an alert from ending.
+    """
+    found = {
+        one.what: Finding(rule, one.value, one.limit)
+        for one in compared
+        if one.value is not None and one.limit is not None
+    }
+    if not found:
+        return None
+    named = [what for what, one in found.items() if one.met] or [what for what, one in found.items() if not one.clear]
+    furthest = max(found.values(), key=lambda one: one.value / one.threshold)
+    return replace(furthest, about=", ".join(named) or None)
+
 
 @dataclass(frozen=True)
 class Rule:
     """A rule in force: from which value its alert opens, after how long, and from which value down it ends.
 
-    None where the limits are each feature's own; such an alert ends as soon as its rule is not met.
+    None where the limits are each feature's own; such an alert ends at ``CLEARED_BELOW`` of all of them.
     """
 
     rule: str
@@ -93,7 +136,7 @@ def rules_for(prevalence: float | None) -> Rules:
     ``FEDHEALTH_ALERT_RISK``, ``FEDHEALTH_ALERT_AQI`` and ``FEDHEALTH_ALERT_FOR`` (minutes).
 
     Raises:
-        ValueError: a setting is not a number above 0.
+        SettingError: a setting is not a number above 0.
     """
     usual = TIMES_PREVALENCE * (prevalence or 0.2)
     risk, aqi = _setting("FEDHEALTH_ALERT_RISK", min(usual, 0.99)), _setting("FEDHEALTH_ALERT_AQI", AQI_ABOVE)
@@ -104,7 +147,7 @@ def usual_wait() -> timedelta:
     """For how long a rule must be met before its alert fires: ``FEDHEALTH_ALERT_FOR`` minutes, else not at all.
 
     Raises:
-        ValueError: the setting is not a number above 0.
+        SettingError: the setting is not a number above 0.
     """
     asked = os.environ.get("FEDHEALTH_ALERT_FOR")
     return timedelta(minutes=_setting("FEDHEALTH_ALERT_FOR", 1.0)) if asked else timedelta(0)
@@ -124,7 +167,7 @@ def _setting(name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise ValueError(f"{name}: got {text!r}; expected a number above 0")
+        raise SettingError(f"{name}: got {text!r}; expected a number above 0")
     return value
 
 
@@ -153,17 +196,13 @@ def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: d
         if city in unsaid:
             group = None
         index = air.aqi if air else None
-        seen = {"city": city, "readings": group.readings if group else 0, "aqi": index}
+        seen: dict[str, Any] = {"city": city, "readings": group.readings if group else 0, "aqi": index}
         seen |= {"mean_risk": group.mean_risk if group else None}
         if group:
-            met = group.mean_risk >= rules.mean_risk
-            settle(session, _finding("mean-risk", group.mean_risk, rules.mean_risk, met, seen), as_of, rules.wait)
+            risk = Finding("mean-risk", group.mean_risk, rules.mean_risk, at_limit=True, **seen)
+            settle(session, risk, as_of, rules.wait)
         if index is not None:
-            settle(session, _finding("aqi", index, rules.aqi, index > rules.aqi, seen), as_of, rules.wait)
-
-
-def _finding(rule: str, value: float, threshold: float, met: bool, seen: dict[str, Any]) -> Finding:
-    return Finding(rule, value, threshold, met, value <= CLEARED_BELOW * threshold, **seen)
+            settle(session, Finding("aqi", index, rules.aqi, **seen), as_of, rules.wait)
 
 
 def settle(session: Session, found: Finding, as_of: datetime, wait: timedelta = timedelta(0)) -> None:

@@ -8,6 +8,7 @@ Without labels: if risks ``p`` are calibrated, a person has the outcome with cha
 says whether people have become harder to tell apart, not whether the model is still right: only outcomes do.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -17,14 +18,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fedhealth.federation import metrics, score_histogram
+from fedhealth.monitoring.alerts import Compared, worst
 from fedhealth.monitoring.cells import SMALLEST_CELL
-from fedhealth.monitoring.chance import Floats
+from fedhealth.monitoring.chance import Floats, Integers
 from fedhealth.monitoring.tables import Outcome, Reading
 
 Standing = Literal["ok", "worse", "too few"]
 MOST = 200_000
 FEWEST_OF_EACH = 30  # outcomes that happened, and that did not: with fewer, no interval is worth having
-SLACK = 0.1  # of the calibration line's intercept and slope
+SLACK = 0.1  # of the calibration line's intercept and slope: as far from the right value is no alarm
+AUROC_SLACK = 0.01
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,27 @@ class Expected:
 
 @dataclass(frozen=True)
 class Performance:
-    """Expected and realised; ``realised`` are the metrics of ``federation.Metrics``, None with too few outcomes."""
+    """Expected and realised; ``realised`` are the metrics of ``federation.Metrics``, None with too few outcomes.
+
+    ``compared`` are the near ends of their 95 % intervals beside what is no alarm; empty with too few outcomes.
+    """
 
     expected: Expected
     known: int
     happened: int | None
     realised: dict[str, Any] | None
-    status: Standing
-    reason: str
+    compared: tuple[Compared, ...] = ()
+
+    @property
+    def status(self) -> Standing:
+        """Whether the model does worse than its risks claim, beyond chance and slack."""
+        return "too few" if self.realised is None else "worse" if self.reason else "ok"
+
+    @property
+    def reason(self) -> str:
+        """What is worse, in words; empty if nothing is."""
+        found = worst("performance", self.compared)
+        return found.about or "" if found and found.met else ""
 
 
 def performance(session: Session, version: str, threshold: float, as_of: datetime, days: int) -> Performance:
@@ -70,33 +86,37 @@ def judge(risk: Floats, y: Floats, threshold: float) -> Performance:
     happened = int(y[known].sum())
     if min(happened, int(known.sum()) - happened) < FEWEST_OF_EACH:
         told = happened if happened >= SMALLEST_CELL else None
-        return Performance(expected(risk), int(known.sum()), told, None, "too few", "")
+        return Performance(expected(risk), int(known.sum()), told, None)
     found = metrics(score_histogram(risk[known], y[known], threshold)).as_dict()
-    reason = _reason(found, expected(risk[known]))
-    return Performance(expected(risk), int(known.sum()), happened, found, "worse" if reason else "ok", reason)
+    compared = tuple(_compared(found, expected(risk[known])))
+    return Performance(expected(risk), int(known.sum()), happened, found, compared)
 
 
 def expected(risk: Floats) -> Expected:
     """What risks ``(n,)`` let expect; None where there are too few to tell, or nothing to tell apart."""
-    n = len(risk)
+    return expected_of(*np.unique(risk, return_counts=True))
+
+
+def expected_of(risk: Floats, count: Floats | Integers) -> Expected:
+    """As :func:`expected`, of rising risks ``(k,)`` that ``count`` readings each have, shape ``(k,)``."""
+    n = round(float(count.sum()))
     if n < SMALLEST_CELL:
         return Expected(n, None, None, None)
-    p, ties = np.unique(risk, return_counts=True)
-    cases, controls = p * ties, (1 - p) * ties
+    cases, controls, apart = count * risk, count * (1 - risk), count * risk * (1 - risk)
     below = np.cumsum(controls) - controls
-    itself = float((risk * (1 - risk)).sum())  # nobody is compared with themselves
+    itself = float(apart.sum())  # nobody is compared with themselves
     pairs = float(cases.sum() * controls.sum()) - itself
     won = float((cases * (below + controls / 2)).sum()) - itself / 2
-    auroc = won / pairs if pairs > 1e-9 else None
-    return Expected(n, float(risk.sum()), auroc, float((risk * (1 - risk)).mean()))
+    return Expected(n, float(cases.sum()), won / pairs if pairs > 1e-9 else None, itself / n)
 
 
-def _reason(found: dict[str, Any], before: Expected) -> str:
-    """Why the model does worse than its risks claim; empty if it does not, beyond chance and slack."""
-    if found["calibration_intercept_low"] > SLACK or found["calibration_intercept_high"] < -SLACK:
-        return f"calibration intercept {found['calibration_intercept']:.2f}, 0 is right"
-    if found["calibration_slope_low"] > 1 + SLACK or found["calibration_slope_high"] < 1 - SLACK:
-        return f"calibration slope {found['calibration_slope']:.2f}, 1 is right"
-    if before.auroc is not None and found["auroc_high"] < before.auroc:
-        return f"AUROC {found['auroc']:.3f} where the risks let expect {before.auroc:.3f}"
-    return ""
+def _compared(found: dict[str, Any], before: Expected) -> Iterator[Compared]:
+    """What is undefined, such as the calibration line of equal risks, cannot be told."""
+    for name, right in (("calibration_intercept", 0), ("calibration_slope", 1)):
+        value, low, high = (found[f"{name}{end}"] for end in ("", "_low", "_high"))
+        if value is not None:
+            words = f"{name.replace('_', ' ')} {value:.2f} ({right} is right)"
+            yield Compared(words, max(low - right, right - high), SLACK)
+    if before.auroc is not None and found["auroc_high"] is not None:
+        words = f"AUROC {found['auroc']:.3f} where the risks let expect {before.auroc:.3f}"
+        yield Compared(words, before.auroc - found["auroc_high"], AUROC_SLACK)

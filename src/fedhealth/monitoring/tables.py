@@ -27,7 +27,7 @@ class UtcTime(TypeDecorator[datetime]):
 class Table(DeclarativeBase):
     """What all tables have in common."""
 
-    type_annotation_map = {datetime: UtcTime, date: Date, dict[str, float]: JSON}  # noqa: RUF012
+    type_annotation_map = {datetime: UtcTime, date: Date, dict[str, float]: JSON, dict[str, Any]: JSON}  # noqa: RUF012
 
 
 class Reading(Table):
@@ -133,3 +133,21 @@ class Alert(Table):
     fired: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
     told: Mapped[str | None] = mapped_column(String(16))
+
+
+class NodeCheck(Table):
+    """How the served model did at a node when it was last asked; ``figures`` is empty where it gave no answer.
+
+    ``figures`` has what :class:`~fedhealth.monitoring.nodes.NodeLook` holds beside status and reason; ``noisy`` says
+    whether the answer had noise.
+    """
+
+    __tablename__ = "node_checks"
+
+    node: Mapped[str] = mapped_column(String(64), primary_key=True)
+    time: Mapped[datetime]
+    model_version: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    noisy: Mapped[bool]
+    figures: Mapped[dict[str, Any]]

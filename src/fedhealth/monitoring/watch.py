@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from fedhealth.monitoring import alerts
-from fedhealth.monitoring.alerts import Finding
+from fedhealth.monitoring.alerts import Compared, Finding, worst
 from fedhealth.monitoring.drift import FeatureDrift, drift
 from fedhealth.monitoring.missing import MissingDrift, missing_drift
 from fedhealth.monitoring.performance import Performance, performance
@@ -34,23 +34,13 @@ class Look:
         return [f"{alerts.TITLES[one.rule]}: {one.about}" for one in self.findings() if one.met]
 
     def findings(self) -> list[Finding]:
-        """One finding for each of ``RULES``."""
-        drifted = [one for one in self.features if one.status == "drift"]
-        gone = [one for one in self.missing if one.status == "drift"]
-        shift, worse = self.score, self.performance
-        return [
-            _finding("drift", max((one.psi or 0 for one in drifted), default=0), _least(drifted), _names(drifted)),
-            _finding(
-                "missing", max((abs(one.now - one.before) for one in gone), default=0), _least(gone), _names(gone)
-            ),
-            _finding(
-                "score",
-                shift.shift or 0,
-                shift.threshold or 0,
-                f"log-odds by {shift.shift:+.2f}" if shift.status == "drift" else "",
-            ),
-            _finding("performance", 0, 0, worse.reason),
-        ]
+        """One finding for each of ``RULES`` of which enough is known to tell."""
+        score = self.score
+        features = [Compared(one.feature, one.psi, one.threshold) for one in self.features]
+        missing = [Compared(one.feature, abs(one.now - one.before), one.threshold) for one in self.missing]
+        moved = [Compared(f"log-odds by {score.shift:+.2f}", abs(score.shift), score.threshold)] if score.shift else []
+        found = zip(RULES, (features, missing, moved, self.performance.compared), strict=True)
+        return [finding for rule, compared in found if (finding := worst(rule, compared))]
 
 
 def look(session: Session, bundle: Bundle, as_of: datetime, days: int) -> Look:
@@ -73,15 +63,3 @@ def raise_alerts(session: Session, found: Look, now: datetime) -> None:
     alerts.recovered(session, "monitor", now)
     for finding in found.findings():
         alerts.settle(session, finding, now, wait)
-
-
-def _finding(rule: str, value: float, threshold: float, about: str) -> Finding:
-    return Finding(rule, value, threshold, met=bool(about), clear=not about, about=about or None)
-
-
-def _least(found: "list[FeatureDrift] | list[MissingDrift]") -> float:
-    return min((one.threshold or 0 for one in found), default=0)
-
-
-def _names(found: "list[FeatureDrift] | list[MissingDrift]") -> str:
-    return ", ".join(one.feature for one in found)

@@ -44,6 +44,7 @@ NEEDS: Mapping[tuple[str, str], Role | None] = {
     ("GET", "/evaluation"): "viewer",
     ("GET", "/drift"): "viewer",
     ("GET", "/performance"): "viewer",
+    ("GET", "/performance/nodes"): "viewer",
     ("GET", "/nodes"): "viewer",
     ("GET", "/privacy"): "viewer",
     ("GET", "/promotion"): "viewer",
@@ -228,11 +229,14 @@ def _too_little(scope: Scope) -> NotAdmitted | None:
     """Why the caller's role is not enough for the path that is asked; None if it is, or there is no such path."""
     for method, path, role in GUARDED:
         if method == scope["method"] and path.fullmatch(scope["path"]):
-            return _lacking(scope["caller"], role)
+            return lacking(scope["caller"], role)
     return None
 
 
-def _lacking(caller: Caller | None, role: Role | None) -> NotAdmitted | None:
+def lacking(caller: Caller | None, role: Role | None) -> NotAdmitted | None:
+    """Why ``caller`` may not do what needs ``role``; None if they may. Every check of a role is this one."""
+    if role is None:
+        return None
     if caller is None:
         missing = "this needs a key; send it in the header X-API-Key"
         return NotAdmitted(401, missing, (b"www-authenticate", b"APIKey"))
@@ -264,7 +268,7 @@ async def allowed(request: Request, _: Annotated[str | None, Security(HEADER)] =
     """
     caller: Caller = request.scope["caller"]
     route: Any = request.scope["route"]
-    lacking = _lacking(caller, NEEDS[request.method, route.path])
-    if lacking:
-        raise HTTPException(lacking.status, lacking.detail)
+    refused = lacking(caller, NEEDS[request.method, route.path])
+    if refused:
+        raise HTTPException(refused.status, refused.detail)
     return caller

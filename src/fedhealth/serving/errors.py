@@ -38,6 +38,10 @@ class Message(BaseModel):
     detail: str
 
 
+Responses = dict[int | str, dict[str, Any]]
+MISSING: Responses = {404: {"model": Message, "description": "There is no such thing"}}
+
+
 class Refused(HTTPException):
     """A request is refused with ``problems``; ``status`` is 422 unless its size is the problem (413)."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedhealth.keys import Role
-from fedhealth.serving.access import NEEDS, Admission, Caller
+from fedhealth.serving.access import NEEDS, Admission, lacking
 from fedhealth.serving.metrics import HEADERS, Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
@@ -47,7 +47,7 @@ class FastLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
         lane = self.lanes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if lane is None or self.access.admit(scope) is not None or not _may(scope["caller"], lane.role):
+        if lane is None or self.access.admit(scope) is not None or lacking(scope["caller"], lane.role):
             return await self.app(scope, receive, send)
         started, message = time.perf_counter(), await receive()
         taken, body = [message], message.get("body", b"")
@@ -78,10 +78,6 @@ def _of_one(answer: Answer) -> Callable[[Predictor, bytes], bytes | None]:
         return None if values is None else answer(predictor, values)
 
     return answer_quickly
-
-
-def _may(caller: Caller | None, role: Role | None) -> bool:
-    return role is None or (caller is not None and caller.may(role))
 
 
 def _again(taken: list[Message], receive: Receive) -> Receive:

@@ -1,66 +1,51 @@
-"""The routes over the store and the runs: readings in; cities, trends, alerts, runs, evaluation and drift out."""
+"""The routes over the store and the runs: readings in; cities, trends, runs and evaluation out; and all the others."""
 
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
-from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import category
-from fedhealth.monitoring import alerts as rules
-from fedhealth.monitoring import watch
-from fedhealth.monitoring.alerts import State
 from fedhealth.monitoring.cities import city_days, is_stale, last_hour, newest_air, newest_time
 from fedhealth.monitoring.origin import SYNTHETIC
 from fedhealth.monitoring.people import fit_to_keep
-from fedhealth.monitoring.performance import performance as performance_of
 from fedhealth.monitoring.recent import dominant_pollutant
 from fedhealth.monitoring.retention import Retention
 from fedhealth.monitoring.store import Store, StoreError, add_readings
 from fedhealth.monitoring.trends import category_days, trend
 from fedhealth.monitoring.webhook import deliver, webhook
-from fedhealth.serving.access import INVALID, KEYED, MAX_BODY, Caller, allowed
+from fedhealth.serving.access import KEYED, MAX_BODY, Caller, allowed
+from fedhealth.serving.alerts import add_alerts, bring_up_to_date
 from fedhealth.serving.answers import (
-    Acknowledgement,
     Air,
-    AlertAnswer,
-    AlertRules,
-    Alerts,
     Categories,
     Cities,
     City,
     DaysInCategory,
-    Drift,
     Evaluation,
-    PerformanceAnswer,
     Point,
-    RuleAnswer,
     Runs,
     Stored,
     Trends,
 )
 from fedhealth.serving.bodies import read_body
-from fedhealth.serving.errors import Message, Refusal, Unavailable
+from fedhealth.serving.errors import MISSING, Message, Refusal, Responses, Unavailable
 from fedhealth.serving.models import Models
 from fedhealth.serving.network import add_network
 from fedhealth.serving.people import add_outcome_routes, add_people
-from fedhealth.serving.predictor import Predictor
 from fedhealth.serving.readings import ReadingsBody, parse_readings
 from fedhealth.serving.reports import finished_runs, report, run_summaries, runs_folder
 from fedhealth.serving.versions import add_versions
+from fedhealth.serving.watched import Days, add_watched
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 FAR_AHEAD = datetime(2200, 1, 1, tzinfo=UTC)  # an administrator's simulation may run ahead of the calendar
-Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to the last whole hour that readings reach")]
 CityName = Annotated[str | None, Query(description="Only this city")]
-Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Answers = dict[int | str, dict[str, Any]]
-UNAVAILABLE: Answers = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
-MISSING: Answers = {404: {"model": Message, "description": "There is no such thing"}}
+UNAVAILABLE: Responses = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -96,9 +81,9 @@ def operations(
     add_people(keyed, store, retention, now)
     add_outcome_routes(keyed, store, now)
     _add_cities(keyed, models, store, now)
-    _add_alerts(keyed, models, store, now)
+    add_alerts(keyed, models, store, now)
     _add_runs(keyed, models)
-    _add_drift(keyed, models, store)
+    add_watched(keyed, models, store)
     add_network(keyed, models)
     add_versions(keyed, models)
     public.include_router(keyed)
@@ -137,7 +122,7 @@ def _add_readings(
     router: APIRouter, models: Models, store: Store, retention: Retention, now: Callable[[], datetime]
 ) -> None:
     schema = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
-    refusals: Answers = {413: {"model": Refusal}, 422: {"model": Refusal}}
+    refusals: Responses = {413: {"model": Refusal}, 422: {"model": Refusal}}
 
     def keep(raw: bytes, caller: Caller) -> Stored:
         predictor = models.predictor()
@@ -150,7 +135,7 @@ def _add_readings(
             stored = add_readings(session, fit_to_keep(session, rows, retention))
             as_of = newest_time(session)
             if as_of:
-                _check(session, {row["city"] for row in rows}, predictor, as_of)
+                bring_up_to_date(session, {row["city"] for row in rows}, predictor, as_of)
         return Stored(stored=stored, scored=len(rows))
 
     @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
@@ -162,23 +147,6 @@ def _add_readings(
         if webhook():
             after.add_task(deliver, store)
         return stored
-
-
-def _check(session: Session, cities: set[str], predictor: Predictor, as_of: datetime) -> None:
-    """Bring alerts up to date; settings that cannot be read are an alert too, and cost no reading."""
-    try:
-        limits = rules.rules_for(_prevalence(predictor))
-    except ValueError as error:
-        rules.fail(session, "settings", str(error), as_of)
-        return
-    rules.recovered(session, "settings", as_of)
-    rules.check_cities(session, cities, limits, as_of)
-
-
-def _prevalence(predictor: Predictor) -> float | None:
-    """The share of people with the outcome in training, if the bundle tells."""
-    found: float | None = (predictor.bundle.facts.get("metrics") or {}).get("prevalence")
-    return found
 
 
 def _schema() -> dict[str, Any]:
@@ -216,38 +184,6 @@ def _add_cities(router: APIRouter, models: Models, store: Store, now: Callable[[
         return Categories(categories=[DaysInCategory.model_validate(one) for one in counted])
 
 
-def _add_alerts(router: APIRouter, models: Models, store: Store, now: Callable[[], datetime]) -> None:
-    @router.get("/alerts")
-    def alerts(state: State | None = None) -> Alerts:
-        """Alerts, lasting ones first, then the newest."""
-        moment = now()
-        with store.session() as session:
-            found = rules.list_alerts(session, state, moment)
-            return Alerts(alerts=[AlertAnswer.of(alert, moment) for alert in found])
-
-    @router.get("/alerts/rules")
-    def alert_rules() -> AlertRules:
-        """From which values alerts open, after how long, and when they end."""
-        try:
-            found = rules.in_force(rules.rules_for(_prevalence(models.predictor())), watch.RULES)
-        except ValueError as error:
-            return AlertRules(rules=[], problem=str(error))
-        return AlertRules(rules=[RuleAnswer.of(rule) for rule in found], problem=None)
-
-    conflicts: Answers = {409: {"model": Message, "description": "The alert is resolved"}, **MISSING, **INVALID}
-
-    @router.post("/alerts/{number}/acknowledge", responses=conflicts)
-    def acknowledge(number: Number, said: Acknowledgement) -> AlertAnswer:
-        """Note who looks after an alert."""
-        try:
-            with store.session() as session:
-                return AlertAnswer.of(rules.acknowledge(session, number, said.by, said.note, now()))
-        except rules.NoSuchAlert as error:
-            raise HTTPException(404, str(error)) from None
-        except rules.AlertOver as error:
-            raise HTTPException(409, str(error)) from None
-
-
 def _add_runs(router: APIRouter, models: Models) -> None:
     @router.get("/runs")
     def runs() -> Runs:
@@ -283,22 +219,3 @@ def _add_runs(router: APIRouter, models: Models) -> None:
             synthetic=facts.get("synthetic"),
             synthetic_nodes=facts.get("synthetic_nodes") or [],
         )
-
-
-def _add_drift(router: APIRouter, models: Models, store: Store) -> None:
-    @router.get("/drift")
-    def drift(days: Days = 30) -> Drift:
-        """Whether recent readings lie where training's lay, in the same cities and months; missing values; score."""
-        bundle = models.predictor().bundle
-        with store.session() as session:
-            as_of = last_hour(session)
-            return Drift.of(watch.look(session, bundle, as_of, days), days) if as_of else Drift.nothing(days)
-
-    @router.get("/performance")
-    def performance(days: Days = 30) -> PerformanceAnswer:
-        """How well the served model does: as its risks let expect without labels, and as outcomes tell."""
-        bundle = models.predictor().bundle
-        with store.session() as session:
-            as_of = last_hour(session) or datetime.now(UTC)
-            found = performance_of(session, bundle.version, bundle.threshold, as_of, days)
-        return PerformanceAnswer.model_validate(found)

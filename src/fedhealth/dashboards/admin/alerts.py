@@ -18,7 +18,8 @@ OPEN = ("firing", "no_data", "error")
 SHOWN = 5  # open alerts in sight; the others are folded away
 OLDEST = datetime.min.replace(tzinfo=UTC)
 PAST = 50  # alerts that are not open
-ON_DRIFT = ("drift", "missing", "score")  # rules over all cities, whose evidence is on that page
+# Rules over all cities whose evidence is on the page of drift, and what leads there.
+ON_DRIFT = dict.fromkeys(("drift", "missing", "score"), "admin.alert_link_drift") | {"nodes": "admin.alert_link_nodes"}
 
 
 def show(view: View) -> None:
@@ -78,7 +79,7 @@ def _link(view: View, alert: Alert, newest: datetime) -> None:
         # A button: Streamlit reads city and time range out of an address only when it is opened anew.
         st.button(label, key=f"evidence_{alert['id']}", icon=icon, on_click=_open, args=(city, days))
     elif alert["rule"] in ON_DRIFT:
-        st.page_link(view.pages["drift"], label=say("admin.alert_link_drift"), icon=icon)
+        st.page_link(view.pages["drift"], label=say(ON_DRIFT[alert["rule"]]), icon=icon)
 
 
 def _open(city: str, days: int) -> None:

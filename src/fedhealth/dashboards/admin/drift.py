@@ -1,4 +1,4 @@
-"""Drift: recent readings against what the model learned from, feature by feature."""
+"""Drift: recent readings against what the model learned from; the model at each node now against training."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,12 +9,13 @@ import streamlit as st
 
 from fedhealth.dashboards.admin.charts import draw, styled
 from fedhealth.dashboards.admin.downloads import offer, twin
-from fedhealth.dashboards.admin.view import View, choose, to_3, whole
+from fedhealth.dashboards.admin.view import View, choose, to_3, whole, with_ends
 from fedhealth.dashboards.colours import palette
-from fedhealth.dashboards.parts import table
+from fedhealth.dashboards.parts import table, when
 from fedhealth.dashboards.texts import say
 
 Drift = Mapping[str, Any]
+AT_NODE = {"ok": "ok", "worse": "worse", "new": "new", "no answer": "silent", None: "unasked"}
 STATES = {"ok": "admin.drift_ok", "drift": "admin.drift_drift", "too few": "admin.drift_few"}
 
 
@@ -62,3 +63,35 @@ def _then_and_now(view: View, one: Drift) -> None:
         for label, then, now in zip(one["labels"], one["reference"], one["current"], strict=True)
     ]
     twin(view, title, rows, say("admin.drift_chart_alt"))
+
+
+def show_nodes(view: View) -> None:
+    """One line for each node: the served model there, then and now."""
+    found = view.ask("/performance/nodes")["nodes"]
+    rows = [_node(one) for one in found]
+    table(rows, say("admin.at_node_alt"))
+    st.caption(say("admin.at_node_note"))
+    if any(one["noisy"] for one in found):
+        st.caption(say("admin.at_node_noisy"))
+    offer(replace(view, city=None), say("admin.at_node_title"), rows)
+
+
+def _node(one: Mapping[str, Any]) -> dict[str, Any]:
+    then, now = one["trained"] or {}, one["now"] or {}
+    lower = (one["changes"] or {}).get("auroc") or {}
+    ends = {"lower": lower.get("worse"), "lower_low": lower.get("low"), "lower_high": lower.get("high")}
+    return {
+        say("admin.node"): one["title"],
+        say("admin.col_state"): say(f"admin.at_node_{AT_NODE[one['status']]}"),
+        say("admin.at_node_checked"): when(one["checked"]),
+        say("admin.rows"): whole(now.get("n")),
+        say("admin.at_node_auroc"): _then_and_now_of(then, now, "auroc"),
+        say("admin.at_node_lower"): with_ends(ends, "lower", "+.3f"),
+        say("admin.at_node_expected"): to_3((one["expected"] or {}).get("auroc")),
+        say("admin.at_node_slope"): _then_and_now_of(then, now, "calibration_slope"),
+        say("admin.at_node_ece"): _then_and_now_of(then, now, "ece"),
+    }
+
+
+def _then_and_now_of(then: Mapping[str, float], now: Mapping[str, float], name: str) -> str:
+    return f"{to_3(then.get(name))} → {to_3(now.get(name))}"

@@ -43,7 +43,7 @@ PAGES: Mapping[str, Page] = {
             "admin.history_title": models.show_history,
         }
     ),
-    "drift": Page({"admin.drift_title": drift.show}, picks=True),
+    "drift": Page({"admin.drift_title": drift.show, "admin.at_node_title": drift.show_nodes}, picks=True),
 }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "v2"
+HEAD = "v3"
 FIRST = "v1"
 
 
