@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 import uvicorn
 
-from fedhealth.dashboards import api
+from fedhealth.dashboards import api, parts
 from fedhealth.dashboards.admin import access, page
 
 from .stub import KEY, Behaviour, create_stub
@@ -25,6 +25,7 @@ def clean_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     """No key, no memory of an API that did not answer, and short waits."""
     api._silent_until.clear()
     monkeypatch.setattr(page, "FIRST_LOOK", 0.0)
+    monkeypatch.setattr(parts, "SOON", 0.0)
     monkeypatch.delenv("FEDHEALTH_API_KEY", raising=False)
     monkeypatch.setenv("FEDHEALTH_API_KEY_FILE", str(tmp_path / "none"))
     yield
@@ -58,5 +59,6 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
 def with_key(stub: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Behaviour:
     """The stub, and a page that only this machine can open, so that it takes the key by itself."""
     monkeypatch.setenv("FEDHEALTH_API_KEY", KEY)
+    monkeypatch.setenv(access.OPENED, "1")
     monkeypatch.setattr(access, "LOOPBACK", (st.get_option("server.address"),))
     return stub

@@ -6,8 +6,7 @@ from importlib import resources
 import pytest
 
 from .conftest import free_port
-from .stub import KEY
-from .test_browser import api_at, browser, opened, running, settle, shoot  # noqa: F401
+from .test_browser import OPENED, api_at, browser, opened, running, settle, shoot  # noqa: F401
 from .test_export import steps
 
 pytest.importorskip("playwright.sync_api")
@@ -37,7 +36,7 @@ def pictures_without_name(page) -> int:
 @pytest.fixture(scope="module")
 def admin_at(api_at):  # noqa: F811
     port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
     with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
         yield f"http://127.0.0.1:{port}"
 

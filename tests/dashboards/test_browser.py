@@ -26,6 +26,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 ARGS += ["--disable-component-update", "--disable-sync"]
 WIDTHS = (1280, 390)
+OPENED = {"FEDHEALTH_API_KEY": KEY, "FEDHEALTH_ADMIN_OPENED": "1"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -121,14 +122,14 @@ def test_citizen_page(browser, api_at):
                 settle(page)
                 oxygen.fill("91")
                 oxygen.press("Enter")
-                page.get_by_text("Your oxygen reading is 91 %").wait_for()
+                expect(page.get_by_text("Your oxygen reading is 91 %").last).to_be_in_viewport()
                 assert page.get_by_alt_text("100 circles for 100 people").count() >= 1
                 shoot(page, "citizen", width, 0)
 
 
 def test_admin_page(browser, api_at):
     port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
     with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
         for width in WIDTHS:
             with opened(browser, f"http://127.0.0.1:{port}", width) as page:
@@ -144,7 +145,7 @@ def test_admin_page(browser, api_at):
 
 def test_the_address_keeps_city_and_range(browser, api_at):
     port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
     with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
         with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
             page.get_by_text("9 of 9 cities reporting").wait_for()
@@ -160,7 +161,7 @@ def test_the_address_keeps_the_chosen_run_version_and_feature(browser, api_at):
     chosen = {"training": ("Run", "run", "health-risk-0a1b2c3d4e5f"), "models": ("Look at", "version", "9c8b7a6d5e4f")}
     chosen["drift"] = ("Compare one feature", "feature", "Steps")
     port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
     with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
         for name, (label, key, value) in chosen.items():
             with opened(browser, f"http://127.0.0.1:{port}/{name}", 1280) as page:
@@ -177,7 +178,7 @@ def test_the_address_keeps_the_chosen_run_version_and_feature(browser, api_at):
 
 def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api_at):
     port = free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_API_KEY": KEY}
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
 
     def on_map(page) -> None:
         karachi = page.locator(".st-key-chart_map_ path.point").first
@@ -195,9 +196,9 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api
 
     with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
         for choose, address, shown in (
-            (on_map, "?city=Karachi", "Karachi_30-days"),
-            (in_table, "?city=Faisalabad", "Faisalabad_30-days"),
-            (in_alert, "?city=Multan&days=7+days", "Multan_7-days"),
+            (on_map, "?city=Karachi", "Karachi"),
+            (in_table, "?city=Faisalabad", "Faisalabad"),
+            (in_alert, "?city=Multan&days=7+days", "Multan"),
         ):
             with opened(browser, f"http://127.0.0.1:{port}", 1280) as page:
                 page.get_by_text("9 of 9 cities reporting").wait_for()
@@ -208,9 +209,9 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, api
                 settle(page)
                 with page.expect_download() as kept:
                     page.get_by_role("button", name="Cities as CSV").click()
-                assert re.fullmatch(rf"fedhealth_Cities_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
+                assert re.fullmatch(rf"fedhealth_Cities-last-24-h_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
                 rows = Path(kept.value.path()).read_text("utf-8-sig").splitlines()
-                assert [row.split(",")[0] for row in rows] == ["City", shown.split("_")[0]]
+                assert [row.split(",")[0] for row in rows] == ["City", shown]
 
 
 def test_an_export_is_read_on_the_page(browser, api_at):
@@ -228,14 +229,14 @@ def test_an_export_is_read_on_the_page(browser, api_at):
                 page.get_by_text("what was usual over the last 7 days").wait_for()
                 page.get_by_text("people like you").first.wait_for()
                 settle(page)
-                assert page.get_by_alt_text("Steps by day, from 1000 to 2900").count() == 1
+                assert page.get_by_alt_text("Steps by day, from 1,000 to 2,900").count() == 1
                 shoot(page, "citizen_export", width, 0)
 
 
 def test_a_new_readers_walk_from_a_risk_to_another_model(browser, api_at):
     """Read a risk, acknowledge an alert, see a federated run, promote a model."""
     citizen, admin = free_port(), free_port()
-    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_API_KEY": KEY}
+    env = {"FEDHEALTH_API": api_at, **OPENED}
     env |= {"FEDHEALTH_CITIZEN_PORT": str(citizen), "FEDHEALTH_ADMIN_PORT": str(admin)}
     with (
         running(["dashboard/citizen_app.py"], f"http://127.0.0.1:{citizen}/_stcore/health", **env),

@@ -8,7 +8,7 @@ import streamlit as st
 from fedhealth.dashboards.admin.charts import dots, draw
 from fedhealth.dashboards.admin.view import to_3, whole, with_ends
 from fedhealth.dashboards.parts import table, twin
-from fedhealth.dashboards.texts import listed, say
+from fedhealth.dashboards.texts import listed, plain, say
 
 Found = Mapping[str, Any]
 CITY = "city = "  # begins the name of a city's group
@@ -25,7 +25,7 @@ def show(total: Found | None, nodes: Sequence[Found], groups: Sequence[Found], c
     if champion:
         st.caption(say("admin.groups_champion"))
     if few := [one["name"] for one in groups if one["global"] is None]:
-        st.caption(say("admin.groups_few", names=listed([_named(name) for name in few])))
+        st.caption(say("admin.groups_few", names=listed([plain(_named(name)) for name in few])))
 
 
 def show_cities(groups: Sequence[Found], champion: Found | None) -> None:
