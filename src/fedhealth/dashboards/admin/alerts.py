@@ -174,6 +174,7 @@ def _row(alert: Alert) -> dict[str, Any]:
         say("admin.alert_limit"): figure(alert["rule"], alert["threshold"]),
         say("admin.alert_since"): when(alert["since"]),
         say("admin.alert_who"): alert.get("acknowledged_by") or say("admin.unknown"),
+        say("admin.alert_key"): alert.get("acknowledged_key") or say("admin.unknown"),
         say("admin.alert_when"): when(alert.get("acknowledged_at")),
         say("admin.ack_note"): alert.get("note") or "",
     }
