@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
-from fedhealth.dashboards import api
+from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.admin.page import PAGES
 
 from .stub import ROLES, one_alert
@@ -138,9 +138,9 @@ def test_a_run_is_evaluated_by_city_against_the_served_and_the_local_models(with
     assert groups.loc["All", "AUROC against served (95 %)"] == "+0.003 (-0.027 to +0.026)"
     assert groups.loc["Clinic C", "AUROC against own model (95 %)"] == "-0.001 (-0.027 to +0.026)"
     assert groups.loc["Multan", "Better alone"] == "node_3"
-    assert groups.loc["age ≥ 75", "Better alone"] == "–"
+    assert groups.loc["people whose age is 75 years or more", "Better alone"] == "–"
     assert {"Brier score (95 %)", "Calibration slope (95 %)", "AUPRC"} <= set(groups.columns)
-    assert "Too few people to be told: age ≥ 75." in words(shown)
+    assert "Too few people to be told: people whose age is 75 years or more." in words(shown)
     cities = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["City", "Client"])
     assert len(cities) == 18
     assert cities["Its own model"][0] == "0.740 (0.720 to 0.760)"
@@ -504,3 +504,27 @@ def test_nothing_is_offered_to_go_back_to_where_nothing_was_served_before(with_k
     shown = admin_at("models").run()
     assert "Promote" in [one.label for one in shown.button]
     assert "Roll back" not in [one.label for one in shown.button]
+
+
+def test_small_trends_share_one_axis_and_the_line_at_which_an_alert_opens(with_key, monkeypatch):
+    drawn, draw = [], svg.small_trend
+    monkeypatch.setattr(svg, "small_trend", lambda *told: drawn.append(told[1:3]) or draw(*told))
+    admin_at("overview").run()
+    assert len(drawn) == 18
+    assert set(drawn[:9]) == {(40.0, 20.0)}
+    assert set(drawn[9:]) == {(150.0, 15.0)}
+
+
+def test_days_are_counted_by_category_of_the_air(with_key):
+    shown = admin_at("overview").run()
+    days = next(one.value for one in shown.dataframe if "Hazardous" in one.value.columns).set_index("City")
+    assert (days.sum(axis=1) == 30).all()
+    assert days.loc["Lahore", "Hazardous"] > 0 == days.loc["Islamabad", "Hazardous"]
+
+
+def test_each_page_has_a_title_of_its_own_in_the_browser(with_key, monkeypatch):
+    told = []
+    monkeypatch.setattr("streamlit.set_page_config", lambda **said: told.append(said["page_title"]))
+    for name in PAGES:
+        admin_at(name).run()
+    assert {one.split(" · ")[0] for one in told[1::2]} == {"Overview", "Training", "Privacy", "Models", "Drift"}

@@ -18,6 +18,7 @@ def mine(key: str = "citizen-key"):
 def test_what_leaves_the_page_is_told_in_plain_words(stub):
     text = words(page("citizen").run())
     assert "without your name" in text
+    assert "notes the number, when it was worked out, which model did so and how many readings were missing" in text
     assert "takes no row from where it is" in text
 
 
