@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -269,3 +270,16 @@ def test_scripts_come_compressed(api_at):
         script = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text.split('src="./')[1].split('"')[0]
         answer = httpx.get(f"http://127.0.0.1:{port}/{script}", trust_env=False)
     assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_an_address_brings_no_link_and_no_picture_of_its_own(browser, api_at):
+    asked = ("[Sign in](http://evil.example/) ![x](http://evil.example/p.png)", "http://evil.example www.evil.example")
+    port = free_port()
+    env = {"FEDHEALTH_API": api_at, "FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
+    with running(["dashboard/admin_app.py"], f"http://127.0.0.1:{port}/_stcore/health", **env):
+        for run in asked:
+            with opened(browser, f"http://127.0.0.1:{port}/training?{urlencode({'run': run})}", 1280) as page:
+                page.get_by_text("is not there any more").wait_for()
+                settle(page)
+                assert page.locator("[href*=evil], [src*=evil]").count() == 0

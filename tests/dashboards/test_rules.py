@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from fedhealth.dashboards import svg, texts
 from fedhealth.dashboards.admin import maps
@@ -17,7 +22,7 @@ from fedhealth.dashboards.admin.downloads import as_csv, file_name
 from fedhealth.dashboards.admin.trends import by_city, heat_map
 from fedhealth.dashboards.colours import LIGHT
 from fedhealth.dashboards.features import built_in, of_model, without_model
-from fedhealth.dashboards.run import port_of, refuse_taken, settings
+from fedhealth.dashboards.run import Unframed, port_of, refuse_taken, settings
 from fedhealth.study.advice import texts as advice
 from fedhealth.study.advice.air import CATEGORIES, category_of
 from fedhealth.study.advice.features import group_of, unit_of
@@ -246,6 +251,12 @@ def test_a_taken_port_is_named_with_the_way_to_change_it(monkeypatch):
     monkeypatch.setenv("FEDHEALTH_ADMIN_PORT", "no")
     with pytest.raises(SystemExit, match="FEDHEALTH_ADMIN_PORT: got 'no'"):
         port_of("admin")
+
+
+def test_no_other_page_may_show_these_in_a_frame():
+    app = Starlette([Route("/", lambda _: PlainTextResponse("a page"))], middleware=[Middleware(Unframed)])
+    headers = TestClient(app).get("/").headers
+    assert (headers["X-Frame-Options"], headers["Content-Security-Policy"]) == ("DENY", "frame-ancestors 'none'")
 
 
 def test_the_outline_names_its_source():
