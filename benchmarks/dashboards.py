@@ -105,7 +105,12 @@ def measure(days: int, repeats: int) -> dict[str, Any]:
     api, page = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         own = {"DATABASE_URL": f"sqlite:///{folder}/store.db", "FEDHEALTH_API_KEY": KEY, "FEDHEALTH_RUNS": folder}
-        own |= {"FEDHEALTH_API": api, "FEDHEALTH_ADMIN_PORT": str(port), "FEDHEALTH_RATE": "1e6"}
+        own |= {
+            "FEDHEALTH_ADMIN_OPENED": "1",
+            "FEDHEALTH_API": api,
+            "FEDHEALTH_ADMIN_PORT": str(port),
+            "FEDHEALTH_RATE": "1e6",
+        }
         serve = ["-m", "fedhealth", "serve", "--port", str(api_port)]
         with running(serve, f"{api}/health", own):
             sent = fill(api, days)

@@ -11,7 +11,7 @@ import uvicorn
 from streamlit.components.v2 import manifest_scanner
 from tests.ports import free_port
 
-from fedhealth.dashboards import api
+from fedhealth.dashboards import api, parts
 from fedhealth.dashboards.admin import access, page
 
 from .started import dashboard, running
@@ -31,6 +31,7 @@ def clean_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     """No key, no memory of an API that did not answer, and short waits."""
     api._silent_until.clear()
     monkeypatch.setattr(page, "FIRST_LOOK", 0.0)
+    monkeypatch.setattr(parts, "SOON", 0.0)
     monkeypatch.delenv("FEDHEALTH_API_KEY", raising=False)
     monkeypatch.setenv("FEDHEALTH_API_KEY_FILE", str(tmp_path / "none"))
     yield
@@ -64,6 +65,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
 def with_key(stub: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Behaviour:
     """The stub, and a page that only this machine can open, so that it takes the key by itself."""
     monkeypatch.setenv("FEDHEALTH_API_KEY", KEY)
+    monkeypatch.setenv(access.OPENED, "1")
     monkeypatch.setattr(access, "LOOPBACK", (st.get_option("server.address"),))
     return stub
 
@@ -85,6 +87,6 @@ def citizen_at(api_at: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def admin_at(api_at: str) -> Iterator[str]:
-    """The address of the admin's pages, started as typed, with the key of an administrator."""
-    with dashboard("admin", api_at, FEDHEALTH_API_KEY=KEY) as address:
+    """The address of the admin's pages, opened for whoever reaches this machine, with the key of an administrator."""
+    with dashboard("admin", api_at, **{"FEDHEALTH_API_KEY": KEY, access.OPENED: "1"}) as address:
         yield address

@@ -1,8 +1,8 @@
 """A stand-in for the API with plausible answers. ``python -m tests.dashboards.stub PORT``."""
 
+import asyncio
 import math
 import sys
-import time
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -42,7 +42,15 @@ class Behaviour:
     status: int = 0
     delay: float = 0.0
     broken: set[str] = field(default_factory=set)
+    once: set[str] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
+    few: tuple[str, ...] = ("Quetta",)
+    no_points: tuple[str, ...] = ()
+    quiet: bool = False
+    private_runs: bool = True
+    interval: list[float] | None = None
     acknowledged: dict[str, dict[str, str]] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     synthetic: str = "all"
     more_alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -84,9 +92,12 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
     async def misbehave(request: Request, call_next: Any) -> Any:
         from starlette.responses import JSONResponse
 
-        if behaviour.delay:
-            time.sleep(behaviour.delay)
         path = request.url.path
+        if behaviour.delay and (path in behaviour.slow or not behaviour.slow):
+            await asyncio.sleep(behaviour.delay)
+        if path in behaviour.once:
+            behaviour.once.discard(path)
+            return JSONResponse({"detail": "the stub was told to fail once"}, 503)
         if behaviour.status or any(path.startswith(one) for one in behaviour.broken):
             return JSONResponse({"detail": "the stub was told to fail"}, behaviour.status or 500)
         role = ROLES.get(request.headers.get("X-API-Key", ""))
@@ -103,7 +114,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
     add_cities(app, behaviour)
     add_alerts(app, behaviour)
     add_model(app, behaviour)
-    add_network(app, behaviour.served)
+    add_network(app, behaviour)
     add_people(app, behaviour.people, ROLES)
     return app
 
@@ -138,7 +149,7 @@ def add_public(app: FastAPI, behaviour: Behaviour) -> None:
         return {
             "risk_score": risk,
             "high_risk": risk >= 0.2,
-            "risk_interval": interval(risk, len(body)),
+            "risk_interval": behaviour.interval or interval(risk, len(body)),
             "missing": [name for name in study.names if name not in body],
             "model_version": "f417211d610a",
             "threshold": 0.2,
@@ -172,13 +183,13 @@ def add_public(app: FastAPI, behaviour: Behaviour) -> None:
 def add_cities(app: FastAPI, behaviour: Behaviour) -> None:
     @app.get("/cities")
     def cities() -> dict[str, Any]:
-        found = [{**one_city(name), "synthetic": behaviour.synthetic} for name in PLACES]
+        found = [{**one_city(name, name in behaviour.few), "synthetic": behaviour.synthetic} for name in PLACES]
         return {"as_of": NOW, "reporting": 9, "cities": found}
 
     @app.get("/trends")
     def trends(days: int, city: str | None = None) -> dict[str, Any]:
         points = []
-        for name in PLACES if city is None else [city]:
+        for name in [one for one in PLACES if city in (None, one) and one not in behaviour.no_points]:
             for back in range(days - 1, -1, -1):
                 day = TODAY - timedelta(days=back)
                 if (day.toordinal() * 7 + len(name)) % 23 == 0:
@@ -202,9 +213,9 @@ def add_cities(app: FastAPI, behaviour: Behaviour) -> None:
         return {"categories": rows}
 
 
-def one_city(name: str) -> dict[str, Any]:
+def one_city(name: str, few: bool = False) -> dict[str, Any]:
     latitude, longitude, aqi = PLACES[name]
-    few, readings = name == "Quetta", 240
+    readings = 240
     high = round(readings * mean_risk(name, TODAY) / 2)
     return {
         "city": name,
@@ -228,6 +239,8 @@ def one_city(name: str) -> dict[str, Any]:
 def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
     @app.get("/alerts")
     def alerts(state: str | None = None) -> dict[str, Any]:
+        if behaviour.quiet:
+            return {"alerts": behaviour.more_alerts}
         found = [one_alert(name, behaviour) for name in ("Lahore", "Faisalabad", "Multan")]
         over = {"state": "resolved", "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
         found += [{**one_alert("Peshawar", behaviour), "state": "pending"}, {**one_alert("Karachi", behaviour), **over}]
@@ -247,6 +260,8 @@ def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
 
     @app.post("/alerts/{alert}/acknowledge")
     def acknowledge(alert: str, body: dict[str, str]) -> dict[str, Any]:
+        if alert in behaviour.taken:
+            raise HTTPException(409, f"{behaviour.taken[alert]} looks after alert {alert} already")
         behaviour.acknowledged[alert] = body
         return one_alert(alert, behaviour)
 
@@ -256,7 +271,7 @@ def one_alert(name: str, behaviour: Behaviour) -> dict[str, Any]:
     return {
         "id": name,
         "city": name,
-        "rule": "mean_risk",
+        "rule": "mean-risk",
         "title": "Mean risk is high",
         "value": mean_risk(name, TODAY),
         "threshold": 0.2,
@@ -264,6 +279,7 @@ def one_alert(name: str, behaviour: Behaviour) -> dict[str, Any]:
         "last_seen": NOW,
         "state": "acknowledged" if done else behaviour.states.get(name, "firing"),
         "acknowledged_by": done["by"] if done else None,
+        "acknowledged_key": "the-admin" if done else None,
         "note": done["note"] if done else None,
         "evidence": {"readings": 240, "mean_risk": mean_risk(name, TODAY), "aqi": PLACES[name][2]},
     }
@@ -356,7 +372,24 @@ def add_model(app: FastAPI, behaviour: Behaviour) -> None:
 
     @app.get("/drift")
     def drift(days: int = 30) -> dict[str, Any]:
-        return {"as_of": NOW, "days": days, "features": [one_drift(i, f) for i, f in enumerate(FEATURES)]}
+        found = [one_drift(i, f) for i, f in enumerate(FEATURES)]
+        missing = [{**one, "before": 0.1, "now": 0.1 + one["missing_share"], "threshold": 0.05} for one in found]
+        score = {"n": 4000, "shift": -0.41, "threshold": 0.3, "status": "drift"}
+        return {"as_of": NOW, "days": days, "features": found, "missing": missing, "score": score}
+
+    @app.get("/performance")
+    def performance() -> dict[str, Any]:
+        expected = {"n": 4000, "outcomes": 480, "auroc": 0.775, "brier": 0.09}
+        realised = with_intervals({**METRICS, "auroc": 0.701})
+        reason = "AUROC 0.701 where the risks let expect 0.775"
+        return {
+            "expected": expected,
+            "known": 900,
+            "happened": 108,
+            "realised": realised,
+            "status": "worse",
+            "reason": reason,
+        }
 
 
 FEATURES = ("heart_rate", "spo2", "steps", "aqi", "cough_flag")
@@ -368,7 +401,7 @@ def one_drift(number: int, feature: str) -> dict[str, Any]:
     return {
         "feature": feature,
         "title": feature.replace("_", " ").capitalize(),
-        "n": 4 if few else 4000,
+        "n": None if few else 4000,
         "psi": None if few else 0.02 + 0.09 * number,
         "threshold": 0.2,
         "status": "too few" if few else "drift" if number >= 3 else "ok",

@@ -20,7 +20,8 @@ def at_node(name: str, status: str | None) -> dict[str, Any]:
     return {"name": name, "title": TITLES[name], "status": status, "reason": "", "noisy": status == "worse", **known}
 
 
-def add_network(app: FastAPI, state: dict[str, Any]) -> None:
+def add_network(app: FastAPI, behaviour: Any) -> None:
+    state = behaviour.served
     state |= {"champion": SERVED, "history": [change("publish", BEFORE, None), change("promote", SERVED, BEFORE)]}
 
     @app.get("/nodes")
@@ -40,6 +41,8 @@ def add_network(app: FastAPI, state: dict[str, Any]) -> None:
         none = {"name": "node_3", "epsilon": 0, "delta": 0, "exact_runs": 0, "private_runs": []}
         both = [
             {"name": name, "epsilon": 3.0, "delta": 1e-5, "exact_runs": 2, "private_runs": [run]}
+            if behaviour.private_runs
+            else {**none, "name": name, "exact_runs": 2}
             for name in ("node_1", "node_2")
         ]
         audit = {"membership_auc": 0.507, "rebuilt": 0.0, "epsilon_at_least": 0.4}

@@ -5,10 +5,10 @@ import pytest
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
-from fedhealth.dashboards import api
+from fedhealth.dashboards import api, svg
 from fedhealth.dashboards.admin.page import PAGES
 
-from .stub import one_alert
+from .stub import ROLES, one_alert
 from .stub_versions import BEFORE, NEXT, SERVED, TITLES
 from .test_pages import admin_at, alerts_shown, cities_of, press, words
 
@@ -100,7 +100,7 @@ def test_a_viewer_sees_alerts_and_cannot_acknowledge(stub):
 def test_the_service_refuses_what_a_page_should_not_have_offered(stub):
     for path in ("/models/promote", "/models/rollback"):
         with pytest.raises(api.ApiProblem, match="may not do that: this needs the role admin"):
-            api.post(path, {}, "viewer-key")
+            api.change("POST", path, "viewer-key")
 
 
 def test_signing_out_forgets_the_key(stub):
@@ -138,9 +138,9 @@ def test_a_run_is_evaluated_by_city_against_the_served_and_the_local_models(with
     assert groups.loc["All", "AUROC against served (95 %)"] == "+0.003 (-0.027 to +0.026)"
     assert groups.loc["Clinic C", "AUROC against own model (95 %)"] == "-0.001 (-0.027 to +0.026)"
     assert groups.loc["Multan", "Better alone"] == "node_3"
-    assert groups.loc["age ≥ 75", "Better alone"] == "–"
+    assert groups.loc["people whose age is 75 years or more", "Better alone"] == "–"
     assert {"Brier score (95 %)", "Calibration slope (95 %)", "AUPRC"} <= set(groups.columns)
-    assert "Too few people to be told: age ≥ 75." in words(shown)
+    assert "Too few people to be told: people whose age is 75 years or more." in words(shown)
     cities = next(one.value for one in shown.dataframe if list(one.value.columns)[:2] == ["City", "Client"])
     assert len(cities) == 18
     assert cities["Its own model"][0] == "0.740 (0.720 to 0.760)"
@@ -244,8 +244,11 @@ def test_every_page_says_that_the_service_is_down(name):
 
 
 def test_key_figures_tell_their_change(with_key):
-    captions = [one.value for one in admin_at("overview").run().caption]
-    assert sum("against 7 days before" in one for one in captions) == 2
+    for days in ("24 h", "7 days", "30 days"):
+        shown = admin_at("overview")
+        shown.query_params["days"] = days
+        captions = [one.value for one in shown.run().caption]
+        assert sum("against 7 days before" in one for one in captions) == 2
 
 
 def test_live_is_off_until_asked_for(with_key):
@@ -341,5 +344,187 @@ def test_data_are_called_synthetic_if_and_only_if_they_are(with_key, stored, sai
 def test_what_is_shown_can_be_had_as_a_file(with_key):
     shown = admin_at("overview").run()
     files = {one.proto.label for one in shown.get("download_button")}
-    panels = ("Cities", "Alerts", "Risk by city and day", "Trends of mean risk", "Fine dust (PM2.5)")
+    panels = ("Cities, last 24 h", "Alerts", "Risk by city and day", "Trends of mean risk", "Fine dust (PM2.5)")
     assert files == {f"{panel} as CSV" for panel in (*panels, "Air quality by category")}
+
+
+def alert(behaviour, rule: str, value: float, limit: float, **more) -> dict:
+    told = {"rule": rule, "value": value, "threshold": limit, "title": f"{rule} is off", "id": rule, "city": "", **more}
+    return {**one_alert("Lahore", behaviour), **told}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "limit", "said"),
+    [
+        ("mean-risk", 0.21, 0.185, "21.0 of 100 (limit 18.5 of 100, ends at 19.0 of 100)"),
+        ("aqi", 268, 200, "268 (limit 200, ends at 190)"),
+        ("drift", 0.445, 0.299, "PSI 0.445 (limit PSI 0.299)"),
+        ("missing", 0.12, 0.05, "12.0 of 100 (limit 5.0 of 100)"),
+        ("score", -0.41, 0.3, "-0.410 on the log-odds (limit 0.300 on the log-odds)"),
+        ("performance", 0.2, 0.1, None),
+        ("settings", 0.0, 0.0, None),
+    ],
+)
+def test_an_alert_tells_its_figures_in_its_own_unit(with_key, rule, value, limit, said):
+    with_key.quiet, with_key.more_alerts = True, [alert(with_key, rule, value, limit)]
+    shown = admin_at("overview").run()
+    card = next(one.value for one in shown.markdown if f"{rule} is off" in one.value)
+    figures = f" · {said}" if said else ""
+    assert card.endswith(f"{rule} is off**{figures} · since 23 Nov 2026, 06:00 UTC")
+
+
+def test_alerts_come_by_how_far_they_are_past_their_limit_either_way(with_key):
+    with_key.quiet = True
+    with_key.more_alerts = [alert(with_key, "aqi", 268, 200, city="Lahore"), alert(with_key, "score", -0.9, 0.3)]
+    shown = admin_at("overview").run()
+    cards = [one.value for one in shown.markdown if "is off**" in one.value]
+    assert ["score is off" in one for one in cards] == [True, False]
+
+
+def test_a_city_with_few_people_is_held_back_in_words_and_not_counted_as_none(with_key):
+    assert "Held back: Quetta, too few people." in words(admin_at("overview").run())
+    shown = admin_at("overview")
+    shown.query_params["city"] = "Quetta"
+    text = words(shown.run())
+    assert "Held back: Quetta, too few people." in text
+    assert "from 0 people" not in text
+
+
+def test_no_alert_is_good_news_only_of_cities_that_can_be_checked(with_key):
+    with_key.quiet = True
+    shown = admin_at("overview").run()
+    assert not shown.success
+    said = "No open alerts. The mean risk cannot be checked in Quetta: no or too few readings."
+    assert said in [one.value for one in shown.info]
+    with_key.few = ()
+    assert [one.value for one in admin_at("overview").run().success] == ["No open alerts."]
+
+
+def test_an_alert_without_new_data_counts_as_open_in_the_key_figures(with_key):
+    with_key.states = dict.fromkeys(("Lahore", "Multan", "Faisalabad"), "no_data")
+    assert ">3 of 9<" in words(admin_at("overview").run())
+
+
+def test_the_line_in_trends_is_where_an_alert_opens(with_key):
+    assert "Dashed: 20.0 of 100, where an alert on a city's last 24 hours opens." in words(admin_at("overview").run())
+    with_key.rules_problem = "FEDHEALTH_ALERT_AQI: got 'x'; expected a number above 0"
+    assert "where an alert" not in words(admin_at("overview").run())
+
+
+def test_a_city_without_readings_keeps_its_row_and_is_hatched(with_key):
+    with_key.no_points = ("Multan",)
+    shown = admin_at("overview").run()
+    table = next(one.value for one in shown.dataframe if {"Date", "Multan"} <= set(one.value.columns))
+    assert table["Multan"].isna().all()
+
+
+@pytest.mark.parametrize(("key", "asked", "said"), [("days", "", ""), ("city", "Nowhere", "“Nowhere” of this address")])
+def test_an_address_that_names_nothing_shows_what_is_usual(with_key, key, asked, said):
+    shown = admin_at("overview")
+    shown.query_params[key] = asked
+    shown.run()
+    assert not shown.exception
+    text = words(shown)
+    assert said in text
+    assert "9 of 9 cities reporting" in text
+
+
+def test_words_from_an_address_or_the_api_are_shown_as_they_are(with_key):
+    bad = "[Session over, sign in](http://evil.example/) ![x](http://evil.example/p.png)"
+    with_key.served["history"][-1]["reason"] = bad
+    run, models = admin_at("training"), admin_at("models")
+    run.query_params["run"] = bad
+    models.query_params["version"] = SERVED
+    for shown in (run.run(), models.run()):
+        text = words(shown)
+        assert "\\[Session over, sign in\\]" in text
+        assert "http://" not in text
+
+
+def test_a_node_that_only_trained_without_noise_has_no_meter_and_says_that_nothing_bounds_it(with_key):
+    with_key.private_runs = False
+    shown = admin_at("privacy").run()
+    text = words(shown)
+    assert "Trained without noise (2 runs): no epsilon bounds what was told." in text
+    assert "It took part in no run yet." in text
+    assert "Costliest run" not in text
+    assert not shown.get("imgs")
+
+
+def test_what_a_performance_score_or_missing_alert_rests_on_is_on_the_page_of_drift(with_key):
+    shown = admin_at("drift").run()
+    text = words(shown)
+    assert "▲ Worse than the risks promise: AUROC 0.701 where the risks let expect 0.775" in text
+    assert "Of 4,000 readings that this model scored, the outcome of 900 is known; it happened in 108." in text
+    assert "risks of 4,000 readings have moved by **-0.41** (limit 0.30 either way)" in text
+    tables = [one.value for one in shown.dataframe]
+    missing = next(one for one in tables if "As long before" in one.columns)
+    assert (missing["As long before"][3], missing["Now"][3]) == ("10 %", "16 %")
+    outcomes = next(one for one in tables if "Expected without outcomes" in one.columns)
+    assert tuple(outcomes.iloc[0]) == ("AUROC", "0.775", "0.701 (0.681 to 0.721)")
+
+
+def test_drift_is_of_all_cities_and_offers_no_city_and_no_live_figures(with_key):
+    shown = admin_at("drift")
+    shown.query_params["city"] = "Lahore"
+    shown.run()
+    assert "city" not in [one.key for one in shown.selectbox]
+    assert not shown.toggle
+
+
+def test_a_feature_with_few_readings_tells_no_count(with_key):
+    table = admin_at("drift").run().dataframe[0].value.set_index("Feature")
+    assert table["Readings"]["Cough flag"] == "–"
+
+
+def test_a_key_that_was_revoked_leaves_nothing_to_whoever_comes_next(stub):
+    shown = signed_in("overview", "viewer-key")
+    assert len(alerts_shown(shown)) == 3
+    del ROLES["viewer-key"]
+    try:
+        shown.run()
+        assert not shown.header
+        stub.status = 500
+        shown.text_input(key="service_key").set_value("anything")
+        press(shown, "Sign in")
+        assert not alerts_shown(shown)
+    finally:
+        ROLES["viewer-key"] = "viewer"
+
+
+def test_while_the_role_is_not_known_nothing_is_offered_but_to_look(stub):
+    stub.broken.add("/me")
+    shown = signed_in("overview", "analyst-key")
+    assert len(alerts_shown(shown)) == 3
+    assert "Save" not in [one.label for one in shown.button]
+
+
+def test_nothing_is_offered_to_go_back_to_where_nothing_was_served_before(with_key):
+    with_key.served["history"] = with_key.served["history"][:1]
+    shown = admin_at("models").run()
+    assert "Promote" in [one.label for one in shown.button]
+    assert "Roll back" not in [one.label for one in shown.button]
+
+
+def test_small_trends_share_one_axis_and_the_line_at_which_an_alert_opens(with_key, monkeypatch):
+    drawn, draw = [], svg.small_trend
+    monkeypatch.setattr(svg, "small_trend", lambda *told: drawn.append(told[1:3]) or draw(*told))
+    admin_at("overview").run()
+    assert len(drawn) == 18
+    assert set(drawn[:9]) == {(40.0, 20.0)}
+    assert set(drawn[9:]) == {(150.0, 15.0)}
+
+
+def test_days_are_counted_by_category_of_the_air(with_key):
+    shown = admin_at("overview").run()
+    days = next(one.value for one in shown.dataframe if "Hazardous" in one.value.columns).set_index("City")
+    assert (days.sum(axis=1) == 30).all()
+    assert days.loc["Lahore", "Hazardous"] > 0 == days.loc["Islamabad", "Hazardous"]
+
+
+def test_each_page_has_a_title_of_its_own_in_the_browser(with_key, monkeypatch):
+    told = []
+    monkeypatch.setattr("streamlit.set_page_config", lambda **said: told.append(said["page_title"]))
+    for name in PAGES:
+        admin_at(name).run()
+    assert {one.split(" · ")[0] for one in told[1::2]} == {"Overview", "Training", "Privacy", "Models", "Drift"}

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -28,7 +29,7 @@ def test_citizen_page(browser, citizen_at):
             settle(page)
             oxygen.fill("91")
             oxygen.press("Enter")
-            page.get_by_text("Your oxygen reading is 91 %").wait_for()
+            expect(page.get_by_text("Your oxygen reading is 91 %").last).to_be_in_viewport()
             assert page.get_by_alt_text("100 circles for 100 people").count() >= 1
             shoot(page, "citizen", width, 0)
 
@@ -89,9 +90,9 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, adm
         page.get_by_role("button", name="Evidence: Multan, 7 days").click()
 
     for choose, address, shown in (
-        (on_map, "?city=Karachi", "Karachi_30-days"),
-        (in_table, "?city=Faisalabad", "Faisalabad_30-days"),
-        (in_alert, "?city=Multan&days=7+days", "Multan_7-days"),
+        (on_map, "?city=Karachi", "Karachi"),
+        (in_table, "?city=Faisalabad", "Faisalabad"),
+        (in_alert, "?city=Multan&days=7+days", "Multan"),
     ):
         with opened(browser, admin_at, 1280) as page:
             page.get_by_text("9 of 9 cities reporting").wait_for()
@@ -102,9 +103,9 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, adm
             settle(page)
             with page.expect_download() as kept:
                 page.get_by_role("button", name="Cities as CSV").click()
-            assert re.fullmatch(rf"fedhealth_Cities_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
+            assert re.fullmatch(rf"fedhealth_Cities-last-24-h_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
             rows = Path(kept.value.path()).read_text("utf-8-sig").splitlines()
-            assert [row.split(",")[0] for row in rows] == ["City", shown.split("_")[0]]
+            assert [row.split(",")[0] for row in rows] == ["City", shown]
 
 
 def test_an_export_is_read_on_the_page(browser, citizen_at):
@@ -119,7 +120,7 @@ def test_an_export_is_read_on_the_page(browser, citizen_at):
             page.get_by_text("what was usual over the last 7 days").wait_for()
             page.get_by_text("people like you").first.wait_for()
             settle(page)
-            assert page.get_by_alt_text("Steps by day, from 1000 to 2900").count() == 1
+            assert page.get_by_alt_text("Steps by day, from 1,000 to 2,900").count() == 1
             shoot(page, "citizen_export", width, 0)
 
 
@@ -149,3 +150,14 @@ def test_scripts_come_compressed(citizen_at):
     script = httpx.get(f"{citizen_at}/", trust_env=False).text.split('src="./')[1].split('"')[0]
     answer = httpx.get(f"{citizen_at}/{script}", trust_env=False)
     assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    "run", ["[Sign in](http://evil.example/) ![x](http://evil.example/p.png)", "http://evil.example www.evil.example"]
+)
+def test_an_address_brings_no_link_and_no_picture_of_its_own(browser, admin_at, run):
+    with opened(browser, f"{admin_at}/training?{urlencode({'run': run})}", 1280) as page:
+        page.get_by_text("is not there any more").wait_for()
+        settle(page)
+        assert page.locator("[href*=evil], [src*=evil]").count() == 0

@@ -18,6 +18,7 @@ def mine(key: str = "citizen-key"):
 def test_what_leaves_the_page_is_told_in_plain_words(stub):
     text = words(page("citizen").run())
     assert "without your name" in text
+    assert "notes the number, when it was worked out, which model did so and how many readings were missing" in text
     assert "takes no row from where it is" in text
 
 
@@ -89,6 +90,30 @@ def test_limits_of_finger_sensors_are_told(stub):
 def test_the_same_age_is_compared(stub):
     shown = press(page("citizen").run(), "Show an example person")
     assert "Of 100 people of the same age, with nothing else known: about **" in words(shown)
+
+
+@pytest.mark.parametrize(("risk", "wide"), [(None, False), ([0.01, 0.57], True)])
+def test_a_comparison_of_which_little_is_known_says_so_and_stays(stub, risk, wide):
+    stub.interval = risk
+    shown = press(page("citizen").run(), "Show an example person")
+    assert "Of 100 people of the same age, with nothing else known: about **" in words(shown)
+    assert ("This range is very wide" in words(shown)) is wide
+
+
+def test_the_same_age_and_sex_are_compared(stub):
+    shown = press(page("citizen").run(), "Show an example person")
+    next(one for one in shown.segmented_control if one.key == "reading_sex").set_value("Female").run()
+    assert "Of 100 people of the same age and sex, with nothing else known: about **" in words(shown)
+
+
+def test_many_steps_a_day_are_written_out(stub):
+    days = [{"date": f"2026-11-{day:02}", "steps": steps} for day, steps in ((1, 12345), (2, 10008), (3, 13101))]
+    shown = page("citizen")
+    shown.session_state["export_days"] = days
+    shown.session_state["export_keep"] = True
+    text = words(shown.run())
+    assert "13,101 steps a day" in text
+    assert "+756 against your usual 12,345" in text
 
 
 def test_the_air_names_pollutant_window_and_source(stub):

@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from fedhealth.dashboards import svg, texts
 from fedhealth.dashboards.admin import maps
@@ -17,7 +22,7 @@ from fedhealth.dashboards.admin.downloads import as_csv, file_name
 from fedhealth.dashboards.admin.trends import by_city, heat_map
 from fedhealth.dashboards.colours import LIGHT
 from fedhealth.dashboards.features import built_in, of_model, without_model
-from fedhealth.dashboards.run import port_of, refuse_taken, settings
+from fedhealth.dashboards.run import Unframed, port_of, refuse_taken, settings
 from fedhealth.study.advice import texts as advice
 from fedhealth.study.advice.air import CATEGORIES, category_of
 from fedhealth.study.advice.features import group_of, unit_of
@@ -149,7 +154,7 @@ def test_what_is_missing_in_the_heat_map_is_hatched_and_not_zero():
 
 def test_files_are_named_after_city_range_and_time_and_hold_no_formula():
     shown = datetime(2026, 11, 23, 17, 57, tzinfo=UTC)
-    name = file_name("Fine dust (PM2.5)", "All cities", "30 days", shown)
+    name = file_name("Fine dust (PM2.5)", "All cities", "30 days", shown=shown)
     assert name == "fedhealth_Fine-dust-PM2-5_All-cities_30-days_2026-11-23T17-57Z.csv"
     rows = [{"City": "Lahore", "Risk": 22.6, "Note": "=1+1"}, {"City": "Quetta", "Risk": None, "Note": "a, b"}]
     text = as_csv(rows).decode("utf-8-sig")
@@ -168,9 +173,23 @@ def test_days_without_a_reading_are_none_and_not_zero():
         {"city": "A", "date": "2026-01-01", "mean_risk": 0.1},
         {"city": "A", "date": "2026-01-03", "mean_risk": None},
     ]
-    days, found = by_city(points)
+    days, found = by_city(points, ["A", "B"])
     assert days == ["2026-01-01", "2026-01-02", "2026-01-03"]
-    assert found == {"A": [10.0, None, None]}
+    assert found == {"A": [10.0, None, None], "B": [None, None, None]}
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("[Sign in](http://evil.example)", "\\[Sign in\\](http:\u2060//evil.example)"),
+        ("![x](data:image/png)", "!\\[x\\](data:\u2060image/png)"),
+        ("ask www.evil.example, a@evil.example", "ask www\u2060.evil.example, a@\u2060evil.example"),
+        ("**now** :red[x] $y$ <b>\n# z", "\\*\\*now\\*\\* :\u2060red\\[x\\] \\$y\\$ \\<b\\> \\# z"),
+        ("node_2 at 12:30, health-risk-f417", "node_2 at 12:\u206030, health-risk-f417"),
+    ],
+)
+def test_words_from_outside_cannot_be_links_pictures_or_emphasis(told, shown):
+    assert texts.plain(told) == shown
 
 
 def test_the_map_has_an_outline_and_a_label_place_for_every_city():
@@ -232,6 +251,12 @@ def test_a_taken_port_is_named_with_the_way_to_change_it(monkeypatch):
     monkeypatch.setenv("FEDHEALTH_ADMIN_PORT", "no")
     with pytest.raises(SystemExit, match="FEDHEALTH_ADMIN_PORT: got 'no'"):
         port_of("admin")
+
+
+def test_no_other_page_may_show_these_in_a_frame():
+    app = Starlette([Route("/", lambda _: PlainTextResponse("a page"))], middleware=[Middleware(Unframed)])
+    headers = TestClient(app).get("/").headers
+    assert (headers["X-Frame-Options"], headers["Content-Security-Policy"]) == ("DENY", "frame-ancestors 'none'")
 
 
 def test_the_outline_names_its_source():

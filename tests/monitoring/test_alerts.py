@@ -59,7 +59,7 @@ def test_an_acknowledgement_survives_a_restart_until_the_alert_ends(store: Store
     send("Lahore", START, 20, aqi=250)
     check(store, 0)
     with store.session() as session:
-        acknowledge(session, list_alerts(session)[0].id, "Dr Khan", "clinics told", START)
+        acknowledge(session, list_alerts(session)[0].id, "Dr Khan", "clinic", "clinics told", START)
     again = Store(address)
     with again.session() as session:
         alert = list_alerts(session, "acknowledged")[0]
@@ -71,9 +71,9 @@ def test_an_acknowledgement_survives_a_restart_until_the_alert_ends(store: Store
         check_cities(session, ["Lahore"], RULES, START + timedelta(days=1, hours=1))
         resolved = list_alerts(session, "resolved")[0]
         with pytest.raises(AlertOver, match="is resolved"):
-            acknowledge(session, resolved.id, "Dr Khan", "", START)
+            acknowledge(session, resolved.id, "Dr Khan", "clinic", "", START)
         with pytest.raises(NoSuchAlert):
-            acknowledge(session, 999, "Dr Khan", "", START)
+            acknowledge(session, 999, "Dr Khan", "clinic", "", START)
 
 
 def test_silence_ends_no_alert(store: Store, send: Send):

@@ -241,7 +241,7 @@ def test_telling_the_webhook_holds_no_alert(store: Store, hook: Hook):
 
     def answer() -> None:
         with store.session() as session:
-            acknowledge(session, 1, "Dr Khan", "", NOON)
+            acknowledge(session, 1, "Dr Khan", "clinic", "", NOON)
 
     hook.status, hook.before = 204, answer
     assert deliver(store) == 1

@@ -52,6 +52,18 @@ def test_publishing_the_champion_again_changes_nothing(runs, models):
     assert {p: p.stat().st_mtime_ns for p in models.rglob("*")} == before
 
 
+def test_a_champion_that_came_without_a_history_gets_one_once_it_is_trained_here(runs, models):
+    publish(runs / "a", models)
+    (models / "history.jsonl").unlink()
+    before = (models / "bundle.sig").read_bytes()
+    publish(runs / "a", models, reason="newly trained")
+    (entry,) = history(models)
+    assert (entry["action"], entry["before"], entry["reason"]) == ("publish", None, "newly trained")
+    assert (models / "bundle.sig").read_bytes() == before
+    with pytest.raises(BundleError, match="no predecessor"):
+        rollback(models, "back")
+
+
 def test_a_damaged_bundle_is_not_published(runs, models):
     publish(runs / "a", models)
     (runs / "b" / "MODEL_CARD.md").write_text("other")

@@ -119,9 +119,10 @@ def test_no_citizens_word_makes_a_citys_air(api: TestClient, tmp_path: Path, mon
 def test_few_people_are_not_told_by_drift(api: TestClient):
     send(api, [reading(id="later"), *(reading(person="p", time=hours_ago(i)) for i in range(2, 14))])
     drift = api.get("/drift?days=2", headers=KEY).json()
-    told = [one[name] for one in drift["features"] for name in ("reference", "current", "missing_share") if one["n"]]
-    told += [one[name] for one in drift["missing"] for name in ("now", "before") if one["n"]]
-    assert told
+    names = ("n", "reference", "current", "missing_share")
+    told = [one[name] for one in drift["features"] for name in names if one["n"] != 0]
+    told += [one[name] for one in drift["missing"] for name in ("n", "now", "before") if one["n"] != 0]
+    told += [drift["score"]["n"]]
     assert set(told) == {None}
 
 
@@ -190,7 +191,13 @@ def test_an_alert_is_acknowledged_over_http(api: TestClient):
     answer = api.post(path, json={"by": "Dr Khan", "note": "schools told"}, headers=KEY).json()
     assert (answer["state"], answer["acknowledged_by"], answer["note"]) == ("acknowledged", "Dr Khan", "schools told")
     assert alert["id"] in [a["id"] for a in api.get("/alerts?state=acknowledged", headers=KEY).json()["alerts"]]
+    assert answer["acknowledged_key"] == "installation"
     assert api.post("/alerts/999/acknowledge", json={"by": "x"}, headers=KEY).status_code == 404
+    taken = api.post(path, json={"by": "Dr Noor", "note": "mine"}, headers=KEY)
+    said = f"Dr Khan, with the key of installation looks after alert {alert['id']} already"
+    assert (taken.status_code, taken.json()["detail"]) == (409, said)
+    again = api.post(path, json={"by": "Dr Khan", "note": "schools closed"}, headers=KEY).json()
+    assert (again["acknowledged_by"], again["note"]) == ("Dr Khan", "schools closed")
 
 
 def test_the_rules_of_alerts_are_told(api: TestClient, monkeypatch: pytest.MonkeyPatch):

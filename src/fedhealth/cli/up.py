@@ -150,6 +150,7 @@ def _services(models: Path, runs: Path, host: str, port: int, citizen_port: int,
             "FEDHEALTH_DASHBOARD_HOST": host,
             "FEDHEALTH_CITIZEN_PORT": str(citizen_port),
             "FEDHEALTH_ADMIN_PORT": str(admin_port),
+            "FEDHEALTH_ADMIN_OPENED": "1",
         }
         services += [Service(p, ["-m", f"fedhealth.dashboards.{p}"], pages) for p in ("citizen", "admin")]
     return [*services, Service("feed", ["-m", "fedhealth", "feed", "--api", address], {})]

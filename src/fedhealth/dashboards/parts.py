@@ -1,8 +1,9 @@
 """Parts of both pages: the page's frame, badges, cards, panels that fail alone, answers that are kept."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
@@ -11,18 +12,20 @@ from typing import Any
 
 import streamlit as st
 
-from fedhealth.dashboards import api, svg
+from fedhealth.dashboards import svg
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.air import Category
 
 log = logging.getLogger(__name__)
+SOON = 1.0  # seconds until an unanswered question is asked again
 
 
 def frame(title: str) -> None:
     """The browser's title, a favicon of our own and the whole width; comes before anything else on a page."""
     icon = str(resources.files("fedhealth.dashboards") / "favicon.svg")
     st.set_page_config(page_title=title, page_icon=icon, layout="wide")
+    st.session_state["unanswered"] = []
 
 
 def badge(category: Category, index: float) -> None:
@@ -62,6 +65,7 @@ def panel(title: str) -> Iterator[None]:
         try:
             yield
         except ApiProblem as problem:
+            note(problem)
             st.info(str(problem), icon=":material/cloud_off:")
         except Exception:
             log.exception("panel %r failed", title)
@@ -89,20 +93,27 @@ def table(
     st.dataframe(by_column, alt=name, column_config=dict(columns or {}), **look)
 
 
-def come_back(path: str) -> None:
-    """While the API gives no answer at ``path``, look again every few seconds; draw the page anew once it does."""
-    try:
-        api.get(path)
-    except ApiProblem:
-        st.fragment(_look_again, run_every="5s")(path)
+def note(problem: ApiProblem) -> None:
+    """Remember, until the page is drawn anew, that a question was not answered; :func:`come_back` asks it again."""
+    if problem.again:
+        st.session_state["unanswered"].append(problem.again)
 
 
-def _look_again(path: str) -> None:
-    try:
-        api.get(path)
-    except ApiProblem:
-        return
-    st.rerun(scope="app")
+def come_back() -> None:
+    """While a question of this page is not answered, ask it every few seconds; draw the page anew once one is.
+
+    Comes after everything else on a page.
+    """
+    unanswered = st.session_state["unanswered"]
+    if unanswered:
+        st.fragment(_look_again, run_every="5s")(unanswered, time.monotonic() + SOON)
+
+
+def _look_again(unanswered: Sequence[Callable[[], object]], soonest: float) -> None:
+    for ask in unanswered if time.monotonic() >= soonest else ():
+        with suppress(ApiProblem):
+            ask()
+            st.rerun(scope="app")
 
 
 @dataclass(frozen=True)
@@ -114,8 +125,8 @@ class Kept:
     problem: ApiProblem | None = None
 
 
-def keep(name: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The newest answer, or the last one that came, with a word about its age.
+def keep(name: str, ask: Callable[[], dict[str, Any]]) -> Kept:
+    """The newest answer and when it came; or the last one that came, with a word about its age.
 
     Raises:
         ApiProblem: nothing came yet, or the key is refused.
@@ -126,9 +137,10 @@ def keep(name: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except ApiProblem as problem:
         if name not in store or problem.kind in ("key", "forbidden", "refused"):
             raise
+        note(problem)
         store[name] = replace(store[name], problem=problem)
         st.caption(say("page.kept", came=f"{store[name].came:%H:%M:%S}", problem=problem))
-    return store[name].data
+    return store[name]
 
 
 def when(text: str | None) -> str:

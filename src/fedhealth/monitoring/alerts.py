@@ -128,6 +128,10 @@ class NoSuchAlert(LookupError):
     """There is no alert of that number."""
 
 
+class AlertTaken(ValueError):
+    """Somebody else looks after the alert."""
+
+
 class AlertOver(ValueError):
     """The alert is resolved; there is nothing to acknowledge any more."""
 
@@ -271,17 +275,21 @@ def list_alerts(session: Session, state: State | None = None, now: datetime | No
     return [alert for alert in session.scalars(query) if state is None or state_of(alert, now) == state]
 
 
-def acknowledge(session: Session, number: int, by: str, note: str, now: datetime) -> Alert:
-    """Note who looks after an alert; of a second acknowledgement, the later one stands.
+def acknowledge(session: Session, number: int, by: str, key: str, note: str, now: datetime) -> Alert:
+    """Note who looks after an alert, and the name of the key that says so; they may change their note.
 
     Raises:
         NoSuchAlert: there is none of that number.
         AlertOver: it is resolved.
+        AlertTaken: somebody else looks after it; says who.
     """
     alert = session.get(Alert, number, with_for_update=True)
     if alert is None:
         raise NoSuchAlert(f"there is no alert {number}")
     if alert.ended is not None:
         raise AlertOver(f"alert {number} is resolved; only one that lasts can be acknowledged")
-    alert.acknowledged_at, alert.acknowledged_by, alert.note = now, by, note
+    if alert.acknowledged_at is not None and (alert.acknowledged_by, alert.acknowledged_key) != (by, key):
+        with_key = f", with the key of {alert.acknowledged_key}" if alert.acknowledged_key else ""
+        raise AlertTaken(f"{alert.acknowledged_by}{with_key} looks after alert {number} already")
+    alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_key, alert.note = now, by, key, note
     return alert

@@ -99,6 +99,7 @@ class Alert(Table):
     """A rule that was met from ``since`` until ``ended`` (None while it lasts), with the evidence last seen.
 
     ``city`` is empty where the rule is about all. ``fired`` is None while the rule was not met for long enough;
+    ``acknowledged_by`` is who says to look after it, ``acknowledged_key`` the name of the key that said so;
     ``about`` says more of what is meant, ``error`` why the rule could not be checked, ``told`` what the webhook heard
     last.
     """
@@ -128,6 +129,7 @@ class Alert(Table):
     aqi: Mapped[float | None]
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None] = mapped_column(String(100))
+    acknowledged_key: Mapped[str | None] = mapped_column(String(64))
     note: Mapped[str | None] = mapped_column(Text)
     about: Mapped[str | None] = mapped_column(Text)
     fired: Mapped[datetime | None]

@@ -41,9 +41,9 @@ def publish(
 ) -> Bundle:
     """Sign the verified bundle in ``source``, make it the champion in ``models``, and write that into the history.
 
-    ``evidence`` (what the gates found, who overrode them) goes into the history too. Nothing is written where that
-    bundle is the champion already. ``instead_of`` is the version that must be served now (:data:`NOBODY` for none) and
-    ``judged`` the hash that the bundle must have, if any will not do.
+    ``evidence`` (what the gates found, who overrode them) goes into the history too. Where that bundle is the champion
+    already, nothing is written but the beginning of a history that is missing. ``instead_of`` is the version that must
+    be served now (:data:`NOBODY` for none) and ``judged`` the hash that the bundle must have, if any will not do.
 
     Raises:
         BundleError: the bundle in ``source`` is absent or damaged, or the history or the champion is, or another
@@ -59,6 +59,10 @@ def publish(
         served = before.version if before else None
         check_served(served or NOBODY, instead_of)
         if before and before.hash == bundle.hash:
+            if served_last(models) is None:  # it came with the program, and was trained here now
+                kept = _keep(source, files, bundle, models)
+                _keep(models, read_files(models), before, models)  # with its signature
+                append(log, _entry(action, bundle, None, reason, kept, evidence))
             return before
         kept = _keep(source, files, bundle, models)
         if not _is_signed(kept):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,7 @@ from fedhealth.monitoring.cells import DIGITS
 from fedhealth.monitoring.settings import SettingError
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Alert
-from fedhealth.serving.access import INVALID
+from fedhealth.serving.access import INVALID, Caller, allowed
 from fedhealth.serving.errors import MISSING, Message, Responses
 from fedhealth.serving.models import Models
 from fedhealth.serving.predictor import Predictor
@@ -47,7 +47,8 @@ class AlertAnswer(BaseModel):
     last_seen: datetime
     ended: datetime | None
     state: State
-    acknowledged_by: str | None
+    acknowledged_by: str | None = Field(description="Who looks after it, in their own words")
+    acknowledged_key: str | None = Field(description="The name of the key that said so")
     acknowledged_at: datetime | None
     note: str | None
     evidence: Evidence
@@ -64,6 +65,7 @@ class AlertAnswer(BaseModel):
             "last_seen",
             "ended",
             "acknowledged_by",
+            "acknowledged_key",
             "about",
             "error",
         )
@@ -138,17 +140,21 @@ def add_alerts(router: APIRouter, models: Models, store: Store, now: Callable[[]
             return AlertRules(rules=[], problem=str(error))
         return AlertRules(rules=[RuleAnswer.of(rule) for rule in found], problem=None)
 
-    conflicts: Responses = {409: {"model": Message, "description": "The alert is resolved"}, **MISSING, **INVALID}
+    conflicts: Responses = {
+        409: {"model": Message, "description": "The alert is resolved, or somebody else looks after it"},
+        **MISSING,
+        **INVALID,
+    }
 
     @router.post("/alerts/{number}/acknowledge", responses=conflicts)
-    def acknowledge(number: Number, said: Acknowledgement) -> AlertAnswer:
-        """Note who looks after an alert."""
+    def acknowledge(number: Number, said: Acknowledgement, caller: Annotated[Caller, Depends(allowed)]) -> AlertAnswer:
+        """Note who looks after an alert, with the name of the key; only they may change their note."""
         try:
             with store.session() as session:
-                return AlertAnswer.of(rules.acknowledge(session, number, said.by, said.note, now()))
+                return AlertAnswer.of(rules.acknowledge(session, number, said.by, caller.name, said.note, now()))
         except rules.NoSuchAlert as error:
             raise HTTPException(404, str(error)) from None
-        except rules.AlertOver as error:
+        except (rules.AlertOver, rules.AlertTaken) as error:
             raise HTTPException(409, str(error)) from None
 
 

@@ -30,12 +30,12 @@ class DriftedFeature(FromRecord):
 
     feature: str
     title: str
-    n: int
+    n: int | None = Field(description="Null, as all shares here, if of fewer than ten people")
     psi: float | None = Field(description="Population stability index")
     jensen_shannon: float | None = Field(description="Distance, 0 to 1")
     threshold: float | None
     status: Status
-    reference: list[float] | None = Field(description="Null, as all shares here, if of fewer than ten people")
+    reference: list[float] | None
     current: list[float] | None
     labels: list[str]
     missing_share: float | None
@@ -46,7 +46,7 @@ class MissingFeature(FromRecord):
 
     feature: str
     title: str
-    n: int
+    n: int | None = Field(description="Null, as both shares, if of fewer than ten people")
     now: float | None
     before: float | None
     threshold: float | None = Field(description="Of the difference, either way")
@@ -56,7 +56,7 @@ class MissingFeature(FromRecord):
 class Score(FromRecord):
     """By how much risks have moved on the log-odds, against what training lets expect."""
 
-    n: int
+    n: int | None = Field(description="Null if too few")
     shift: float | None
     threshold: float | None
     status: Status
@@ -77,7 +77,8 @@ class Drift(BaseModel):
         """How clients see a look."""
         features = [DriftedFeature.model_validate(asdict(one) | _unsaid(one)) for one in look.features]
         missing = [MissingFeature.model_validate(asdict(one) | _unsaid(one)) for one in look.missing]
-        score = Score.model_validate(look.score)
+        few = {"n": None} if look.score.status == "too few" else {}
+        score = Score.model_validate(asdict(look.score) | few)
         return cls(as_of=look.as_of, days=days, features=features, missing=missing, score=score)
 
     @classmethod
@@ -87,9 +88,9 @@ class Drift(BaseModel):
 
 
 def _unsaid(one: FeatureDrift | MissingDrift) -> dict[str, None]:
-    """The shares that stay unsaid, because few people are behind them."""
-    shares = ("reference", "current", "missing_share", "now", "before")
-    return dict.fromkeys(shares) if is_small(one.n, one.people) else {}
+    """Count and shares that stay unsaid, because few people are behind them."""
+    told = ("n", "reference", "current", "missing_share", "now", "before")
+    return dict.fromkeys(told) if is_small(one.n, one.people) else {}
 
 
 class ExpectedAnswer(FromRecord):

@@ -1,5 +1,6 @@
 """Signing in with a key. What its role may see and do, the API decides; the pages only say so beforehand."""
 
+import os
 from dataclasses import dataclass
 
 import streamlit as st
@@ -7,16 +8,18 @@ import streamlit as st
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.colours import emphasis
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.parts import note
+from fedhealth.dashboards.texts import plain, say
 from fedhealth.keys import load_key
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OPENED = "FEDHEALTH_ADMIN_OPENED"  # what ``fedhealth up`` sets for the page it starts
 ROLES = ("citizen", "viewer", "analyst", "admin")  # each may do what those before it may
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads the page: the key, its name and its role; ``unknown`` while the API cannot tell."""
+    """Who reads the page: the key, its name and its role; ``unknown``, who may but look, while the API cannot tell."""
 
     key: str
     name: str = ""
@@ -24,12 +27,13 @@ class Reader:
 
     def may(self, role: str) -> bool:
         """Whether it is worth offering what needs this role; the API has the last word."""
-        return self.role not in ROLES or ROLES.index(self.role) >= ROLES.index(role)
+        own = "viewer" if self.role == "unknown" else self.role
+        return ROLES.index(own) >= ROLES.index(role)
 
 
 def sign_in() -> Reader | None:
     """The reader, if there is a key that the API accepts; else ask for one, and give None."""
-    found = st.session_state.get("own_key") or ("" if st.session_state.get("signed_out") else _found())
+    found = st.session_state.get("own_key") or _found()
     reader = _reader(found) if found else None
     if reader is None:
         reader = _ask()
@@ -40,15 +44,16 @@ def say_reader(reader: Reader) -> None:
     """Who is signed in, what the role may do, and the way out."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            say("admin.signed_in", name=reader.name or say("admin.unknown"), may=say(f"admin.may_{reader.role}"))
+            say("admin.signed_in", name=plain(reader.name or say("admin.unknown")), may=say(f"admin.may_{reader.role}"))
         )
         st.button(say("admin.sign_out"), on_click=_sign_out, icon=":material/logout:", type="tertiary")
 
 
 def _sign_out() -> None:
+    """Forget the key and what it showed; whoever opens the page next has to give one, until it is started anew."""
     for name in ("own_key", "kept"):
         st.session_state.pop(name, None)
-    st.session_state["signed_out"] = True
+    os.environ.pop(OPENED, None)
 
 
 def _ask() -> Reader | None:
@@ -66,8 +71,8 @@ def _ask() -> Reader | None:
 
 
 def _found() -> str | None:
-    """The installation's key. A page that other machines can open must not hand out what the key protects."""
-    if st.get_option("server.address") not in LOOPBACK:
+    """The installation's key, if the page was started to take it by itself, and if only this machine can open it."""
+    if os.environ.get(OPENED) != "1" or st.get_option("server.address") not in LOOPBACK:
         return None
     try:
         return load_key()
@@ -84,6 +89,8 @@ def _reader(key: str) -> Reader | None:
     except ApiProblem as problem:
         if problem.kind == "key":
             known.pop(key, None)
+            st.session_state.pop("kept", None)  # the next key may not show what this one did
             return None
+        note(problem)
     reader = known.get(key, Reader(key))
     return reader if reader.may("viewer") else None

@@ -12,8 +12,8 @@ from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.texts import say
 
 
-def show(view: View, served: str | None, chosen: str | None, told: Mapping[str, Any]) -> None:
-    """Forms to serve ``chosen`` instead of ``served``, and to go back to the version before."""
+def show(view: View, served: str | None, chosen: str | None, told: Mapping[str, Any], before: bool) -> None:
+    """Forms to serve ``chosen`` instead of ``served``, and to go back to the version ``before``, if there is one."""
     if said := st.session_state.pop("changed", None):
         st.success(said, icon=":material/check_circle:")
     if not view.reader.may("admin"):
@@ -27,7 +27,8 @@ def show(view: View, served: str | None, chosen: str | None, told: Mapping[str, 
             refused = any(one["passed"] is False for one in told["gates"])
             _form(view, "promote", served, {"version": chosen}, say("admin.gates_warn") if refused else "")
     with right:
-        _form(view, "rollback", served, {}, "")
+        if before:
+            _form(view, "rollback", served, {}, "")
 
 
 def _form(view: View, action: str, served: str, more: dict[str, str], warning: str) -> None:
@@ -48,7 +49,7 @@ def _form(view: View, action: str, served: str, more: dict[str, str], warning: s
 
 def _send(view: View, action: str, body: dict[str, str]) -> None:
     try:
-        answer = api.post(f"/models/{action}", body, view.key)
+        answer = api.change("POST", f"/models/{action}", view.key, body)
     except ApiProblem as problem:
         st.error(str(problem))
         return

@@ -17,10 +17,11 @@ Rows = Sequence[Mapping[str, Any]]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the start of one
 
 
-def offer(view: View, what: str, rows: Rows) -> None:
-    """A button for ``rows`` as a file; ``what`` names them."""
+def offer(view: View, what: str, rows: Rows, of_range: bool = True) -> None:
+    """A button for ``rows`` as a file, named after ``what`` they are, the city, and the time range if it matters."""
     if rows:
-        name = file_name(what, view.city or say("admin.all_cities"), say(f"admin.range_{view.days}"), datetime.now(UTC))
+        time_range = [say(f"admin.range_{view.days}")] if of_range else []
+        name = file_name(what, view.city or say("admin.all_cities"), *time_range, shown=datetime.now(UTC))
         st.download_button(
             say("admin.csv", title=what),
             as_csv(rows),
@@ -40,9 +41,9 @@ def twin(view: View, title: str, rows: Rows, name: str) -> None:
         offer(view, title, rows)
 
 
-def file_name(what: str, city: str, time_range: str, shown: datetime) -> str:
+def file_name(*parts: str, shown: datetime) -> str:
     """Letters, digits and hyphens alone, so that every system takes it."""
-    parts = ("fedhealth", what, city, time_range, f"{shown:%Y-%m-%dT%H-%M}Z")
+    parts = ("fedhealth", *parts, f"{shown:%Y-%m-%dT%H-%M}Z")
     return "_".join(re.sub(r"[^\w]+", "-", part).strip("-") for part in parts) + ".csv"
 
 

@@ -1,14 +1,17 @@
 """How well a model does at each client, in each city and in other groups, beside other models, with 95 % intervals."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import streamlit as st
 
 from fedhealth.dashboards.admin.charts import dots, draw
 from fedhealth.dashboards.admin.view import to_3, whole, with_ends
+from fedhealth.dashboards.features import built_in
 from fedhealth.dashboards.parts import table, twin
-from fedhealth.dashboards.texts import listed, say
+from fedhealth.dashboards.texts import listed, plain, say
+from fedhealth.study.advice.groups import people_of
 
 Found = Mapping[str, Any]
 CITY = "city = "  # begins the name of a city's group
@@ -25,7 +28,7 @@ def show(total: Found | None, nodes: Sequence[Found], groups: Sequence[Found], c
     if champion:
         st.caption(say("admin.groups_champion"))
     if few := [one["name"] for one in groups if one["global"] is None]:
-        st.caption(say("admin.groups_few", names=listed([_named(name) for name in few])))
+        st.caption(say("admin.groups_few", names=listed([plain(_named(name)) for name in few])))
 
 
 def show_cities(groups: Sequence[Found], champion: Found | None) -> None:
@@ -90,4 +93,10 @@ def _by_name(told: Sequence[Found] | None) -> dict[str, Found]:
 
 
 def _named(group: str) -> str:
-    return group.removeprefix(CITY)
+    """A group in words, as the built-in study has them; a city by its name alone."""
+    return group.removeprefix(CITY) if group.startswith(CITY) else _in_words().get(group, group)
+
+
+@cache
+def _in_words() -> dict[str, str]:
+    return people_of(built_in())

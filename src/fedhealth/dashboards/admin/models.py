@@ -8,7 +8,7 @@ import streamlit as st
 from fedhealth.dashboards.admin import change
 from fedhealth.dashboards.admin.view import View, choose, data_kind, to_3, whole
 from fedhealth.dashboards.parts import table, when
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import plain, say
 
 Version = Mapping[str, Any]
 COMPARED = ("auroc", "brier", "calibration_slope")
@@ -49,13 +49,20 @@ def show_one(view: View) -> None:
     told = view.ask(f"/models/{chosen}")
     _gates(told)
     _lineage(told)
-    change.show(view, found["champion"], None if chosen == found["champion"] else chosen, told)
+    change.show(view, found["champion"], None if chosen == found["champion"] else chosen, told, _before(view))
+
+
+def _before(view: View) -> bool:
+    """Whether another version was served before the one that is."""
+    told = view.ask("/promotion")
+    own = [one for one in told["history"] if one["version"] == told["champion"]]
+    return any(one["before"] for one in own if one["action"] in ("publish", "promote"))
 
 
 def _gates(told: Version) -> None:
     st.subheader(say("admin.gates_title"), anchor=False)
     if told["no_gates"]:
-        st.info(say("admin.gates_none", why=told["no_gates"]))
+        st.info(say("admin.gates_none", why=plain(told["no_gates"])))
         return
     marks = {True: "admin.gate_passes", False: "admin.gate_refuses", None: "admin.gate_open"}
     rows = [
@@ -72,7 +79,7 @@ def _gates(told: Version) -> None:
 
 def _lineage(told: Version) -> None:
     st.subheader(say("admin.lineage_title"), anchor=False)
-    signed = say("admin.signed", name=told["signed_by"]) if told["signed_by"] else say("admin.unsigned")
+    signed = say("admin.signed", name=plain(told["signed_by"])) if told["signed_by"] else say("admin.unsigned")
     st.caption(signed)
     rows = [
         {
@@ -89,9 +96,13 @@ def _lineage(told: Version) -> None:
 
 
 def _said(one: Mapping[str, Any]) -> str:
-    words = {"when": when(one["time"]), "action": say(f"admin.action_{one['action']}"), "reason": one["reason"] or "–"}
-    by = say("admin.by", name=one["by"]) if one.get("by") else ""
-    override = say("admin.override", why=one["override"]) if one.get("override") else ""
+    words = {
+        "when": when(one["time"]),
+        "action": say(f"admin.action_{one['action']}"),
+        "reason": plain(one["reason"] or "–"),
+    }
+    by = say("admin.by", name=plain(one["by"])) if one.get("by") else ""
+    override = say("admin.override", why=plain(one["override"])) if one.get("override") else ""
     return say("admin.change", by=by, override=override, **words)
 
 

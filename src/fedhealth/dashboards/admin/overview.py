@@ -3,19 +3,19 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from statistics import fmean, median
 from typing import Any
 
 import streamlit as st
 
 from fedhealth.dashboards.admin import maps
+from fedhealth.dashboards.admin.alerts import OPEN
 from fedhealth.dashboards.admin.charts import draw
 from fedhealth.dashboards.admin.downloads import offer
-from fedhealth.dashboards.admin.view import View, of_100, to_3, whole
+from fedhealth.dashboards.admin.view import WEEK, View, of_100, to_3, whole
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.parts import card, legend, table, when
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.parts import card, legend, note, table, when
+from fedhealth.dashboards.texts import listed, say
 from fedhealth.study.advice.air import CATEGORIES, category_named
 
 Rows = Sequence[Mapping[str, Any]]
@@ -24,13 +24,14 @@ Rows = Sequence[Mapping[str, Any]]
 def fresh(view: View) -> object:
     """Say how fresh the data are; what is given changes when there is something new to show."""
     try:
-        cities, alerts = view.ask("/cities"), view.ask("/alerts")["alerts"]
+        kept, alerts = view.answer("/cities"), view.ask("/alerts")["alerts"]
     except ApiProblem as problem:
+        note(problem)
         st.warning(str(problem), icon=":material/cloud_off:")
         return str(problem)
-    number, now = len(cities["cities"]), f"{datetime.now(UTC):%H:%M:%S}"
-    words = {"when": when(cities["as_of"]), "reporting": cities["reporting"], "cities": number, "refreshed": now}
-    st.caption(say("admin.up_to", **words))
+    cities, came = kept.data, f"{kept.came:%H:%M:%S}"
+    words = {"when": when(cities["as_of"]), "reporting": cities["reporting"], "cities": len(cities["cities"])}
+    st.caption(say("admin.up_to", refreshed=came, **words))
     return cities["as_of"], [(one["id"], one["state"]) for one in alerts]
 
 
@@ -49,13 +50,15 @@ def figures(view: View) -> None:
     """The figures on top; one that cannot be asked for is left out."""
     with st.grid(min_column_width=190, gap="small"):
         for figure in (_alerts, _risk, _aqi, _readings, _auroc):
-            with suppress(ApiProblem):
+            try:
                 figure(view)
+            except ApiProblem as problem:
+                note(problem)
 
 
 def _alerts(view: View) -> None:
     found = [one for one in view.ask("/alerts")["alerts"] if one["city"] and view.city in (None, one["city"])]
-    is_open = {one["city"] for one in found if one["state"] == "firing"}
+    is_open = {one["city"] for one in found if one["state"] in OPEN}
     seen = {one["city"] for one in found if one["state"] == "acknowledged"}
     value = say("admin.kpi_alerts_value", n=len(is_open), cities=len(view.cities()))
     card(say("admin.kpi_alerts"), value, say("admin.kpi_alerts_note", n=len(seen)))
@@ -64,28 +67,32 @@ def _alerts(view: View) -> None:
 def _risk(view: View) -> None:
     known = [one["mean_risk"] for one in view.cities() if one["mean_risk"] is not None]
     value = say("admin.kpi_risk_value", n=of_100(fmean(known) if known else None))
-    daily = _daily(view.points(), "mean_risk", fmean)
-    _trend_card(say("admin.kpi_risk"), value, [None if one is None else 100 * one for one in daily], 1)
+    daily = _daily(view.points(WEEK), "mean_risk", fmean)
+    _trend_card(say("admin.kpi_risk"), value, [None if one is None else 100 * one for one in daily], view.days, 1)
 
 
 def _aqi(view: View) -> None:
     known = [one["aqi"] for one in view.cities() if one["aqi"] is not None]
     value = whole(median(known) if known else None)
-    _trend_card(say("admin.kpi_aqi"), value, _daily(view.points(), "aqi", median), 0)
+    _trend_card(say("admin.kpi_aqi"), value, _daily(view.points(WEEK), "aqi", median), view.days, 0)
 
 
-def _trend_card(title: str, value: str, daily: list[float | None], places: int) -> None:
-    now, before = (daily[-1], daily[-8]) if len(daily) >= 8 else (None, None)
+def _trend_card(title: str, value: str, daily: list[float | None], days: int, places: int) -> None:
+    now, before = (daily[-1], daily[-WEEK]) if len(daily) >= WEEK else (None, None)
     known = now is not None and before is not None
     note = say("admin.kpi_change", change=f"{now - before:+.{places}f}") if known else ""  # type: ignore[operator]
-    last = next((f"{one:.{places}f}" for one in reversed(daily) if one is not None), say("admin.unknown"))
-    card(title, value, note, daily if len(daily) > 1 else (), say("admin.trend_alt", last=last))
+    shown = daily[-days:]
+    last = next((f"{one:.{places}f}" for one in reversed(shown) if one is not None), say("admin.unknown"))
+    card(title, value, note, shown if len(shown) > 1 else (), say("admin.trend_alt", last=last))
 
 
 def _readings(view: View) -> None:
-    cities = view.cities()
-    readings, people = (sum(one[name] or 0 for one in cities) for name in ("readings", "people"))
-    card(say("admin.kpi_readings"), whole(readings), say("admin.kpi_readings_note", people=whole(people)))
+    told = [one for one in view.cities() if one["readings"] is not None]
+    held = [one["city"] for one in view.cities() if one["readings"] is None]
+    readings, people = (sum(one[name] or 0 for one in told) if told else None for name in ("readings", "people"))
+    note = [say("admin.kpi_readings_note", people=whole(people))] if told else []
+    note += [say("admin.kpi_readings_held", cities=listed(held))] if held else []
+    card(say("admin.kpi_readings"), whole(readings), " ".join(note))
 
 
 def _auroc(view: View) -> None:
@@ -132,7 +139,7 @@ def show_table(view: View) -> None:
 
     choosing = {"on_select": choose, "selection_mode": "single-row", "key": "cities"} if view.city is None else {}
     table(rows, say("admin.cities_alt"), {say("admin.col_risk"): bar}, **choosing)
-    offer(view, say("admin.cities_title"), rows)
+    offer(view, say("admin.cities_title"), rows, of_range=False)
     unstable = sorted(one["city"] for one in cities if one["unstable"])
     if unstable:
         st.caption(say("admin.unstable_note", cities=", ".join(unstable)))
@@ -148,6 +155,7 @@ def _row(one: Mapping[str, Any]) -> dict[str, Any]:
         say("admin.col_high"): _share(one),
         say("admin.col_events"): one["high_risk_readings"],
         say("admin.col_readings"): one["readings"],
+        say("admin.col_people"): one["people"],
         say("admin.col_aqi"): one["aqi"],
         say("admin.col_category"): f"{category.symbol} {category.name}" if category else None,
         say("admin.col_pm25"): None if one["pm25"] is None else round(one["pm25"]),

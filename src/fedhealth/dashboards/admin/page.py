@@ -8,8 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from fedhealth.dashboards.admin import alerts, drift, evaluation, models, nodes, overview, privacy, runs, trends
-from fedhealth.dashboards.admin.access import Reader, say_reader, sign_in
-from fedhealth.dashboards.admin.view import RANGES, View
+from fedhealth.dashboards.admin.access import say_reader, sign_in
+from fedhealth.dashboards.admin.view import RANGES, View, say_gone
 from fedhealth.dashboards.features import built_in
 from fedhealth.dashboards.parts import come_back, frame, panel
 from fedhealth.dashboards.texts import say
@@ -19,14 +19,14 @@ Panels = Mapping[str, Callable[[View], None]]
 
 @dataclass(frozen=True)
 class Page:
-    """Panels by the key of their title; ``picks`` says whether city and time range matter."""
+    """Panels by the key of their title; whether the time range matters."""
 
     panels: Panels
-    picks: bool = False
+    of_range: bool = False
 
 
 PAGES: Mapping[str, Page] = {
-    "overview": Page({}, picks=True),
+    "overview": Page({}, of_range=True),
     "training": Page({"admin.run_title": runs.show, "admin.nodes_title": nodes.show}),
     "privacy": Page(
         {
@@ -43,7 +43,16 @@ PAGES: Mapping[str, Page] = {
             "admin.history_title": models.show_history,
         }
     ),
-    "drift": Page({"admin.drift_title": drift.show, "admin.at_node_title": drift.show_nodes}, picks=True),
+    "drift": Page(
+        {
+            "admin.drift_title": drift.show,
+            "admin.missing_title": drift.show_missing,
+            "admin.score_title": drift.show_score,
+            "admin.outcomes_title": drift.show_outcomes,
+            "admin.at_node_title": drift.show_nodes,
+        },
+        of_range=True,
+    ),
 }
 
 
@@ -61,6 +70,7 @@ MAPS: Panels = {
     "admin.aqi_title": trends.show_categories,
 }
 BELOW = [f"admin.{name}_title" for name in ("cities", "rules", "heat", "trends", "air", "aqi")]  # as they stand
+USUAL = 30  # days
 FIRST_LOOK = 0.7  # seconds for a browser to draw what it has
 
 
@@ -73,50 +83,54 @@ def main() -> None:
     }
     opened = st.navigation(list(pages.values()), position="top")
     name = next(name for name, page in pages.items() if page == opened)
+    st.set_page_config(page_title=say("admin.browser_page", page=say(f"admin.page_{name}")))
     st.title(say(f"admin.heading_{name}"), anchor=False)
     reader = sign_in()
     if reader is None:
         return
     say_reader(reader)
-    come_back("/health")
-    view, live = _controls(reader, pages) if PAGES[name].picks else (View(reader, pages, RANGES[2]), False)
+    view = View(reader, pages, USUAL)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        city = _city() if name == "overview" else None
+        if PAGES[name].of_range:
+            view = View(reader, pages, _days(), city)
+        live = name == "overview" and st.toggle(say("admin.live"), key="live")
     if name == "overview":
         _overview(view, live)
     for title, show in PAGES[name].panels.items():
         with panel(say(title)):
             show(view)
+    come_back()
 
 
 def _nothing() -> None:
     """What Streamlit would run for a page; each is drawn by :func:`main`."""
 
 
-def _controls(reader: Reader, pages: Mapping[str, st.Page]) -> tuple[View, bool]:
-    """City and time range, both in the address of the page, and the switch for live figures."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        city = st.selectbox(
-            say("admin.city"),
-            ("", *built_in().cities),
-            format_func=_city_name,
-            key="city",
-            bind="query-params",
-            width=240,
-        )
-        days = st.segmented_control(
-            say("admin.range"),
-            RANGES,
-            default=30,
-            required=True,
-            format_func=lambda n: say(f"admin.range_{n}"),
-            key="days",
-            bind="query-params",
-        )
-        live = st.toggle(say("admin.live"), key="live")
-    return View(reader, pages, int(days), city or None), live
+def _city() -> str | None:
+    """The city that is chosen, which the address of the page names; None: all."""
+    cities = ("", *built_in().cities)
+    say_gone("city", cities, say("admin.city_gone"))
+    chosen = st.selectbox(say("admin.city"), cities, format_func=_city_name, key="city", bind="query-params", width=240)
+    return chosen or None
 
 
 def _city_name(city: str) -> str:
     return city or say("admin.all_cities")
+
+
+def _days() -> int:
+    """The time range that is chosen, which the address of the page names."""
+    chosen = st.segmented_control(
+        say("admin.range"),
+        RANGES,
+        default=USUAL,
+        required=True,
+        format_func=lambda n: say(f"admin.range_{n}"),
+        key="days",
+        bind="query-params",
+    )
+    return int(chosen or USUAL)  # an address may name none
 
 
 def _overview(view: View, live: bool) -> None:

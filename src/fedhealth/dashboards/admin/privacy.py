@@ -8,7 +8,7 @@ import streamlit as st
 from fedhealth.dashboards import svg
 from fedhealth.dashboards.admin.view import View, to_3
 from fedhealth.dashboards.parts import table, when
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import plain, say
 
 Node = Mapping[str, Any]
 
@@ -42,20 +42,23 @@ def show_audit(view: View) -> None:
     st.markdown(say("admin.audit", auc=to_3(audit["membership_auc"]), rebuilt=share, canaries=said))
 
 
-def _largest(node: Node) -> float:
-    return max((float(one["epsilon"]) for one in node["private_runs"]), default=0.0)
+def _largest(node: Node) -> float | None:
+    return max((float(one["epsilon"]) for one in node["private_runs"]), default=None)
 
 
 def _node(node: Node, limit: float) -> None:
-    used = _largest(node)
     with st.container(border=True):
-        st.markdown(f"**{node['name']}**")
-        st.markdown(say("admin.budget_used", used=f"{used:g}", limit=f"{limit:g}"))
-        st.image(
-            svg.meter(used, limit),
-            alt=say("admin.budget_meter", name=node["name"], used=f"{used:g}", limit=f"{limit:g}"),
-        )
-        st.caption(say("admin.budget_note", total=f"{node['epsilon']:g}", exact=node["exact_runs"]))
+        st.markdown(f"**{plain(node['name'])}**")
+        used = _largest(node)
+        if used is not None:
+            words = {"used": f"{used:g}", "limit": f"{limit:g}"}
+            st.markdown(say("admin.budget_used", **words))
+            st.image(svg.meter(used, limit), alt=say("admin.budget_meter", name=node["name"], **words))
+            st.caption(say("admin.budget_note", total=f"{node['epsilon']:g}", exact=node["exact_runs"]))
+        elif node["exact_runs"]:
+            st.markdown(say("admin.budget_none", exact=node["exact_runs"]))
+        else:
+            st.markdown(say("admin.budget_unused"))
 
 
 def _row(node: Node, limit: float) -> dict[str, Any]:
@@ -63,8 +66,8 @@ def _row(node: Node, limit: float) -> dict[str, Any]:
         say("admin.node"): node["name"],
         say("admin.budget_largest"): _largest(node),
         say("admin.drift_limit"): limit,
-        say("admin.budget_total"): node["epsilon"],
-        say("admin.budget_delta"): f"{node['delta']:g}",
+        say("admin.budget_total"): node["epsilon"] if node["private_runs"] else None,
+        say("admin.budget_delta"): f"{node['delta']:g}" if node["private_runs"] else None,
         say("admin.budget_private"): len(node["private_runs"]),
         say("admin.budget_exact"): node["exact_runs"],
     }

@@ -9,7 +9,7 @@ from fedhealth.dashboards.admin import groups, nodes
 from fedhealth.dashboards.admin.charts import dots, draw, lines
 from fedhealth.dashboards.admin.view import View, choose, data_kind, to_3, whole, with_ends
 from fedhealth.dashboards.parts import table, twin, when
-from fedhealth.dashboards.texts import listed, say
+from fedhealth.dashboards.texts import listed, plain, say
 
 Report = Mapping[str, Any]
 KINDS = {"global": "together", "local": "local"}
@@ -40,9 +40,9 @@ def show(view: View) -> None:
 
 def _line(report: Report, summary: Mapping[str, Any]) -> None:
     rounds = report["rounds"][-1]["round"] if report["rounds"] else 0
-    facts = {"study": report["study"], "model": report["model"], "seed": report["seed"]}
+    facts = {name: plain(report[name]) for name in ("study", "model", "seed")}
     facts |= {"finished": when(summary["finished"]), "auroc": to_3(summary["global_auroc"])}
-    st.caption(say("admin.run_line", rounds=rounds, nodes=", ".join(report["took_part"]), **facts))
+    st.caption(say("admin.run_line", rounds=rounds, nodes=plain(", ".join(report["took_part"])), **facts))
     generated = report.get("synthetic_nodes", [])
     partly = generated if len(generated) < len(report["took_part"]) else []
     st.caption(say("admin.data_line", data=data_kind(report.get("synthetic"), partly)))
@@ -53,7 +53,7 @@ def _private(report: Report) -> None:
     promise = report["privacy"]
     st.subheader(say("admin.run_private_title"), anchor=False)
     limits = {name: f"{promise[name]:g}" for name in ("epsilon", "delta")}
-    st.info(say("admin.run_private", unit=promise["unit"], **limits))
+    st.info(say("admin.run_private", unit=plain(promise["unit"]), **limits))
     table([_row(one) for one in report["nodes"]], say("admin.local_alt"))
     steps = [
         {
@@ -104,7 +104,7 @@ def _alone_or_together(report: Report) -> None:
     clients = report["nodes"]
     kinds = {say(f"admin.{name}"): [one[kind] for one in clients] for kind, name in KINDS.items()}
     draw(dots(kinds, [one["title"] for one in clients], say("admin.auroc")), say("admin.local_alt"), "local")
-    better = [one["title"] for one in clients if one.get("better_alone")]
+    better = [plain(one["title"]) for one in clients if one.get("better_alone")]
     words = say("admin.local_better", names=listed(better)) if better else say("admin.local_better_none")
     st.caption(say("admin.local_note", better=words))
     twin(say("admin.local_title"), [_row(one) for one in clients], say("admin.local_alt"))

@@ -1,6 +1,7 @@
 """Over time: risk by city and day, small trends side by side, and the air by category."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -20,21 +21,21 @@ Points = Sequence[Mapping[str, Any]]
 Series = dict[str, list[float | None]]
 Bands = dict[str, list[svg.Band]]
 WHO_PM25 = 15.0  # µg/m³ in 24 hours, on no more than three or four days a year (WHO 2021)
-THRESHOLD = 0.2  # where the API gives none
 DOWN_TO_UP = "Cividis"  # even steps of lightness, also without colour vision
 DAY = 86_400_000  # milliseconds
 MONTH = 31  # days; beyond, fields are too narrow for gaps between them
 TICKS = 8
 
 
-def by_city(points: Points, name: str = "mean_risk", scale: float = 100) -> tuple[list[str], Series]:
+def by_city(
+    points: Points, cities: Sequence[str], name: str = "mean_risk", scale: float = 100
+) -> tuple[list[str], Series]:
     """All days from the first to the last, and each city's mean risk (of 100) or ``name``; None is a gap."""
     days = sorted({point["date"] for point in points})
     if days:
         first, last = (date.fromisoformat(day).toordinal() for day in (days[0], days[-1]))
         days = [date.fromordinal(day).isoformat() for day in range(first, last + 1)]
     risks = {(point["city"], point["date"]): point[name] for point in points}
-    cities = sorted({point["city"] for point in points})
     found = {city: [_scaled(risks.get((city, day)), scale) for day in days] for city in cities}
     return days, found
 
@@ -43,10 +44,9 @@ def _scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else scale * value
 
 
-def bands_by_city(points: Points, days: list[str]) -> Bands:
+def bands_by_city(points: Points, cities: Sequence[str], days: list[str]) -> Bands:
     """Each city's 95 % interval of the mean risk, of 100, on ``days``."""
     known = {(point["city"], point["date"]): point["mean_risk_interval"] for point in points}
-    cities = sorted({point["city"] for point in points})
     return {city: [_band(known.get((city, day))) for day in days] for city in cities}
 
 
@@ -56,7 +56,7 @@ def _band(interval: Sequence[float] | None) -> svg.Band:
 
 def show_heat(view: View) -> None:
     """Mean risk by city and day; what is not known is hatched."""
-    days, found = by_city(view.points())
+    days, found = by_city(view.points(), view.names)
     if not days:
         st.caption(say("page.nothing_yet"))
         return
@@ -127,14 +127,17 @@ def _row(day: str, values: Mapping[str, float | None]) -> dict[str, Any]:
 def show_small(view: View) -> None:
     """A small trend for each city with its 95 % range, all on one axis, with the threshold."""
     points = view.points()
-    days, found = by_city(points)
+    days, found = by_city(points, view.names)
     if not days:
         st.caption(say("page.nothing_yet"))
         return
-    limit, bands = 100 * _threshold(view), bands_by_city(points, days)
-    top = 10.0 * -(-max([limit, *(band[1] for city in bands.values() for band in city if band)]) // 10)
+    limit, bands = _opens(view), bands_by_city(points, view.names, days)
+    top = 10.0 * -(-max([limit or 10.0, *(band[1] for city in bands.values() for band in city if band)]) // 10)
     _grid(found, days, top, limit, "admin.trends_value", "admin.trends_alt", bands)
-    st.caption(say("admin.trends_note", top=f"{top:.0f}", threshold=f"{limit:.0f}"))
+    if limit is None:
+        st.caption(say("admin.trends_note_plain", top=f"{top:.0f}"))
+    else:
+        st.caption(say("admin.trends_note", top=f"{top:.0f}", limit=f"{limit:.1f}"))
     rows = [_row(day, _with_band(found, bands, i)) for i, day in enumerate(days)]
     twin(view, say("admin.trends_title"), rows, say("admin.trends_title"))
 
@@ -147,16 +150,18 @@ def _with_band(found: Series, bands: Bands, i: int) -> dict[str, float | None]:
     return row
 
 
-def _threshold(view: View) -> float:
-    try:
-        return float((view.ask("/evaluation").get("threshold") or {}).get("value") or THRESHOLD)
-    except ApiProblem:
-        return THRESHOLD
+def _opens(view: View) -> float | None:
+    """The mean risk of 100 at which a city's alert opens; None where the API does not tell."""
+    with suppress(ApiProblem):  # which the panel of the rules says
+        return next(
+            (100 * one["opens"] for one in view.ask("/alerts/rules")["rules"] if one["rule"] == "mean-risk"), None
+        )
+    return None
 
 
 def show_air(view: View) -> None:
     """Fine dust in each city, all on one axis, with the line of the WHO's guideline."""
-    days, found = by_city(view.points(), "pm25", 1)
+    days, found = by_city(view.points(), view.names, "pm25", 1)
     known = [one for values in found.values() for one in values if one is not None]
     if not known:
         st.caption(say("page.nothing_yet"))
@@ -169,7 +174,7 @@ def show_air(view: View) -> None:
 
 
 def _grid(
-    found: Series, days: list[str], top: float, limit: float, value: str, name: str, bands: Bands | None = None
+    found: Series, days: list[str], top: float, limit: float | None, value: str, name: str, bands: Bands | None = None
 ) -> None:
     ends = _short(days[0]), _short(days[-1])
     with st.grid(min_column_width=290, gap="medium"):

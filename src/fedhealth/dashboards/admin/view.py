@@ -8,11 +8,12 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.admin.access import Reader
-from fedhealth.dashboards.parts import keep
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.features import built_in
+from fedhealth.dashboards.parts import Kept, keep
+from fedhealth.dashboards.texts import plain, say
 
 RANGES = (1, 7, 30, 90)  # days
-SHORTEST = 7  # days; the API's shortest window
+WEEK = 8  # days that it takes to see today and a week before
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class View:
     pages: Mapping[str, st.Page]
     days: int
     city: str | None = None
-    _answers: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, compare=False)
+    _answers: dict[str, Kept] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -32,6 +33,10 @@ class View:
 
     def ask(self, path: str, **params: str | int | None) -> dict[str, Any]:
         """The API's answer, or the last that came before; ApiProblem if there is none. A view asks once."""
+        return self.answer(path, **params).data
+
+    def answer(self, path: str, **params: str | int | None) -> Kept:
+        """As :meth:`ask`, with when it came."""
         name = f"{path} {sorted(params.items(), key=str)}"
         if name not in self._answers:
             self._answers[name] = keep(name, lambda: api.get(path, self.key, **params))
@@ -40,16 +45,21 @@ class View:
     @property
     def window(self) -> int:
         """The days to ask the API for."""
-        return max(self.days, SHORTEST)
+        return max(self.days, WEEK)
+
+    @property
+    def names(self) -> list[str]:
+        """The cities in view, whether or not there is anything of them."""
+        return [self.city] if self.city else sorted(built_in().cities)
 
     def cities(self) -> list[dict[str, Any]]:
         """The latest of each city in view."""
         return [one for one in self.ask("/cities")["cities"] if self.city in (None, one["city"])]
 
-    def points(self) -> list[dict[str, Any]]:
-        """Day by day, the cities in view, within the time range."""
+    def points(self, least: int = 1) -> list[dict[str, Any]]:
+        """Day by day, the cities in view, within the time range; at least the last ``least`` days of them."""
         points = [one for one in self.ask("/trends", days=self.window)["points"] if self.city in (None, one["city"])]
-        dates = sorted({one["date"] for one in points})[-self.days :]
+        dates = sorted({one["date"] for one in points})[-max(self.days, least) :]
         return [one for one in points if one["date"] in dates]
 
 
@@ -59,8 +69,7 @@ def choose(label: str, options: Sequence[str], key: str) -> str:
     An address that names what is not there any more is said to do so.
     """
     asked = st.query_params.get(key)
-    if asked and asked not in options:
-        st.warning(say("admin.choice_gone", asked=asked[:80]), icon=":material/link_off:")
+    say_gone(key, options, say("admin.first_shown"))
     if not asked and key not in st.session_state:
         st.query_params[key] = options[0]  # Streamlit leaves out of the address what nobody has chosen
     if st.session_state.get(key, asked) not in options:
@@ -69,10 +78,17 @@ def choose(label: str, options: Sequence[str], key: str) -> str:
     return str(st.session_state[key])
 
 
+def say_gone(key: str, options: Sequence[str], instead: str) -> None:
+    """Say that what the page's address names under ``key`` is not there any more, and what is shown ``instead``."""
+    asked = st.query_params.get(key)
+    if asked and asked not in options:
+        st.warning(say("admin.choice_gone", asked=plain(asked[:80]), instead=instead), icon=":material/link_off:")
+
+
 def data_kind(synthetic: bool | None, partly: Sequence[str]) -> str:
     """What a model learned from; ``partly`` names the nodes with generated rows where others have real ones."""
     if partly:
-        return say("admin.data_partly", nodes=", ".join(partly))
+        return say("admin.data_partly", nodes=plain(", ".join(partly)))
     return say({True: "admin.data_synthetic", False: "admin.data_real", None: "admin.unknown"}[synthetic])
 
 

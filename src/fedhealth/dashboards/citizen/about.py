@@ -4,7 +4,7 @@ import streamlit as st
 
 from fedhealth.dashboards.features import Subject
 from fedhealth.dashboards.parts import parsed
-from fedhealth.dashboards.texts import listed, say
+from fedhealth.dashboards.texts import listed, plain, say
 
 
 def head(subject: Subject) -> None:
@@ -23,7 +23,7 @@ def show(subject: Subject) -> None:
         return
     st.markdown(f"{_model(subject)}. {_trained(subject)}")
     if subject.weaker_groups:
-        st.markdown("\n".join([say("about.weaker"), "", *(f"- {group}" for group in subject.weaker_groups)]))
+        st.markdown("\n".join([say("about.weaker"), "", *(f"- {plain(group)}" for group in subject.weaker_groups)]))
     else:
         st.markdown(say("about.weaker_unknown" if subject.weaker_groups is None else "about.weaker_none"))
 
@@ -31,10 +31,10 @@ def show(subject: Subject) -> None:
 def _model(subject: Subject) -> str:
     moment = parsed(subject.published)
     since = say("about.since", date=f"{moment:%d %b %Y}") if moment else say("about.since_unknown")
-    return say("about.model", version=subject.version, since=since)
+    return say("about.model", version=plain(subject.version), since=since)
 
 
 def _trained(subject: Subject) -> str:
     if subject.synthetic_nodes:
-        return say("about.trained_partly", names=listed(list(subject.synthetic_nodes)))
+        return say("about.trained_partly", names=listed([plain(name) for name in subject.synthetic_nodes]))
     return say("about.trained_synthetic" if subject.synthetic else "about.trained_unknown")

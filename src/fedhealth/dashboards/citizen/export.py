@@ -13,7 +13,7 @@ import streamlit as st
 from fedhealth.dashboards.citizen import form, origin, trend
 from fedhealth.dashboards.features import Subject, built_in
 from fedhealth.dashboards.parts import panel
-from fedhealth.dashboards.texts import listed, say
+from fedhealth.dashboards.texts import listed, plain, say
 from fedhealth.study import Feature
 from fedhealth.study.advice.features import name_of
 
@@ -52,7 +52,7 @@ def _take(subject: Subject, name: str, content: memoryview, keep: bool) -> None:
     try:
         days = _read(subject, name, content)
     except DataError as problem:
-        st.session_state["export_said"] = ("refused", say("export.refused", problem=problem))
+        st.session_state["export_said"] = ("refused", say("export.refused", problem=plain(problem)))
         return
     except Exception:
         log.exception("an export could not be read")

@@ -1,5 +1,6 @@
 """The form: one field for each of the study's features, each of which may stay empty and takes any number."""
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -13,6 +14,7 @@ from fedhealth.dashboards.features import Subject, built_in, step_of
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
 from fedhealth.study.advice.features import options_of, title_of, unit_of
+from fedhealth.study.advice.safety import load_safety
 
 FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
 
@@ -125,6 +127,15 @@ def _number(feature: Feature, changed: dict[str, Any]) -> None:
     if value is not None and not _fits(feature, value):
         given = f"{value:,.10g} {unit}".strip()
         st.error(say("form.refused", name=title_of(feature), given=given, allowed=allowed), icon=":material/block:")
+    _warn(feature, value)
+
+
+def _warn(feature: Feature, value: float | None) -> None:
+    """The safety rules that a reading raises, below its field: on a telephone the top of the page is out of sight."""
+    with suppress(ValueError):  # rules that cannot be read are said so on top
+        safety = load_safety()
+        for rule in safety.raised({feature.name: value}):
+            st.error(safety.words(rule, value or 0.0), icon=":material/emergency:")
 
 
 def _city(subject: Subject) -> None:
@@ -162,5 +173,5 @@ def _air(city: str) -> dict[str, Any] | str:
         air = api.get("/air", city=city)
     except ApiProblem as problem:
         none = say("form.air_none", city=city)
-        return none if problem.kind == "missing" else say("form.air_problem", city=city, problem=problem)
+        return none if problem.kind == "missing" else say("form.air_problem", city=city)
     return air if isinstance(air.get("aqi"), int | float) else say("form.air_none", city=city)

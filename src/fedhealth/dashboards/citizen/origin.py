@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from fedhealth.dashboards.parts import parsed, when
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.texts import plain, say
 from fedhealth.study import Feature
 
 FRESH = dt.timedelta(days=3)
@@ -44,7 +44,7 @@ def exported(date: str) -> Origin:
 def of_city(air: dict[str, Any]) -> Origin:
     """Of a city's air as the API reports it."""
     source = str(air.get("source") or say("admin.unknown"))
-    words = say("origin.city", city=air["city"], source=source, when=when(air.get("time")))
+    words = say("origin.city", city=air["city"], source=plain(source), when=when(air.get("time")))
     return Origin(words, parsed(air.get("time")), bool(air.get("stale")))
 
 

@@ -6,7 +6,7 @@ from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.citizen import about, advice, explore, export, factors, form, privacy, result
 from fedhealth.dashboards.features import Subject, of_model, without_model
-from fedhealth.dashboards.parts import come_back, frame, panel
+from fedhealth.dashboards.parts import come_back, frame, note, panel
 from fedhealth.dashboards.texts import say
 from fedhealth.study.advice.safety import load_safety
 
@@ -15,31 +15,35 @@ def main() -> None:
     """Draw the page; Streamlit calls this at every rerun."""
     frame(say("citizen.browser"))
     st.title(say("citizen.title"), anchor=False)
-    subject, problem = _subject()
-    about.head(subject)
-    banner = st.container()
-    if problem is not None:
-        st.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
-        come_back("/model")
-    export.show(subject)
-    entered = form.show(subject)
-    with banner:
+    head, banner, trouble = (st.container() for _ in range(3))
+    known: Subject = st.session_state.setdefault("subject", without_model())
+    export.show(known)
+    entered = form.show(known)
+    with banner:  # before the API is asked, which may take long to answer
         warned = _warn(entered)
+    subject, problem = _subject(known)
+    if subject.features != known.features:
+        st.rerun()
+    with head:
+        about.head(subject)
+    if problem is not None:
+        note(problem)
+        trouble.warning(f"{problem} {say('citizen.works_without')}", icon=":material/cloud_off:")
     export.show_kept(subject)
     _columns(subject, entered, warned)
     _footer()
+    come_back()
 
 
-def _subject() -> tuple[Subject, ApiProblem | None]:
-    """What the model predicts, or the built-in study and why there is no model."""
+def _subject(known: Subject) -> tuple[Subject, ApiProblem | None]:
+    """What the model predicts; else what is ``known`` of it, and why there is no more."""
     try:
-        subject = of_model(api.get("/model"))
+        st.session_state["subject"] = of_model(api.get("/model"))
     except ApiProblem as problem:
-        return st.session_state.get("subject", without_model()), problem
+        return known, problem
     except (KeyError, TypeError, ValueError):
-        return without_model(), ApiProblem("error", say("api.unreadable"))
-    st.session_state["subject"] = subject
-    return subject, None
+        return known, ApiProblem("error", say("api.unreadable"))
+    return st.session_state["subject"], None
 
 
 def _warn(entered: dict[str, float]) -> bool:

@@ -6,8 +6,8 @@ import streamlit as st
 
 from fedhealth.dashboards import api
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.parts import when
-from fedhealth.dashboards.texts import say
+from fedhealth.dashboards.parts import note, when
+from fedhealth.dashboards.texts import plain, say
 
 RETENTIONS = ("full", "aggregate", "off")
 
@@ -32,10 +32,11 @@ def _mine(key: str) -> None:
             return
         kept = api.get(f"/people/{person}", key)
     except ApiProblem as problem:
+        note(problem)
         st.error(str(problem))
         return
     facts = {"oldest": when(kept["oldest"]), "newest": when(kept["newest"])}
-    st.markdown(say("mine.kept", person=person, readings=kept["readings"], outcomes=kept["outcomes"], **facts))
+    st.markdown(say("mine.kept", person=plain(person), readings=kept["readings"], outcomes=kept["outcomes"], **facts))
     _consent(key, str(person), kept)
     _delete(key, str(person))
 
@@ -50,7 +51,7 @@ def _consent(key: str, person: str, kept: dict[str, Any]) -> None:
         )
         sent = st.form_submit_button(say("mine.consent_send"))
     if sent:
-        _do(lambda: api.put(f"/people/{person}/consent", {"retention": chosen}, key), "mine.consent_done")
+        _do(lambda: api.change("PUT", f"/people/{person}/consent", key, {"retention": chosen}), "mine.consent_done")
 
 
 def _delete(key: str, person: str) -> None:
@@ -61,7 +62,7 @@ def _delete(key: str, person: str) -> None:
     if sent and not sure:
         st.error(say("mine.delete_needs"))
     elif sent:
-        _do(lambda: api.delete(f"/people/{person}", key), "mine.deleted")
+        _do(lambda: api.change("DELETE", f"/people/{person}", key), "mine.deleted")
 
 
 def _do(act: Any, done: str) -> None:

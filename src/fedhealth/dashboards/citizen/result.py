@@ -40,7 +40,7 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
     key = "risk.of_100" if subject.window_days else "risk.of_100_now"
     words = {"about": risk.about, "outcome": subject.outcome, "days": subject.window_days, "low": low, "high": high}
     st.markdown(say(key, **words))
-    _people(risk.of_100, palette().primary)
+    _people("citizen.array_alt", risk.of_100, palette().primary)
     if risk.is_wide:
         st.write(say("citizen.wide"))
     st.markdown(f"**{say('risk.estimate')}**")
@@ -49,8 +49,8 @@ def show(subject: Subject, readings: dict[str, float]) -> Risk | None:
     return risk
 
 
-def _people(filled: int, colour: str) -> None:
-    st.image(svg.icon_array(filled, colour), alt=say("citizen.array_alt", filled=filled))
+def _people(name: str, filled: int, colour: str) -> None:
+    st.image(svg.icon_array(filled, colour), alt=say(name, filled=filled))
 
 
 def _baseline(subject: Subject, readings: dict[str, float]) -> None:
@@ -59,12 +59,12 @@ def _baseline(subject: Subject, readings: dict[str, float]) -> None:
     if not same or same == readings:
         return
     risk = ask(subject, same)
-    if risk.is_wide:
-        return
     low, high = risk.span
     names = [name_of(feature) for feature in subject.features if feature.name in same]
     st.markdown(say("citizen.baseline", same=listed(names), about=risk.about, low=low, high=high))
-    _people(risk.of_100, palette().grey)
+    _people("citizen.array_same_alt", risk.of_100, palette().grey)
+    if risk.is_wide:
+        st.write(say("citizen.baseline_wide"))
 
 
 def _rests_on(subject: Subject, readings: dict[str, float], risk: Risk) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from fedhealth.dashboards.features import step_of
 from fedhealth.dashboards.parts import card, twin
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
@@ -49,7 +50,9 @@ def _card(feature: Feature, line: list[float | None]) -> None:
     if not known:
         card(title_of(feature), say("admin.unknown"), say("export.no_days", n=len(line)))
         return
-    words = say("export.trend", name=title_of(feature), low=f"{min(known):g}", high=f"{max(known):g}")
-    usual = f"{median(known):,.4g}"
-    note = say("export.days", n=len(known), span=len(line), usual=usual, apart=f"{known[-1] - median(known):+,.4g}")
-    card(title_of(feature), f"{known[-1]:,.4g} {unit_of(feature)}", note, line, words)
+    form, usual = ",.1f" if step_of(feature) < 1 else ",.0f", median(known)
+    ends = {"low": f"{min(known):{form}}", "high": f"{max(known):{form}}"}
+    apart = f"{known[-1] - usual:+{form}}"
+    note = say("export.days", n=len(known), span=len(line), usual=f"{usual:{form}}", apart=apart)
+    words = say("export.trend", name=title_of(feature), **ends)
+    card(title_of(feature), f"{known[-1]:{form}} {unit_of(feature)}", note, line, words)

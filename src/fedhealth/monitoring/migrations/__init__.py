@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "v3"
+HEAD = "v4"
 FIRST = "v1"
 
 
