@@ -15,7 +15,7 @@ from fedhealth.dashboards import api, parts
 from fedhealth.dashboards.admin import access, page
 
 from .started import dashboard, running
-from .stub import KEY, Behaviour, create_stub
+from .stub import OPENED, Behaviour, create_stub
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,8 +64,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
 @pytest.fixture
 def with_key(stub: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Behaviour:
     """The stub, and a page that only this machine can open, so that it takes the key by itself."""
-    monkeypatch.setenv("FEDHEALTH_API_KEY", KEY)
-    monkeypatch.setenv(access.OPENED, "1")
+    for name, value in OPENED.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(access, "LOOPBACK", (st.get_option("server.address"),))
     return stub
 
@@ -88,5 +88,5 @@ def citizen_at(api_at: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def admin_at(api_at: str) -> Iterator[str]:
     """The address of the admin's pages, opened for whoever reaches this machine, with the key of an administrator."""
-    with dashboard("admin", api_at, **{"FEDHEALTH_API_KEY": KEY, access.OPENED: "1"}) as address:
+    with dashboard("admin", api_at, **OPENED) as address:
         yield address

@@ -16,6 +16,7 @@ from .stub_people import add_people
 from .stub_versions import add_network
 
 KEY = "stub-key"
+OPENED = {"FEDHEALTH_API_KEY": KEY, "FEDHEALTH_ADMIN_OPENED": "1"}  # as ``fedhealth up`` starts the admin's pages
 ROLES = {KEY: "admin", "analyst-key": "analyst", "viewer-key": "viewer", "citizen-key": "citizen"}
 NEEDED = {"/models/promote": "admin", "/models/rollback": "admin", "/acknowledge": "analyst"}
 RANK = ("citizen", "viewer", "analyst", "admin")

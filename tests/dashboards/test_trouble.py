@@ -3,11 +3,13 @@
 import pytest
 
 pytest.importorskip("streamlit")
+from tests.browsing import expect, opened, settle
+
 from fedhealth.dashboards import api
 
-from .conftest import free_port
+from .started import dashboard
+from .stub import OPENED
 from .test_admin import change
-from .test_browser import OPENED, browser, expect, opened, running, settle  # noqa: F401
 from .test_pages import admin_at, page, press, words
 
 
@@ -72,13 +74,8 @@ def test_refreshed_is_when_the_figures_came(with_key):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):  # noqa: F811
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with (
-        running(["dashboard/citizen_app.py"], url, FEDHEALTH_CITIZEN_PORT=str(port)),
-        opened(browser, url, 390) as shown,
-    ):
+def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):
+    with dashboard("citizen", api.address()) as url, opened(browser, url, 390) as shown:
         settle(shown)
         stub.delay = 8.0
         oxygen = shown.get_by_role("spinbutton", name="Oxygen")
@@ -91,13 +88,8 @@ def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):  # noqa: F81
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["/predict", "/model"])
-def test_an_open_citizen_page_comes_back_by_itself(browser, stub, path):  # noqa: F811
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with (
-        running(["dashboard/citizen_app.py"], url, FEDHEALTH_CITIZEN_PORT=str(port)),
-        opened(browser, url, 1280) as shown,
-    ):
+def test_an_open_citizen_page_comes_back_by_itself(browser, stub, path):
+    with dashboard("citizen", api.address()) as url, opened(browser, url, 1280) as shown:
         stub.broken.add(path)
         shown.get_by_role("button", name="Show an example person").click()
         shown.get_by_text("had a problem").first.wait_for()
@@ -110,11 +102,9 @@ def test_an_open_citizen_page_comes_back_by_itself(browser, stub, path):  # noqa
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["/cities", "/alerts", "/trends", "/aqi"])
-def test_an_open_overview_comes_back_by_itself(browser, stub, path):  # noqa: F811
+def test_an_open_overview_comes_back_by_itself(browser, stub, path):
     stub.broken.add(path)
-    port = free_port()
-    url, env = f"http://127.0.0.1:{port}", {"FEDHEALTH_ADMIN_PORT": str(port), **OPENED}
-    with running(["dashboard/admin_app.py"], url, **env), opened(browser, url, 1280) as shown:
+    with dashboard("admin", api.address(), **OPENED) as url, opened(browser, url, 1280) as shown:
         shown.get_by_text("had a problem").first.wait_for()
         settle(shown)
         stub.broken.clear()

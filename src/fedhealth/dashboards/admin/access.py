@@ -13,7 +13,6 @@ from fedhealth.dashboards.texts import plain, say
 from fedhealth.keys import load_key
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-OPENED = "FEDHEALTH_ADMIN_OPENED"  # what ``fedhealth up`` sets for the page it starts
 ROLES = ("citizen", "viewer", "analyst", "admin")  # each may do what those before it may
 
 
@@ -53,7 +52,7 @@ def _sign_out() -> None:
     """Forget the key and what it showed; whoever opens the page next has to give one, until it is started anew."""
     for name in ("own_key", "kept"):
         st.session_state.pop(name, None)
-    os.environ.pop(OPENED, None)
+    os.environ.pop("FEDHEALTH_ADMIN_OPENED", None)
 
 
 def _ask() -> Reader | None:
@@ -72,7 +71,7 @@ def _ask() -> Reader | None:
 
 def _found() -> str | None:
     """The installation's key, if the page was started to take it by itself, and if only this machine can open it."""
-    if os.environ.get(OPENED) != "1" or st.get_option("server.address") not in LOOPBACK:
+    if os.environ.get("FEDHEALTH_ADMIN_OPENED") != "1" or st.get_option("server.address") not in LOOPBACK:
         return None
     try:
         return load_key()
