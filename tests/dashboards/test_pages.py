@@ -230,7 +230,7 @@ def test_a_page_that_others_can_open_does_not_hand_out_the_key(with_key, monkeyp
 
 
 def test_a_page_takes_the_key_by_itself_only_where_it_was_started_to(with_key, monkeypatch):
-    monkeypatch.delenv(access.OPENED)
+    monkeypatch.delenv("FEDHEALTH_ADMIN_OPENED")
     assert not page("admin").run().header
 
 
