@@ -82,6 +82,7 @@ def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):  # noqa: F81
         settle(shown)
         stub.delay = 8.0
         oxygen = shown.get_by_role("spinbutton", name="Oxygen")
+        oxygen.evaluate("field => field.scrollIntoView()")  # so that the top of the page is out of sight
         oxygen.fill("85")
         oxygen.press("Enter")
         expect(shown.get_by_text("Your oxygen reading is 85 %").last).to_be_in_viewport(timeout=3500)
