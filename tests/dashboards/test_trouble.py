@@ -32,7 +32,9 @@ def test_the_overview_comes_back_from_whatever_failed(with_key, path):
 
 def test_what_failed_is_said_in_the_services_own_words(with_key):
     with_key.status = 503
-    assert "The service cannot do this now: the stub was told to fail" in words(page("citizen").run())
+    assert "The service cannot do this now: the stub was told to fail." in words(page("citizen").run())
+    with pytest.raises(api.ApiProblem, match=r"^The service cannot do this now: the stub was told to fail\.$"):
+        api.change("POST", "/models/promote", "stub-key")
 
 
 def test_a_change_that_is_not_answered_may_have_been_made_and_the_page_says_so(with_key):
