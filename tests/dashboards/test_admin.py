@@ -382,11 +382,11 @@ def test_alerts_come_by_how_far_they_are_past_their_limit_either_way(with_key):
 
 
 def test_a_city_with_few_people_is_held_back_in_words_and_not_counted_as_none(with_key):
-    assert "Held back: Quetta, too few people." in words(admin_at("overview").run())
+    assert "held back: Quetta, too few people" in words(admin_at("overview").run())
     shown = admin_at("overview")
     shown.query_params["city"] = "Quetta"
     text = words(shown.run())
-    assert "Held back: Quetta, too few people." in text
+    assert "held back: Quetta, too few people" in text
     assert "from 0 people" not in text
 
 

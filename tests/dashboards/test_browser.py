@@ -102,7 +102,7 @@ def test_a_city_opens_from_map_table_and_alert_and_its_file_says_so(browser, adm
             page.wait_for_url(f"**/{address}")
             settle(page)
             with page.expect_download() as kept:
-                page.get_by_role("button", name="Cities as CSV").click()
+                page.get_by_role("button", name="Cities, last 24 h as CSV").click()
             assert re.fullmatch(rf"fedhealth_Cities-last-24-h_{shown}_[-\dT]+Z.csv", kept.value.suggested_filename)
             rows = Path(kept.value.path()).read_text("utf-8-sig").splitlines()
             assert [row.split(",")[0] for row in rows] == ["City", shown]

@@ -34,7 +34,9 @@ def test_the_overview_comes_back_from_whatever_failed(with_key, path):
 
 def test_what_failed_is_said_in_the_services_own_words(with_key):
     with_key.status = 503
-    assert "The service cannot do this now: the stub was told to fail" in words(page("citizen").run())
+    assert "The service cannot do this now: the stub was told to fail." in words(page("citizen").run())
+    with pytest.raises(api.ApiProblem, match=r"^The service cannot do this now: the stub was told to fail\.$"):
+        api.change("POST", "/models/promote", "stub-key")
 
 
 def test_a_change_that_is_not_answered_may_have_been_made_and_the_page_says_so(with_key):
@@ -79,6 +81,7 @@ def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):
         settle(shown)
         stub.delay = 8.0
         oxygen = shown.get_by_role("spinbutton", name="Oxygen")
+        oxygen.evaluate("field => field.scrollIntoView()")  # so that the top of the page is out of sight
         oxygen.fill("85")
         oxygen.press("Enter")
         expect(shown.get_by_text("Your oxygen reading is 85 %").last).to_be_in_viewport(timeout=3500)

@@ -92,7 +92,7 @@ def _readings(view: View) -> None:
     readings, people = (sum(one[name] or 0 for one in told) if told else None for name in ("readings", "people"))
     note = [say("admin.kpi_readings_note", people=whole(people))] if told else []
     note += [say("admin.kpi_readings_held", cities=listed(held))] if held else []
-    card(say("admin.kpi_readings"), whole(readings), " ".join(note))
+    card(say("admin.kpi_readings"), whole(readings), " · ".join(note))
 
 
 def _auroc(view: View) -> None:
