@@ -39,17 +39,17 @@ def test_what_failed_is_said_in_the_services_own_words(with_key):
         api.change("POST", "/models/promote", "stub-key")
 
 
-def test_a_change_that_is_not_answered_may_have_been_made_and_the_page_says_so(with_key):
+def test_a_change_that_is_not_answered_may_have_been_made_and_the_page_says_so(with_key, monkeypatch):
     shown = admin_at("models").run()
-    api._client().timeout = 0.4
+    monkeypatch.setattr(api, "PATIENCE", 0.4)
     with_key.slow, with_key.delay = {"/models/promote"}, 0.8
     text = words(change(shown, "promote", "Promote", "better", True))
     assert "It may have been done: look before you repeat it." in text
     assert "tries again by itself" not in text
 
 
-def test_a_change_that_is_not_answered_silences_nobody_else(with_key):
-    api._client().timeout = 0.4
+def test_a_change_that_is_not_answered_silences_nobody_else(with_key, monkeypatch):
+    monkeypatch.setattr(api, "PATIENCE", 0.4)
     with_key.slow, with_key.delay = {"/models/promote"}, 0.8
     with pytest.raises(api.ApiProblem, match="may have been done"):
         api.change("POST", "/models/promote", "stub-key", {"version": "x"})

@@ -12,6 +12,7 @@ from fedhealth.dashboards.texts import plain, say
 
 DEFAULT = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(4.0, connect=2.0)  # seconds
+PATIENCE = httpx.Timeout(30.0, connect=2.0)  # with a change: before a promotion the gates are asked
 PAUSE = 3.0  # seconds without a new attempt after the API did not answer
 _silent_until: dict[str, tuple[float, "ApiProblem"]] = {}
 
@@ -64,7 +65,7 @@ def change(method: str, path: str, key: str, body: dict[str, Any] | None = None)
         ApiProblem: there is no usable answer; its words tell whether the change may have been made.
     """
     try:
-        answer = _client().request(method, address() + path, headers={"X-API-Key": key}, json=body)
+        answer = _client().request(method, address() + path, headers={"X-API-Key": key}, json=body, timeout=PATIENCE)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         raise ApiProblem("not_sent") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError):
