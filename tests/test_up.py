@@ -27,6 +27,8 @@ EXAMPLE = {
     "aqi": 60,
 }
 
+WIDER = "[champion]\nauroc = 0.03\nlog_loss = 5.0\n[local]\nauroc = 0.03\nlog_loss = 5.0\n"
+
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory):
@@ -125,6 +127,9 @@ def test_a_second_model_is_judged_and_promoted_on_the_page(up, browser):
         assert page.get_by_text("The gates cannot be asked").count() == 0
         page.get_by_role("textbox", name="Reason").first.fill("straight lines are enough")
         page.get_by_text(re.compile(f"I want .* served instead of {first}")).click()
+        page.get_by_role("button", name="Promote").click()
+        page.get_by_text("the gates refuse version").wait_for(timeout=60000)  # of so few people intervals are wide
+        (folder / "models/gates.toml").write_text(WIDER)
         page.get_by_role("button", name="Promote").click()
         page.get_by_text("is served now, instead of").wait_for(timeout=60000)
         page.get_by_role("heading", name="Go back").wait_for(timeout=60000)

@@ -49,13 +49,13 @@ def show_one(view: View) -> None:
     told = view.ask(f"/models/{chosen}")
     _gates(told)
     _lineage(told)
-    change.show(view, found["champion"], None if chosen == found["champion"] else chosen, told, _before(view))
+    served = found["champion"]
+    change.show(view, served, None if chosen == served else chosen, told, _before(view, served))
 
 
-def _before(view: View) -> bool:
+def _before(view: View, served: str | None) -> bool:
     """Whether another version was served before the one that is."""
-    told = view.ask("/promotion")
-    own = [one for one in told["history"] if one["version"] == told["champion"]]
+    own = [one for one in view.ask("/promotion")["history"] if one["version"] == served]
     return any(one["before"] for one in own if one["action"] in ("publish", "promote"))
 
 
