@@ -1,5 +1,7 @@
 """The admin's pages over the network, through their door, as Streamlit runs them, against the stub."""
 
+import re
+
 import pytest
 
 pytest.importorskip("streamlit")
@@ -248,7 +250,9 @@ def test_key_figures_tell_their_change(with_key):
         shown = admin_at("overview")
         shown.query_params["days"] = days
         captions = [one.value for one in shown.run().caption]
-        assert sum("against 7 days before" in one for one in captions) == 2
+        assert sum("against 7 days before" in one for one in captions) == 4
+    assert any(re.search(r"acknowledged · [+-]\d against 7 days before", one) for one in captions)
+    assert any(re.search(r"yesterday [+-][\d,]+ against 7 days before", one) for one in captions)
 
 
 def test_live_is_off_until_asked_for(with_key):

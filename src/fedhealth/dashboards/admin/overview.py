@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 from typing import Any
 
@@ -12,9 +13,9 @@ from fedhealth.dashboards.admin import maps
 from fedhealth.dashboards.admin.alerts import OPEN
 from fedhealth.dashboards.admin.charts import draw
 from fedhealth.dashboards.admin.downloads import offer
-from fedhealth.dashboards.admin.view import WEEK, View, of_100, to_3, whole
+from fedhealth.dashboards.admin.view import SHORTEST, WEEK, View, of_100, to_3, whole
 from fedhealth.dashboards.api import ApiProblem
-from fedhealth.dashboards.parts import card, legend, note, table, when
+from fedhealth.dashboards.parts import card, legend, note, parsed, table, when
 from fedhealth.dashboards.texts import listed, say
 from fedhealth.study.advice.air import CATEGORIES, category_named
 
@@ -61,24 +62,32 @@ def _alerts(view: View) -> None:
     is_open = {one["city"] for one in found if one["state"] in OPEN}
     seen = {one["city"] for one in found if one["state"] == "acknowledged"}
     value = say("admin.kpi_alerts_value", n=len(is_open), cities=len(view.cities()))
-    card(say("admin.kpi_alerts"), value, say("admin.kpi_alerts_note", n=len(seen)))
+    change = say("admin.kpi_change", change=f"{len(is_open | seen) - len(_open_before(found)):+d}")
+    card(say("admin.kpi_alerts"), value, f"{say('admin.kpi_alerts_note', n=len(seen))} · {change}")
+
+
+def _open_before(alerts: Rows) -> set[str]:
+    """The cities with an alert that had fired seven days ago and had not ended."""
+    then = datetime.now(UTC) - timedelta(days=WEEK)
+    fired = [one for one in alerts if one["state"] != "pending" and (parsed(one["since"]) or then) <= then]
+    return {one["city"] for one in fired if (parsed(one["ended"]) or datetime.now(UTC)) > then}
 
 
 def _risk(view: View) -> None:
     known = [one["mean_risk"] for one in view.cities() if one["mean_risk"] is not None]
     value = say("admin.kpi_risk_value", n=of_100(fmean(known) if known else None))
-    daily = _daily(view.points(WEEK), "mean_risk", fmean)
+    daily = _daily(view.points(SHORTEST), "mean_risk", fmean)
     _trend_card(say("admin.kpi_risk"), value, [None if one is None else 100 * one for one in daily], view.days, 1)
 
 
 def _aqi(view: View) -> None:
     known = [one["aqi"] for one in view.cities() if one["aqi"] is not None]
     value = whole(median(known) if known else None)
-    _trend_card(say("admin.kpi_aqi"), value, _daily(view.points(WEEK), "aqi", median), view.days, 0)
+    _trend_card(say("admin.kpi_aqi"), value, _daily(view.points(SHORTEST), "aqi", median), view.days, 0)
 
 
 def _trend_card(title: str, value: str, daily: list[float | None], days: int, places: int) -> None:
-    now, before = (daily[-1], daily[-WEEK]) if len(daily) >= WEEK else (None, None)
+    now, before = (daily[-1], daily[-1 - WEEK]) if len(daily) > WEEK else (None, None)
     known = now is not None and before is not None
     note = say("admin.kpi_change", change=f"{now - before:+.{places}f}") if known else ""  # type: ignore[operator]
     shown = daily[-days:]
@@ -92,6 +101,10 @@ def _readings(view: View) -> None:
     readings, people = (sum(one[name] or 0 for one in told) if told else None for name in ("readings", "people"))
     note = [say("admin.kpi_readings_note", people=whole(people))] if told else []
     note += [say("admin.kpi_readings_held", cities=listed(held))] if held else []
+    daily = _daily(view.points(SHORTEST), "readings", sum)
+    yesterday, before = (daily[-2], daily[-2 - WEEK]) if len(daily) > WEEK + 1 else (None, None)
+    if yesterday is not None and before is not None:
+        note.append(say("admin.kpi_readings_change", change=f"{yesterday - before:+,.0f}"))
     card(say("admin.kpi_readings"), whole(readings), " · ".join(note))
 
 

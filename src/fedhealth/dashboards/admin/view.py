@@ -13,7 +13,8 @@ from fedhealth.dashboards.parts import Kept, keep
 from fedhealth.dashboards.texts import plain, say
 
 RANGES = (1, 7, 30, 90)  # days
-WEEK = 8  # days that it takes to see today and a week before
+WEEK = 7  # days
+SHORTEST = WEEK + 2  # days that it takes to see today and yesterday, each beside the day a week before
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class View:
     @property
     def window(self) -> int:
         """The days to ask the API for."""
-        return max(self.days, WEEK)
+        return max(self.days, SHORTEST)
 
     @property
     def names(self) -> list[str]:
