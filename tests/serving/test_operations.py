@@ -393,7 +393,7 @@ def test_a_store_that_is_away_stops_no_prediction(
 
 
 def test_ninety_days_are_answered(api: TestClient):
-    readings = list(replay(5, NOW - timedelta(days=90), NOW, 20))
+    readings = list(replay(5, NOW - timedelta(days=90), NOW, 30))
     for start in range(0, len(readings), 1000):
         assert send(api, readings[start : start + 1000]).status_code == 201
     for path in [*(p for p in KEYED if p != "/runs/latest"), "/trends?days=90", "/drift?days=90", "/aqi?days=90"]:
