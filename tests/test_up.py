@@ -134,4 +134,4 @@ def test_a_second_model_is_judged_and_promoted_on_the_page(up, browser):
         page.get_by_text("is served now, instead of").wait_for(timeout=60000)
         page.get_by_role("heading", name="Go back").wait_for(timeout=60000)
     history = [json.loads(line) for line in (folder / "models" / "history.jsonl").read_text().splitlines()]
-    assert [one["action"] for one in history] == ["publish", "promote"]
+    assert [one["action"] for one in history] == ["publish", "refuse", "promote"]
