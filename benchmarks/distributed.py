@@ -158,7 +158,7 @@ def ours(rows: int, policy: str, nodes: int = 3, model: str = "additive") -> dic
         study, names = study_of(own.folder, nodes, policy)
         common = ["--study", str(study), "--port", str(free_port()), "--runs", str(own.folder / "runs")]
         server = own.start("server", sys.executable, str(TOP / "fl/server.py"), "--model", model, *common)
-        code = "import sys, typer; from fedhealth.cli.flower import client; typer.run(client(sys.argv.pop(1)))"
+        code = "import sys, typer; from fedhealth.cli.client import client; typer.run(client(sys.argv.pop(1)))"
         data = ["--data", str(own.folder / "data"), "--auto-approve"]
         for name in names:
             own.start(name, sys.executable, "-c", code, name, *data, *common)

@@ -2,7 +2,7 @@
 
 import typer
 
-from fedhealth.cli.flower import client
+from fedhealth.cli.client import client
 
 if __name__ == "__main__":
     typer.run(client("node_1"))

@@ -16,8 +16,9 @@ import typer
 from typer.main import get_command
 
 from fedhealth.cli import app
+from fedhealth.cli.client import client
 from fedhealth.cli.data import generate
-from fedhealth.cli.flower import client, server
+from fedhealth.cli.flower import server
 from fedhealth.serving import create_app
 from fedhealth.serving.access import NEEDS
 from fedhealth.study import builtin_studies, load_study

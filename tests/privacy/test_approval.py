@@ -10,7 +10,7 @@ from tests.federation.worlds import draw_rows
 from tests.privacy.doors import TWO
 from typer.testing import CliRunner
 
-from fedhealth.cli.flower import _await_approval
+from fedhealth.cli.client import _await_approval
 from fedhealth.cli.main import app
 from fedhealth.data.synthetic import write_world
 from fedhealth.privacy import PolicyRefusal, approve, is_approved

@@ -1,14 +1,13 @@
-"""The commands behind ``fl/server.py`` and ``fl/client_node*.py``: training between processes over Flower."""
+"""The command behind ``fl/server.py``: the server's side of training between processes over Flower."""
 
 import logging
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,9 +51,6 @@ FolderOption = Annotated[
     ),
 ]
 WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
-AutoApproveOption = Annotated[
-    bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
-]
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
 MinNodesOption = Annotated[
     int | None,
@@ -65,15 +61,6 @@ MetricsOption = Annotated[
     int | None, typer.Option(min=1, max=65535, help="Show figures for Prometheus on this port of 127.0.0.1.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split and of the training.")]
-
-
-class NodeCommand(Protocol):
-    """The command of one node."""
-
-    def __call__(
-        self, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float, auto_approve: bool
-    ) -> None:
-        """Take part in one training run."""
 
 
 def server(
@@ -118,31 +105,6 @@ def server(
         typer.echo(f"{f'Bundle {bundle.version}' if bundle else 'The network'} and report.json written to {written}")
 
 
-def client(node: str, at_home: bool = False) -> NodeCommand:
-    """The command that takes part in training as ``node``.
-
-    It goes to the server that the node is enrolled with, else, or ``at_home``, to the one on this machine.
-    """
-
-    def command(
-        data: DataOption = Path("data"),
-        study: StudyOption = "health-risk",
-        outcome: OutcomeOption = None,
-        port: PortOption = PORT,
-        runs: RunsOption = Path("runs"),
-        wait: WaitOption = 600.0,
-        auto_approve: AutoApproveOption = False,
-    ) -> None:
-        from fedhealth.cli.errors import plain_errors
-
-        with polite_end(), plain_errors():
-            _await_approval(node, data, study, outcome, wait, auto_approve)
-            _take_part(node, data, study, outcome, port, runs, wait, at_home)
-
-    command.__doc__ = f"Take part in one training run as {node}: rows stay here, only sums leave."
-    return command
-
-
 def train_with_flower(
     study: str, data: Path, outcome: str | None, training: Training, port: int = PORT
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
@@ -155,7 +117,7 @@ def train_with_flower(
 
     loaded = load_study(study, outcome)
     for node in loaded.nodes:
-        _check_data(loaded, node.name, data)
+        check_data(loaded, node.name, data)
     options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(training.runs)]
     options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
     children = [_start_node(node.name, options) for node in loaded.nodes]
@@ -218,7 +180,7 @@ def with_nodes(
     from fedhealth.runtime.flower.environment import private_environment
 
     with private_environment() as home:
-        _quiet()
+        quiet()
         from fedhealth.runtime.flower.opening import opened
         from fedhealth.runtime.flower.processes import run_server_app
         from fedhealth.runtime.flower.server import server_app
@@ -227,59 +189,8 @@ def with_nodes(
             run_server_app(server_app(study, seed, act, patience, watch, run, here.check), here.link)
 
 
-def _take_part(
-    node: str, data: Path, study: str, outcome: str | None, port: int, runs: Path, wait: float, at_home: bool
-) -> None:
-    from fedhealth.runtime.flower.environment import private_environment
-    from fedhealth.study import load_study
-
-    loaded = load_study(study, outcome)
-    _check_data(loaded, node, data)
-    with private_environment():
-        _quiet()
-        from fedhealth.runtime.flower.client import NodeConfig
-        from fedhealth.runtime.flower.enrolment import enrolment_of
-        from fedhealth.runtime.flower.node import serve_node
-        from fedhealth.runtime.flower.processes import wait_for_server
-
-        enrolment = None if at_home else enrolment_of(data, node)
-        address = enrolment.server if enrolment else f"{LOOPBACK}:{port}"
-        typer.echo(f"{node}: looking for the server on {address}")
-        wait_for_server(address, wait)
-        config = NodeConfig(node, study, str(data), str(runs), outcome or "", loaded.hash)
-        ending = serve_node(address, config, lambda: typer.echo(f"{node}: connected; Ctrl-C leaves"), enrolment)
-        typer.echo(f"{node}: {ending}")
-
-
-def _await_approval(node: str, data: Path, study: str, outcome: str | None, wait: float, auto_approve: bool) -> None:
-    """Return once the owner has approved the study; synthetic rows need no approval, and that is said aloud."""
-    from fedhealth.data.generated import is_synthetic
-    from fedhealth.privacy import PolicyRefusal, is_approved, policy_of, would_leave
-    from fedhealth.study import load_study
-
-    loaded = load_study(study, outcome)
-    _check_data(loaded, node, data)
-    if is_approved(loaded, node, data):
-        return
-    if auto_approve or is_synthetic(loaded.node(node), data):
-        why = "--auto-approve was given" if auto_approve else "its rows are synthetic"
-        typer.secho(f"{node}: AUTO-APPROVED study {loaded.name} {loaded.hash[:12]}, because {why}", fg="yellow")
-        return
-    typer.echo(f"{node}: this study is new here, so nothing leaves yet. What would:")
-    for line in would_leave(loaded, node, policy_of(loaded, node, data)):
-        typer.echo(f"  {line}")
-    how = f"fedhealth node approve {node} {loaded.hash[:12]} --study {study} --data {data}"
-    typer.echo(f"{node}: waiting for its owner; to approve: {how}")
-    until = time.monotonic() + wait
-    while not is_approved(loaded, node, data):
-        if time.monotonic() > until:
-            raise PolicyRefusal(
-                f"{node} was not approved for study {loaded.name} within {wait:.0f} s; to approve: {how}"
-            )
-        time.sleep(0.5)
-
-
-def _check_data(study: "Study", node: str, data: Path) -> None:
+def check_data(study: "Study", node: str, data: Path) -> None:
+    """Raise StudyError where the study has no such node, and DataError where its table is not in ``data``."""
     from fedhealth.data.tables import DataError
     from fedhealth.study import StudyError
 
@@ -294,7 +205,7 @@ def _check_data(study: "Study", node: str, data: Path) -> None:
 
 
 def _start_node(node: str, options: list[str]) -> "subprocess.Popen[bytes]":
-    code = f"import typer; from fedhealth.cli.flower import client; typer.run(client({node!r}, at_home=True))"
+    code = f"import typer; from fedhealth.cli.client import client; typer.run(client({node!r}, at_home=True))"
     return subprocess.Popen([sys.executable, "-c", code, *options], start_new_session=True)
 
 
@@ -306,7 +217,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Only warnings of Flower's own log reach the terminal."""
     for name in ("flwr", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -5,16 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fedhealth.cli.flower import (
-    LOOPBACK,
-    AutoApproveOption,
-    DataOption,
-    OutcomeOption,
-    RunsOption,
-    StudyOption,
-    client,
-    polite_end,
-)
+from fedhealth.cli.client import AutoApproveOption, client
+from fedhealth.cli.flower import LOOPBACK, DataOption, OutcomeOption, RunsOption, StudyOption, polite_end
 from fedhealth.cli.train import PORT, PortOption
 
 WAIT = 600.0  # seconds for the owner's approval

@@ -96,14 +96,18 @@ def look_at_node(
 
 def _change(name: str, trained: Figures, now: Figures, noise: float) -> Change:
     """``noise`` is the variance that noise adds to the difference."""
-    told = [[figures.get(f"{name}{end}") for end in ("", "_low", "_high")] for figures in (trained, now)]
-    (before, *ends), (after, *ends_now) = told
-    if before is None or after is None or None in (*ends, *ends_now):
+    before, after, half_before, half_after = trained.get(name), now.get(name), _half(name, trained), _half(name, now)
+    if before is None or after is None or half_before is None or half_after is None:
         return Change(None, None, None)
-    halves = [(high - low) / 2 for low, high in (ends, ends_now)]  # type: ignore[operator]
-    half = float(np.sqrt(sum(one**2 for one in halves) + Z**2 * noise))
+    half = float(np.sqrt(half_before**2 + half_after**2 + Z**2 * noise))
     worse = before - after if name == "auroc" else abs(after - PERFECT[name]) - abs(before - PERFECT[name])
     return Change(worse, worse - half, worse + half)
+
+
+def _half(name: str, figures: Figures) -> float | None:
+    """Half the width of a metric's interval, None where it has none."""
+    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    return None if low is None or high is None else (high - low) / 2
 
 
 def _noise(answer: Contribution, threshold: float, rng: np.random.Generator) -> dict[str, float]:

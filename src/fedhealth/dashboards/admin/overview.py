@@ -68,9 +68,10 @@ def _alerts(view: View) -> None:
 
 def _open_before(alerts: Rows) -> set[str]:
     """The cities with an alert that had fired seven days ago and had not ended."""
-    then = datetime.now(UTC) - timedelta(days=WEEK)
+    now = datetime.now(UTC)
+    then = now - timedelta(days=WEEK)
     fired = [one for one in alerts if one["state"] != "pending" and (parsed(one["since"]) or then) <= then]
-    return {one["city"] for one in fired if (parsed(one["ended"]) or datetime.now(UTC)) > then}
+    return {one["city"] for one in fired if (parsed(one["ended"]) or now) > then}
 
 
 def _risk(view: View) -> None:
@@ -99,13 +100,13 @@ def _readings(view: View) -> None:
     told = [one for one in view.cities() if one["readings"] is not None]
     held = [one["city"] for one in view.cities() if one["readings"] is None]
     readings, people = (sum(one[name] or 0 for one in told) if told else None for name in ("readings", "people"))
-    note = [say("admin.kpi_readings_note", people=whole(people))] if told else []
-    note += [say("admin.kpi_readings_held", cities=listed(held))] if held else []
+    notes = [say("admin.kpi_readings_note", people=whole(people))] if told else []
+    notes += [say("admin.kpi_readings_held", cities=listed(held))] if held else []
     daily = _daily(view.points(SHORTEST), "readings", sum)
     yesterday, before = (daily[-2], daily[-2 - WEEK]) if len(daily) > WEEK + 1 else (None, None)
     if yesterday is not None and before is not None:
-        note.append(say("admin.kpi_readings_change", change=f"{yesterday - before:+,.0f}"))
-    card(say("admin.kpi_readings"), whole(readings), " · ".join(note))
+        notes.append(say("admin.kpi_readings_change", change=f"{yesterday - before:+,.0f}"))
+    card(say("admin.kpi_readings"), whole(readings), " · ".join(notes))
 
 
 def _auroc(view: View) -> None:

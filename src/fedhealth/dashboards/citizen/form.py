@@ -1,6 +1,5 @@
 """The form: one field for each of the study's features, each of which may stay empty and takes any number."""
 
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -14,18 +13,21 @@ from fedhealth.dashboards.features import Subject, built_in, step_of
 from fedhealth.dashboards.texts import say
 from fedhealth.study import Feature
 from fedhealth.study.advice.features import options_of, title_of, unit_of
-from fedhealth.study.advice.safety import load_safety
+from fedhealth.study.advice.safety import Safety
 
 FROM_AIR = ("aqi", "pm25")  # features that a city's air reading fills in
 
 
-def show(subject: Subject) -> dict[str, float]:
-    """Draw the form and give what was filled in, allowed or not, by feature name; what is empty is not in it."""
+def show(subject: Subject, safety: Safety | None) -> dict[str, float]:
+    """Draw the form and give what was filled in, allowed or not, by feature name; what is empty is not in it.
+
+    What ``safety`` says of a reading stands below its field too: on a telephone the top of the page is out of sight.
+    """
     with st.container(border=True):
         st.header(say("form.title"), anchor=False)
         st.caption(say("form.hint"))
         _buttons(subject)
-        _fields(subject)
+        _fields(subject, safety)
         st.caption(say("form.limits"))
     values = {feature.name: _value(feature) for feature in subject.features}
     return {name: value for name, value in values.items() if value is not None}
@@ -40,18 +42,18 @@ def _fits(feature: Feature, value: float) -> bool:
     return feature.kind != "number" or feature.low <= value <= feature.high
 
 
-def _fields(subject: Subject) -> None:
+def _fields(subject: Subject, safety: Safety | None) -> None:
     main = [feature for feature in subject.features if feature.example is not None] or list(subject.features)
     rest = [feature for feature in subject.features if feature not in main]
     with st.grid(min_column_width=280, gap="medium"):
         for feature in main:
             if feature.name == FROM_AIR[0]:
                 _city(subject)
-            _field(feature)
+            _field(feature, safety)
     if rest:
         with st.expander(say("form.more")), st.grid(min_column_width=230, gap="medium"):
             for feature in rest:
-                _field(feature)
+                _field(feature, safety)
 
 
 def _buttons(subject: Subject) -> None:
@@ -98,11 +100,12 @@ def _value(feature: Feature) -> float | None:
     return float(raw) if feature.kind == "number" else float(options_of(feature).index(raw))
 
 
-def _field(feature: Feature) -> None:
+def _field(feature: Feature, safety: Safety | None) -> None:
     with st.container(gap="xsmall"):
         changed: dict[str, Any] = {"key": _key(feature.name), "on_change": _typed, "args": (feature,)}
         if feature.kind == "number":
             _number(feature, changed)
+            _warn(feature, safety)
         elif feature.kind == "flag":
             st.segmented_control(title_of(feature), options_of(feature), **changed)
         else:
@@ -127,15 +130,13 @@ def _number(feature: Feature, changed: dict[str, Any]) -> None:
     if value is not None and not _fits(feature, value):
         given = f"{value:,.10g} {unit}".strip()
         st.error(say("form.refused", name=title_of(feature), given=given, allowed=allowed), icon=":material/block:")
-    _warn(feature, value)
 
 
-def _warn(feature: Feature, value: float | None) -> None:
-    """The safety rules that a reading raises, below its field: on a telephone the top of the page is out of sight."""
-    with suppress(ValueError):  # rules that cannot be read are said so on top
-        safety = load_safety()
+def _warn(feature: Feature, safety: Safety | None) -> None:
+    value = _value(feature)
+    if safety is not None and value is not None:
         for rule in safety.raised({feature.name: value}):
-            st.error(safety.words(rule, value or 0.0), icon=":material/emergency:")
+            st.error(safety.words(rule, value), icon=":material/emergency:")
 
 
 def _city(subject: Subject) -> None:

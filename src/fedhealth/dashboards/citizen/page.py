@@ -8,7 +8,7 @@ from fedhealth.dashboards.citizen import about, advice, explore, export, factors
 from fedhealth.dashboards.features import Subject, of_model, without_model
 from fedhealth.dashboards.parts import come_back, frame, note, panel
 from fedhealth.dashboards.texts import say
-from fedhealth.study.advice.safety import load_safety
+from fedhealth.study.advice.safety import Safety, load_safety
 
 
 def main() -> None:
@@ -18,9 +18,10 @@ def main() -> None:
     head, banner, trouble = (st.container() for _ in range(3))
     known: Subject = st.session_state.setdefault("subject", without_model())
     export.show(known)
-    entered = form.show(known)
+    safety = _safety()
+    entered = form.show(known, safety)
     with banner:  # before the API is asked, which may take long to answer
-        warned = _warn(entered)
+        warned = _warn(safety, entered)
     subject, problem = _subject(known)
     if subject.features != known.features:
         st.rerun()
@@ -46,11 +47,17 @@ def _subject(known: Subject) -> tuple[Subject, ApiProblem | None]:
     return st.session_state["subject"], None
 
 
-def _warn(entered: dict[str, float]) -> bool:
-    """The safety rules that the readings raise, allowed or not, before anything else; whether there are any."""
+def _safety() -> Safety | None:
+    """The safety rules; None where they cannot be read."""
     try:
-        safety = load_safety()
+        return load_safety()
     except ValueError:
+        return None
+
+
+def _warn(safety: Safety | None, entered: dict[str, float]) -> bool:
+    """The safety rules that the readings raise, allowed or not, before anything else; whether there are any."""
+    if safety is None:
         st.error(say("safety.broken"), icon=":material/emergency:")
         return False
     raised = safety.raised(entered)
