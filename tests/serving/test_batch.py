@@ -6,10 +6,10 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fedhealth.registry import Bundle
-from fedhealth.serving.app import Api
 from fedhealth.serving.batch import MOST_ROWS, BatchBody
 from fedhealth.serving.errors import Refused
 from fedhealth.serving.predictor import Predictor
@@ -67,6 +67,10 @@ def test_five_thousand_rows_keep_their_order(client: TestClient):
         ({"columns": {"age": []}}, "columns", "age: 0"),
         ({"rows": [{"age": 30}, {"spo2": 900}]}, "rows[1].spo2", 900),
         ({"rows": [{"age": 30}, {}]}, "rows[1]", None),
+        ({"columns": {"age": [30, None, 10**400]}}, "columns.age[2]", "1" + 78 * "0" + "…"),
+        ({"columns": {"steps": [0.5, -1]}}, "columns.steps[1]", -1),
+        ({"columns": {"age": [30, True]}}, "columns.age[1]", True),
+        ({"columns": {"smoker": [True, None, -1]}}, "columns.smoker[2]", -1),
         ({"rows": []}, "rows", "no values"),
         ({"rows": [{"smoker": 0.5}]}, "rows[0].smoker", 0.5),
         ({"rows": [{"age": 30}], "columns": {"age": [30]}}, None, None),
@@ -107,7 +111,7 @@ def test_deep_nesting_is_refused_in_words(client: TestClient):
     assert (answer.status_code, list(answer.json())) == (422, ["detail"])
 
 
-def test_people_of_whom_different_things_are_known_hold_nobody_up(app: Api, study: Study, bundle: Bundle):
+def test_people_of_whom_different_things_are_known_hold_nobody_up(app: FastAPI, study: Study, bundle: Bundle):
     """They get the same risks, but not from the thread that answers everybody."""
     rng = random.Random(0)
     numbers = [feature for feature in study.features if feature.kind == "number"]

@@ -1,13 +1,23 @@
-"""The fast lane and the ordinary route say the same, byte for byte."""
+"""The fast lane and the ordinary route say the same, byte for byte, and what is no plain request is not its own."""
 
 import json
 import random
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
+import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+from tests.ports import free_port
 
-from fedhealth.serving.app import Api
+from fedhealth.serving.lane import QuickProtocol
 from fedhealth.serving.schema import PredictionBody
 from fedhealth.study import Feature, Study
 
@@ -40,15 +50,54 @@ def bodies(study: Study, count: int) -> Iterator[bytes]:
         yield json.dumps({feature.name: written(rng, feature) for feature in chosen}).encode()
 
 
+@dataclass
+class Counted:
+    """The app, and the paths that it was asked for: those of the fast lane never get here."""
+
+    app: FastAPI
+    asked: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.asked.append(scope["path"])
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def counted(app: FastAPI) -> Counted:
+    return Counted(app)
+
+
+@pytest.fixture(scope="module")
+def port(counted: Counted) -> Iterator[int]:
+    """A real server with the lane."""
+    number, protocol = free_port(), partial(QuickProtocol, lane=counted.app.state.lane)
+    quiet = {"log_level": "error", "ws": "none", "proxy_headers": False, "server_header": False}
+    server = uvicorn.Server(uvicorn.Config(counted, port=number, http=protocol, **quiet))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield number
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def client(port: int) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as found:
+        yield found
+
+
 @pytest.fixture
-def slow(app: Api) -> TestClient:
+def slow(app: FastAPI) -> TestClient:
     """The app without its fast lane."""
-    return TestClient(app.framework)
+    return TestClient(app)
 
 
 @pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
-def test_both_ways_answer_alike(client: TestClient, slow: TestClient, study: Study, path: str, count: int):
+def test_both_ways_answer_alike(client: httpx.Client, slow: TestClient, study: Study, path: str, count: int):
     answered = 0
     for raw in [*BROKEN, *ODD, *bodies(study, count)]:
         fast, ordinary = client.post(path, content=raw), slow.post(path, content=raw)
@@ -67,7 +116,7 @@ BATCHES = [
 ]
 
 
-def test_both_ways_answer_alike_for_many_people(client: TestClient, slow: TestClient):
+def test_both_ways_answer_alike_for_many_people(client: httpx.Client, slow: TestClient):
     answered = 0
     for raw in BATCHES:
         fast, ordinary = (way.post("/predict/batch", content=raw, headers=KEY) for way in (client, slow))
@@ -76,7 +125,7 @@ def test_both_ways_answer_alike_for_many_people(client: TestClient, slow: TestCl
     assert answered == 3
 
 
-def test_the_lane_is_no_way_round_the_roles_or_the_handling_of_large_bodies(client: TestClient):
+def test_the_lane_is_no_way_round_the_roles_or_the_handling_of_large_bodies(client: httpx.Client):
     body = b'{"columns": {"age": [30, 31]}}'
     assert client.post("/predict/batch", content=body).status_code == 401
     spread = client.post("/predict/batch", content=iter([body[:11], b" " * 300_000, body[11:]]), headers=KEY)
@@ -89,11 +138,124 @@ def test_what_is_well_formed_takes_the_fast_lane_and_the_rest_does_not(study: St
     assert all(body.parse_quickly(raw) == body.parse(raw) for raw in ODD)
 
 
-def test_a_body_in_pieces_is_answered(client: TestClient):
+def test_a_body_in_pieces_is_answered(client: httpx.Client):
     whole = client.post("/predict", content=b'{"age": 30}')
     assert client.post("/predict", content=iter([b'{"age"', b": 30}"])).content == whole.content
 
 
-def test_the_lane_is_for_post_alone(client: TestClient):
+def test_the_lane_is_for_post_alone(client: httpx.Client):
     assert client.get("/explain").status_code == 405
     assert client.options("/predict").status_code == 405
+
+
+def said(port: int, *parts: bytes, until: bytes = b"", pause: float = 0.0) -> bytes:
+    """What the server says to these bytes: all until it closes the connection, or ends with ``until``."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        heard = b""
+        while not (until and heard.endswith(until)) and (more := connection.recv(65_536)):
+            heard += more
+        return heard
+
+
+def request(body: bytes = b'{"age": 30}', *lines: bytes, head: bytes = b"POST /predict HTTP/1.1") -> bytes:
+    length = b"content-length: %d" % len(body)
+    return b"\r\n".join([head, b"host: x", length, *lines, b"", body])
+
+
+def bodies_in(heard: bytes) -> list[bytes]:
+    return [part.split(b"\r\n\r\n", 1)[1] for part in heard.split(b"HTTP/1.1 ")[1:]]
+
+
+LAST = request(b"", b"connection: close", head=b"GET /health HTTP/1.1")  # so that the server closes
+
+
+def test_the_lane_answers_without_the_app(port: int, counted: Counted, client: httpx.Client):
+    """Of uvicorn's inside it uses what the pinned version has; where this fails, look at QuickProtocol."""
+    counted.asked.clear()
+    for path, body in (
+        ("/predict", {"age": 30}),
+        ("/explain", {"age": 30}),
+        ("/predict/batch", {"rows": [{"age": 3}]}),
+    ):
+        answer = client.post(path, json=body, headers=KEY)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        assert "date" in answer.headers
+    assert counted.asked == []
+    assert client.post("/predict", json={"age": 300}).status_code == 422
+    assert client.post("/predict?x=1", json={"age": 30}).status_code == 200
+    assert counted.asked == ["/predict", "/predict"]
+    metrics = client.get("/metrics", headers=KEY).text
+    assert 'fedhealth_requests_total{path="/explain",status="200"}' in metrics
+
+
+def test_requests_one_behind_the_other_are_answered_in_order(port: int, counted: Counted):
+    ages = range(20, 60)
+    sent = [request(b'{"age": %d}' % age) for age in ages]
+    sent[7] = request(b"", head=b"GET /health HTTP/1.1")  # the app's, and those behind it wait for it
+    sent[20] = request(b'{"age": 300}')
+    heard = bodies_in(said(port, b"".join(sent), LAST))
+    assert len(heard) == len(ages) + 1
+    alone = [bodies_in(said(port, request(b'{"age": %d}' % age), LAST))[0] for age in (20, 40, 59)]
+    assert [heard[0], heard[39]] == [alone[0], alone[2]]
+    assert b"status" in heard[7]
+    assert b"300" in heard[20]
+
+
+def test_a_request_in_pieces_is_answered(port: int, counted: Counted):
+    counted.asked.clear()
+    raw = request()
+    whole = bodies_in(said(port, raw + LAST))[0]
+    assert bodies_in(said(port, *(raw[i : i + 1] for i in range(len(raw))), LAST))[0] == whole
+    chunked = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert bodies_in(said(port, chunked, b'6\r\n{"age"\r\n', b"5\r\n: 30}\r\n0\r\n\r\n", LAST))[0] == whole
+    assert counted.asked == ["/health"] * 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "head", "first"),
+    [
+        ([b"connection: close"], b"POST /predict HTTP/1.1", b"HTTP/1.1 200"),
+        ([], b"POST /predict HTTP/1.0", b"HTTP/1.1 200"),
+        ([b"expect: 100-continue", b"connection: close"], b"POST /predict HTTP/1.1", b"HTTP/1.1 100"),
+        ([b"connection: close"], b"PUT /predict HTTP/1.1", b"HTTP/1.1 405"),
+        ([b"connection: close", b"x-api-key: none"], b"POST /predict HTTP/1.1", b"HTTP/1.1 401"),
+        ([b"upgrade: websocket", b"connection: upgrade, close"], b"POST /predict HTTP/1.1", b"HTTP/1.1 422"),
+    ],
+)
+def test_what_is_not_plain_is_the_apps(port: int, counted: Counted, lines: list[bytes], head: bytes, first: bytes):
+    counted.asked.clear()
+    heard = said(port, request(b'{"age": 30}', *lines, head=head), until=b"}]}")
+    assert heard.startswith(first)
+    assert counted.asked == ["/predict"]
+
+
+def test_who_does_not_read_the_answers_is_not_read_either(port: int, client: httpx.Client):
+    """Answers that nobody takes must not fill the memory."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection, pytest.raises(TimeoutError):
+        connection.sendall(request() * 200_000)  # 15 MB
+    assert client.post("/predict", json={"age": 30}).status_code == 200
+
+
+def test_whom_a_proxy_speaks_for_the_app_finds_out(
+    port: int, counted: Counted, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(counted.app.state.lane.access, "behind_proxy", True)
+    counted.asked.clear()
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    assert client.post("/predict", json={"age": 30}, headers=forwarded).status_code == 200
+    assert counted.asked == ["/predict"]
+    assert client.post("/predict", json={"age": 30}, headers={**forwarded, **KEY}).status_code == 200
+    assert counted.asked == ["/predict"]
+
+
+def test_who_goes_away_in_the_middle_harms_nobody(port: int, client: httpx.Client):
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(request()[:-4])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(request() * 50)
+    assert client.post("/predict", json={"age": 30}).status_code == 200

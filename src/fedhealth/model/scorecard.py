@@ -102,11 +102,10 @@ class Scorecard:
 
         The interval's ends are as in :meth:`RiskModel.interval`, on the logit.
         """
-        both = self._spread_and_slopes
-        weights = np.zeros(len(both))
+        weights = np.zeros(len(self.spread))
         weights[0] = 1.0
         added = self.contributions(values, weights)
-        vector = weights.dot(both)
+        vector = weights.dot(self.spread)
         logit = self.base + sum(added)
         intercept, slope = self.calibration
         half = abs(slope) * INTERVAL_Z * math.sqrt(vector.dot(vector) + self.variance)
@@ -116,25 +115,25 @@ class Scorecard:
     def contributions(self, values: Sequence[float], weights: Floats | None = None) -> list[float]:
         """What each observed feature of a row adds to the log-odds, half of each product to either feature's part.
 
-        ``weights``, if given, becomes that of each row of :attr:`_spread_and_slopes` in ``columns @ L`` of this row.
+        ``weights``, if given, becomes that of each row of ``spread`` in ``columns @ L`` of this row.
         """
         added = []
-        for (low, places, last, points, slopes, first, rising), value in zip(self._lookups, values, strict=True):
+        for (low, places, last, points, slopes, lengths, first), value in zip(self._lookups, values, strict=True):
             if low is not None:
                 value = math.log(max(value, low))
             place = bisect_right(places, value, 1, last) - 1
             step = value - places[place]
             added.append(points[place] + step * slopes[place])
             if weights is not None:
-                weights[first + place] = 1.0
-                weights[rising + place] = step
+                weights[first + place + 1] = share = step / lengths[place]
+                weights[first + place] = 1.0 - share
         if self.products:
             self._add_products(values, added, weights)
         return added
 
     @cached_property
-    def _lookups(self) -> list[tuple[float | None, list[float], int, list[float], list[float], int, int]]:
-        """What :meth:`score` reads of each curve, as the list below names it."""
+    def _lookups(self) -> list[tuple[float | None, list[float], int, list[float], list[float], list[float], int]]:
+        """What :meth:`contributions` reads of each curve, as the list below names it."""
         return [
             (
                 curve.feature.low if curve.feature.scale == "log" else None,  # the lowest value, where a scale has one
@@ -142,20 +141,11 @@ class Scorecard:
                 len(curve.places) - 1,
                 curve.points,
                 (np.diff(curve.points) / np.diff(curve.places)).tolist(),
-                curve.first,  # the row of the first place in _spread_and_slopes
-                len(self.spread) + curve.first,  # and that of its slope
+                np.diff(curve.places).tolist(),
+                curve.first,  # the row of the first place in ``spread``
             )
             for curve in self.curves
         ]
-
-    @cached_property
-    def _spread_and_slopes(self) -> Floats:
-        """The rows of ``spread``, then how each changes up to the next place, shape ``(2k, r)``."""
-        slopes = np.zeros_like(self.spread)
-        for curve in self.curves:
-            own = slice(curve.first, curve.first + len(curve.places))
-            slopes[own][:-1] = np.diff(self.spread[own], axis=0) / np.diff(curve.places)[:, None]
-        return np.concatenate([self.spread, slopes])
 
     def _add_products(self, values: Sequence[float], added: list[float], weights: Floats | None) -> None:
         scaled = [curve.scaled(value) for curve, value in zip(self.curves, values, strict=True)]

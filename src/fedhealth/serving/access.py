@@ -99,6 +99,7 @@ class Keys:
         self._clock = clock
         self._next_look = 0.0
         self._known: dict[str, Caller] = {}
+        self._met: dict[bytes, Caller] = {}  # whose keys were found since the last look
         self._seen: int | None = None
 
     def prepare(self) -> None:
@@ -116,19 +117,24 @@ class Keys:
         return bool(self._known)
 
     def caller(self, key: bytes) -> Caller | None:
-        """Whose key this is; None if it is none in force. Keys are found by hash, which leaks nothing by timing."""
+        """Whose key this is; None if it is none in force. Keys are found by hash, which tells nothing by its time."""
         self._look()
+        if key in self._met:
+            return self._met[key]
         name = sha256(key).hexdigest()
         if name not in self._known and _changed() != self._seen:  # issued a moment ago
             self._next_look = 0.0
             self._look()
-        return self._known.get(name)
+        found = self._known.get(name)
+        if found:
+            self._met[key] = found
+        return found
 
     def _look(self) -> None:
         now = self._clock()
         if now < self._next_look:
             return
-        self._next_look, self._seen = now + LOOK_EVERY, _changed()
+        self._next_look, self._seen, self._met = now + LOOK_EVERY, _changed(), {}
         try:
             issued = issued_keys()
         except (OSError, UnicodeDecodeError, KeyProblem) as error:

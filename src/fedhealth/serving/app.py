@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from starlette.types import Receive, Scope, Send
 
 import fedhealth
 from fedhealth.monitoring.address import check_url, store_url
@@ -39,7 +38,8 @@ def create_app(models: Path | None = None) -> FastAPI:
     """The API over the bundle in the folder ``models``.
 
     Default: the folder that ``FEDHEALTH_MODELS`` names, else ``models`` in the working directory. There need not be a
-    bundle yet: one is loaded as soon as it is there. What is stored goes where ``DATABASE_URL`` says.
+    bundle yet: one is loaded as soon as it is there. What is stored goes where ``DATABASE_URL`` says. The fast lane is
+    ``app.state.lane``; :func:`fedhealth.serving.run.serve` puts it before the app.
 
     Raises:
         ValueError: ``FEDHEALTH_RATE``, ``FEDHEALTH_RETENTION`` or ``DATABASE_URL`` is none, or the files that
@@ -71,7 +71,7 @@ def create_app(models: Path | None = None) -> FastAPI:
             store().close()
 
     app = _bare_app(lifespan)
-    app.lane = FastLane(app.framework, in_force, about_one, admission, figures)
+    app.state.lane = FastLane(in_force, about_one, admission, figures)
     app.add_middleware(Later, loading=loading)
     app.add_middleware(Access, admission=admission)
     app.add_middleware(Measured, figures=figures)
@@ -87,22 +87,8 @@ def _open_store() -> "Store":
     return Store()
 
 
-class Api(FastAPI):
-    """FastAPI behind the fast lane, which sees every request first."""
-
-    lane: FastLane
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        await self.lane(scope, receive, send)
-
-    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer by the ordinary way."""
-        await super().__call__(scope, receive, send)
-
-
-def _bare_app(lifespan: object) -> Api:
-    return Api(
+def _bare_app(lifespan: object) -> FastAPI:
+    return FastAPI(
         title="FedHealth",
         version=fedhealth.__version__,
         description=ABOUT,

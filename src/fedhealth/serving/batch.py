@@ -1,5 +1,6 @@
 """Many people at once: rows or columns of JSON in, risks out, without one Python object a person."""
 
+import math
 import re
 import struct
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 
 from fedhealth.model.design import Floats
+from fedhealth.model.missing import Mask
 from fedhealth.serving.errors import Refused, expected_of, problem
 from fedhealth.serving.schema import PredictionBody, quickly_accepted
 from fedhealth.study import Feature
@@ -60,11 +62,8 @@ class BatchBody:
     def _decoder(self) -> msgspec.json.Decoder[Any]:
         features = self.body.study.features
         rename = {f"field_{i}": feature.name for i, feature in enumerate(features)}
-        values = [(f"field_{i}", quickly_accepted(f) | None, None) for i, f in enumerate(features)]
-        lists = [
-            (f"field_{i}", list.__class_getitem__(quickly_accepted(f) | None) | None, None)
-            for i, f in enumerate(features)
-        ]
+        values = [(f"field_{i}", _written(f), None) for i, f in enumerate(features)]
+        lists = [(f"field_{i}", list.__class_getitem__(_written(f)) | None, None) for i, f in enumerate(features)]
         kept: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
         row, columns = msgspec.defstruct("Row", values, **kept), msgspec.defstruct("Columns", lists, **kept)
         body = [("columns", columns | None, None), ("rows", list[row] | None, None)]  # type: ignore[valid-type]
@@ -83,32 +82,58 @@ class BatchBody:
         if len(lengths) != 1 or not 1 <= lengths.pop() <= MOST_ROWS:
             got = ", ".join(f"{f.name}: {len(column)}" for f, column in given) or "no values"
             raise Refused([problem(kind, got, f"got {got}", f"1 to {MOST_ROWS} rows, as many in every column")])
-        table = np.stack([self._numbers(feature, column, kind) for feature, column in given]).T
-        empty = np.flatnonzero(np.isnan(table).all(axis=1))
-        if len(empty):
-            raise Refused([problem(f"{kind}[{empty[0]}]", None, "no feature has a value", "at least one of them")])
-        return tuple(feature.name for feature, _ in given), table
+        table = np.stack([_numbers(feature, column) for feature, column in given])
+        wrong = _out_of_range([feature for feature, _ in given], table)
+        if wrong.any():
+            at, row = np.argwhere(wrong)[0].tolist()
+            feature, column = given[at]
+            expected = expected_of(self.body.study, feature.name)
+            raise Refused([problem(_place(kind, feature.name, row), column[row], f"got {table[at, row]:g}", expected)])
+        empty = np.isnan(table).all(axis=0)
+        if empty.any():
+            row_of_none = f"{kind}[{empty.argmax()}]"
+            raise Refused([problem(row_of_none, None, "no feature has a value", "at least one of them")])
+        return tuple(feature.name for feature, _ in given), table.T
 
-    def _numbers(self, feature: Feature, column: Sequence[Any], kind: str) -> Floats:
-        if feature.kind == "category":
-            codes = {level: float(i) for i, level in enumerate(feature.levels)}
-            return np.array([codes.get(value, float("nan")) for value in column])
-        values = _floats(column)
-        if feature.kind == "flag":
-            wrong = np.flatnonzero((values != 0) & (values != 1) & ~np.isnan(values))
-            if len(wrong):
-                place = _place(kind, feature.name, int(wrong[0]))
-                got = values[wrong[0]]
-                raise Refused([problem(place, float(got), f"got {got:g}", expected_of(self.body.study, feature.name))])
-        return values
+
+def _numbers(feature: Feature, column: Sequence[Any]) -> Floats:
+    if feature.kind == "category":
+        codes = {level: float(i) for i, level in enumerate(feature.levels)}
+        return np.array([codes.get(value, math.nan) for value in column])
+    return _floats(column)
+
+
+def _out_of_range(features: Sequence[Feature], table: Floats) -> Mask:
+    """Which values of ``table``, shape ``(s, n)``, the features cannot have; missing ones are not meant."""
+    low, high = np.array([(feature.low, feature.high) for feature in features]).T[:, :, None]
+    wrong = (table < low) | (table > high)
+    flags = [feature.kind == "flag" for feature in features]
+    wrong[flags] |= (table[flags] > 0) & (table[flags] < 1)
+    return np.asarray(wrong)
+
+
+def _written(feature: Feature) -> Any:
+    """What JSON may hold for a feature; the ranges of numbers are checked later, for a whole column at once."""
+    if feature.kind == "category":
+        return quickly_accepted(feature) | None
+    return int | float | bool | None if feature.kind == "flag" else int | float | None
 
 
 def _floats(column: Sequence[Any]) -> Floats:
-    """Numbers fast where all are there; None becomes NaN."""
+    """Numbers fast where all are whole, or all are there; None becomes NaN, what is beyond all floats an infinity."""
+    for kind in "qd":
+        try:
+            return np.frombuffer(struct.pack(f"{len(column)}{kind}", *column), kind).astype(np.float64, copy=False)
+        except (struct.error, OverflowError):
+            pass
+    return np.array([math.nan if value is None else _float(value) for value in column])
+
+
+def _float(value: float) -> float:
     try:
-        return np.frombuffer(struct.pack(f"{len(column)}d", *column))
-    except struct.error:
-        return np.array(column, dtype=np.float64)
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _place(kind: str, name: str, row: int) -> str:

@@ -1,15 +1,17 @@
-"""The fast lane: well-formed requests for risks are answered before the framework sees them.
+"""The fast lane: well-formed requests for risks are answered by the protocol, before the framework sees them.
 
-Everything else, every body with something wrong included, goes on to the ordinary route of the same path, which keeps
-the description, the refusals and all conventions. Both take their answers from :mod:`fedhealth.serving.person` and
-:class:`fedhealth.serving.predictor.Predictor`.
+A risk takes microseconds; the task, the messages and the header by header response that lie between a server and its
+ASGI application take longer. Everything that is not a plain request with a well-formed body goes on to the ordinary
+route of the same path, which keeps the description, the refusals and all conventions. Both take their answers from
+:mod:`fedhealth.serving.person` and :class:`fedhealth.serving.predictor.Predictor`.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fedhealth.keys import Role
 from fedhealth.serving.access import NEEDS, Admission, lacking
@@ -21,55 +23,111 @@ from fedhealth.serving.predictor import Predictor
 MAX_BODY = 64 * 1024  # bytes
 AT_ONCE = 256 * 1024  # bytes of a batch; larger ones are worked on beside other requests
 ALWAYS = ((b"content-type", b"application/json"), *HEADERS)
+Headers = list[tuple[bytes, bytes]]
 
 
-class Lane(NamedTuple):
-    """What is answered at once under one path: to callers of at least ``role``, bodies of up to ``most`` bytes."""
+class Kind(NamedTuple):
+    """What is asked for under one path: by callers of at least ``role``, with bodies of up to ``most`` bytes."""
 
+    path: str
     role: Role | None
     most: int
     answer: Callable[[Predictor, bytes], bytes | None]
 
 
 class FastLane:
-    """ASGI middleware around the whole framework: answers ``POST`` to the paths of ``answers``, and batches, itself."""
+    """What is answered at once: ``POST`` to the paths of ``answers``, and batches."""
 
-    def __init__(
-        self, app: ASGIApp, models: Models, answers: Mapping[str, Answer], access: Admission, figures: Figures
-    ) -> None:
-        self.app = app
+    def __init__(self, models: Models, answers: Mapping[str, Answer], access: Admission, figures: Figures) -> None:
         self.models = models
         self.access = access
         self.figures = figures
-        self.lanes = {path: Lane(NEEDS["POST", path], MAX_BODY, _of_one(answer)) for path, answer in answers.items()}
-        self.lanes["/predict/batch"] = Lane(NEEDS["POST", "/predict/batch"], AT_ONCE, Predictor.answer_batch_at_once)
+        kinds = [Kind(path, NEEDS["POST", path], MAX_BODY, _of_one(answer)) for path, answer in answers.items()]
+        batch = "/predict/batch"
+        kinds.append(Kind(batch, NEEDS["POST", batch], AT_ONCE, Predictor.answer_batch_at_once))
+        self.kinds = {kind.path.encode(): kind for kind in kinds}
+        self._usual: Headers | None = None
+        self._head = b""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on."""
-        lane = self.lanes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if lane is None or self.access.admit(scope) is not None or lacking(scope["caller"], lane.role):
-            return await self.app(scope, receive, send)
-        started, message = time.perf_counter(), await receive()
-        taken, body = [message], message.get("body", b"")
-        while message.get("more_body") and len(body) <= lane.most:
-            taken.append(message := await receive())
-            body += message.get("body", b"")
-        found = None if message.get("more_body") or len(body) > lane.most else self._answer(lane, body)
-        if found is None:
-            return await self.app(scope, _again(taken, receive), send)
-        length = (b"content-length", b"%d" % len(found))
-        await send({"type": "http.response.start", "status": 200, "headers": [length, *ALWAYS]})
-        await send({"type": "http.response.body", "body": found})
-        self.figures.note(scope["path"], 200, time.perf_counter() - started)
+    def admits(self, kind: Kind, scope: Scope) -> bool:
+        """Whether the caller may ask for this, and is known here: whom a proxy speaks for the application finds out."""
+        if self.access.behind_proxy and all(name != b"x-api-key" for name, _ in scope["headers"]):
+            return False
+        return self.access.admit(scope) is None and not lacking(scope["caller"], kind.role)
 
-    def _answer(self, lane: Lane, body: bytes) -> bytes | None:
+    def answer(self, kind: Kind, body: bytes) -> bytes | None:
+        """The answer's body; None where the ordinary route is to say what is wrong, or takes its time."""
         predictor: Predictor | None = self.models.state().predictor
         if predictor is None:
             return None
         try:
-            return lane.answer(predictor, body)
+            return kind.answer(predictor, body)
         except Exception:  # the framework meets it again, logs it, and has a word for it
             return None
+
+    def response(self, usual: Headers, body: bytes) -> bytes:
+        """The whole response with the server's ``usual`` headers, whose list is another one once they change."""
+        if usual is not self._usual:
+            lines = [b"%s: %s\r\n" % header for header in (*usual, *ALWAYS)]
+            self._usual, self._head = usual, b"HTTP/1.1 200 OK\r\n" + b"".join(lines)
+        return b"%scontent-length: %d\r\n\r\n%s" % (self._head, len(body), body)
+
+
+class QuickProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with ``lane`` before it; what it takes from the inside of uvicorn, test_lane.py guards."""
+
+    def __init__(self, *, lane: FastLane, **given: Any) -> None:
+        super().__init__(**given)
+        self._lane = lane
+        self._kind: Kind | None = None  # of the request that is to be answered here
+        self._body = b""  # what has come of it
+        self._started = 0.0
+
+    def on_headers_complete(self) -> None:
+        """Take the request, or hand it on."""
+        kind = self._lane.kinds.get(self.url)
+        if kind and self._is_plain() and self._lane.admits(kind, self.scope):  # type: ignore[arg-type]
+            self._kind, self._body, self._started = kind, b"", time.perf_counter()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body, or hand on what has grown too long."""
+        if self._kind is None:
+            return super().on_body(body)
+        self._body += body
+        if len(self._body) > self._kind.most:
+            self._hand_on()
+
+    def on_message_complete(self) -> None:
+        """Answer, or let the application answer."""
+        kind = self._kind
+        found = self._lane.answer(kind, self._body) if kind else None
+        if kind and found is not None:
+            self._kind = None
+            self.transport.write(self._lane.response(self.server_state.default_headers, found))
+            self._lane.figures.note(kind.path, 200, time.perf_counter() - self._started)
+            return self.on_response_complete()
+        if kind:
+            self._hand_on()
+        super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether nothing but the body is left to be seen to, and the connection is free for the next request."""
+        return (
+            self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]
+        )
+
+    def _hand_on(self) -> None:
+        self._kind = None
+        super().on_headers_complete()
+        super().on_body(self._body)
 
 
 def _of_one(answer: Answer) -> Callable[[Predictor, bytes], bytes | None]:
@@ -78,13 +136,3 @@ def _of_one(answer: Answer) -> Callable[[Predictor, bytes], bytes | None]:
         return None if values is None else answer(predictor, values)
 
     return answer_quickly
-
-
-def _again(taken: list[Message], receive: Receive) -> Receive:
-    """``receive`` for who comes next: the messages that were taken, then those that follow."""
-    waiting = taken[::-1]
-
-    async def next_message() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return next_message

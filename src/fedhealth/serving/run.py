@@ -4,12 +4,14 @@ import errno
 import os
 import socket
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from fedhealth.serving.app import create_app
+from fedhealth.serving.lane import QuickProtocol
 
 HOST = "127.0.0.1"
 PORT = "8000"
@@ -24,7 +26,7 @@ def serve(
         host: address to listen on; default ``FEDHEALTH_HOST``, else 127.0.0.1 (this machine only).
         port: 0..65535, 0 for any free one; default ``FEDHEALTH_PORT``, else 8000.
         models: folder of the bundle; default as in :func:`create_app`.
-        app: what to serve; default the API over ``models``.
+        app: what to serve, made by :func:`create_app`; default the API over ``models``.
 
     Raises:
         SystemExit: the address cannot be listened on, or a setting is none; says why and what to do.
@@ -38,7 +40,8 @@ def serve(
     address, number = listener.getsockname()[:2]
     behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))  # else nobody may say what address they come from
     quiet = {"access_log": False, "server_header": False, "proxy_headers": behind_proxy}
-    config = uvicorn.Config(served, host=address, port=number, **quiet)  # type: ignore[arg-type]
+    protocol = partial(QuickProtocol, lane=served.state.lane)
+    config = uvicorn.Config(served, address, number, http=protocol, **quiet)  # type: ignore[arg-type]
     print(f"FedHealth API: http://{_shown(address)}:{number}, described at /docs; Ctrl-C stops it", flush=True)
     with listener, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
