@@ -177,6 +177,17 @@ def test_an_alert_tells_the_value_and_the_limit_of_what_is_furthest_beyond():
     assert worst("drift", [Compared("a", None, None)]) is None
 
 
+def test_an_alert_does_not_end_while_nothing_can_be_told_of_what_it_is_about(store: Store):
+    fine = Compared("spo2", 0.02, 0.2)
+    over, unknown, clear = (Compared("aqi", *known) for known in ((0.5, 0.2), (None, None), (0.01, 0.2)))
+    for hours, aqi, expected_state in ((0, over, "firing"), (1, unknown, "firing"), (2, clear, "resolved")):
+        finding = worst("drift", [fine, aqi])
+        assert finding
+        with store.session() as session:
+            settle(session, finding, NOON + hours * HOUR)
+        assert states(store) == [expected_state]
+
+
 def test_no_data_and_errors_are_states_of_their_own(store: Store):
     with store.session() as session:
         settle(session, found(OVER), NOON)

@@ -28,6 +28,7 @@ TIMES_PREVALENCE = 1.5
 AQI_ABOVE = 200.0
 CLEARED_BELOW = 0.95  # of the limit, so that a value around it does not open and close alerts all day
 MOST = 500
+SEPARATOR = ", "  # between the things that an alert is about
 TITLES = {
     "mean-risk": "High mean risk",
     "aqi": "Very unhealthy air",
@@ -56,7 +57,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Finding:
-    """The value that a rule found beside its limit; empty ``city`` where it is about all."""
+    """The value that a rule found beside its limit; empty ``city`` where it is about all.
+
+    ``untold`` are things that the rule looks at and of which too little is known to tell.
+    """
 
     rule: str
     value: float
@@ -67,6 +71,7 @@ class Finding:
     readings: int = 0
     mean_risk: float | None = None
     aqi: float | None = None
+    untold: frozenset[str] = frozenset()
 
     @property
     def met(self) -> bool:
@@ -96,16 +101,17 @@ def worst(rule: str, compared: Iterable[Compared]) -> Finding | None:
 
     ``about`` names all that are beyond their limits; where none is, those that keep an alert from ending.
     """
-    found = {
-        one.what: Finding(rule, one.value, one.limit)
-        for one in compared
-        if one.value is not None and one.limit is not None
-    }
+    found, untold = {}, set()
+    for one in compared:
+        if one.value is None or one.limit is None:
+            untold.add(one.what)
+        else:
+            found[one.what] = Finding(rule, one.value, one.limit)
     if not found:
         return None
     named = [what for what, one in found.items() if one.met] or [what for what, one in found.items() if not one.clear]
     furthest = max(found.values(), key=lambda one: one.value / one.threshold)
-    return replace(furthest, about=", ".join(named) or None)
+    return replace(furthest, about=SEPARATOR.join(named) or None, untold=frozenset(untold))
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,10 @@ def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: d
 
 
 def settle(session: Session, found: Finding, as_of: datetime, wait: timedelta = timedelta(0)) -> None:
-    """Open, renew, fire or end the alert of a rule by what it found at ``as_of``."""
+    """Open, renew, fire or end the alert of a rule by what it found at ``as_of``.
+
+    An alert that is about something of which nothing can be told now stays as it is.
+    """
     alert = _open_alert(session, found.rule, found.city)
     if alert is None:
         if found.met:
@@ -226,7 +235,7 @@ def settle(session: Session, found: Finding, as_of: datetime, wait: timedelta = 
             alert.fired = as_of
     elif alert.fired is None:
         session.delete(alert)
-    else:
+    elif found.untold.isdisjoint((alert.about or "").split(SEPARATOR)):  # else nobody knows whether it is over
         alert.ended = as_of
 
 
