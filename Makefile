@@ -55,7 +55,7 @@ docs: .venv/.all ## build the documentation into site/, to be opened in a browse
 
 screenshots: .venv/.all ## take pictures of every page, both widths, light and dark, into screenshots/
 	@echo "Opening every page in Chromium"
-	@$(BIN)/pytest -q -m slow tests/dashboards/test_axe.py
+	@$(BIN)/pytest -q -m full tests/dashboards/test_axe.py
 	@mkdir -p docs/pictures
 	@cp screenshots/citizen_light_1280.png docs/pictures/citizen.png
 	@cp screenshots/admin_overview_light_1280.png docs/pictures/public_health.png

@@ -38,7 +38,7 @@ def test_the_declared_method_is_ahead_of_the_baselines(flamby):
     assert found[OURS] > max(found[FEDAVG], found[POOLED])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_answers_for_every_test_row(flamby, name):
     risks = METHODS[name](flamby)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import hot_swap
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_nobody_is_failed_and_no_score_is_another_versions(monkeypatch, capsys, tmp_path):
     for name in ("FEDHEALTH_SIGNING_KEY_FILE", "FEDHEALTH_TRUSTED_KEYS_FILE"):
         monkeypatch.setenv(name, "")  # set by the benchmark; put back afterwards

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import simulation
 
 
+@pytest.mark.slow
 def test_it_measures_all_three_and_writes_what_it_prints(monkeypatch, capsys, tmp_path):
     out = tmp_path / "simulation.json"
     arguments = ("--clients", "3", "20", "--rows", "40", "--repeats", "1", "--without-flower", "--json", str(out))

@@ -12,10 +12,8 @@ from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
 
 
-@pytest.mark.parametrize(
-    ("options", "promise"),
-    [((), "none"), pytest.param(("--epsilon", "3"), "epsilon 3 at delta 1e-05", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "promise"), [((), "none"), (("--epsilon", "3"), "epsilon 3 at delta 1e-05")])
 @without_mlflow()
 def test_an_audit_attacks_a_released_model_and_says_what_it_found(tmp_path, options, promise):
     data, runs, out = tmp_path / "data", tmp_path / "runs", tmp_path / "audit.json"

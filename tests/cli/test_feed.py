@@ -31,6 +31,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     process.wait(20)
 
 
+@pytest.mark.slow
 def test_the_history_of_ninety_days_is_there_within_half_a_minute_and_not_twice(server: str, tmp_path: Path):
     started = time.monotonic()
     first = CliRunner().invoke(app, ["feed", "--api", server, "--once"])

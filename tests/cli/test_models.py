@@ -321,6 +321,7 @@ def test_nothing_to_list_says_how_to_train(tmp_path):
     assert "fedhealth train" in invoke("list", "--runs", tmp_path, models=tmp_path).output
 
 
+@pytest.mark.slow
 def test_a_private_model_whose_rows_only_its_nodes_have_counted_is_shown_and_served(tmp_path, monkeypatch):
     data, runs, models = (tmp_path / name for name in ("data", "runs", "models"))
     write_world(data, rows=1500, seed=7)

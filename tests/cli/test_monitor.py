@@ -73,7 +73,7 @@ def test_what_cannot_be_checked_ends_with_1_and_is_an_alert_until_it_can(store: 
     assert states(store) == {"monitor": "resolved"}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_an_alarm_starts_a_federated_run_that_leaves_a_challenger(store: Store, tmp_path: Path):
     fill(store, faster=8.0)
     data, runs, models = tmp_path / "data", tmp_path / "runs", shutil.copytree(MODELS, tmp_path / "models")

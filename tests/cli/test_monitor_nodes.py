@@ -15,6 +15,8 @@ from fedhealth.monitoring.nodes import kept_looks
 from fedhealth.monitoring.store import Store
 from fedhealth.registry import load_bundle, publish
 
+pytestmark = pytest.mark.slow
+
 
 def invoke(*arguments: object) -> Any:
     return CliRunner().invoke(app, [str(a) for a in arguments])

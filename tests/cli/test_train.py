@@ -159,6 +159,7 @@ def test_what_cannot_be_trained_says_why_in_one_line(arguments, message, tmp_pat
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_networks_strategy_is_chosen_and_reported(tmp_path):
     write_world(tmp_path, rows=600, seed=1)
     settings = ("--model", "mlp", "--strategy", "fedprox", "--aggregation", "trimmed-mean", "--norm-bound", "5")
@@ -188,6 +189,7 @@ def test_too_few_rows_are_refused_by_the_nodes_policy(tmp_path):
     assert "at least 100" in result.output
 
 
+@pytest.mark.slow
 def test_interactions_are_named_in_the_report(tmp_path):
     write_world(tmp_path, rows=1000, seed=7)
     folders = ("--data", tmp_path, "--runs", tmp_path / "runs", "--report", tmp_path / "r.json")
@@ -203,6 +205,7 @@ def test_a_network_has_no_interactions_to_choose(world, tmp_path):
     assert "--interactions needs --model additive or logistic" in told.output
 
 
+@pytest.mark.slow
 def test_under_differential_privacy_the_run_says_what_it_promises_and_the_nodes_limit_holds(tmp_path):
     data, runs = tmp_path / "data", tmp_path / "runs"
     write_world(data, rows=1000, seed=7)

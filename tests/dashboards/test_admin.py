@@ -218,7 +218,7 @@ def test_fine_dust_is_shown_with_the_line_of_the_who(with_key):
     assert "15 µg/m³, the guideline of the WHO" in text
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", list(PAGES))
 @pytest.mark.parametrize("trouble", ["status", "delay"])
 def test_every_page_says_trouble_in_words_keeps_what_it_has_and_recovers(with_key, name, trouble):
@@ -236,7 +236,7 @@ def test_every_page_says_trouble_in_words_keeps_what_it_has_and_recovers(with_ke
     assert "No newer answer" not in words(shown.run())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.usefixtures("no_api")
 @pytest.mark.parametrize("name", list(PAGES))
 def test_every_page_says_that_the_service_is_down(name):

@@ -12,7 +12,7 @@ pytest.importorskip("axe_playwright_python")
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 SIZES = [(width, scheme) for scheme in ("light", "dark") for width in (1280, 390)]
 CHARTS = {"overview": 3, "training": 4, "privacy": 0, "models": 0, "drift": 1}
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(420)]
 
 
 def violations(page) -> list[str]:

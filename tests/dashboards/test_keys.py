@@ -3,7 +3,7 @@
 import pytest
 from tests.browsing import expect, opened, settle
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 STOP = """() => {
     const stop = document.activeElement, scrolled = document.querySelector('[data-testid=stMain]').scrollTop
     const part = stop.closest('[data-testid=stElementContainer], [data-testid=stExpander]')

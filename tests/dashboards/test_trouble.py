@@ -74,7 +74,7 @@ def test_refreshed_is_when_the_figures_came(with_key):
     assert f"Shown is what came at {before}" in words(shown)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):
     with dashboard("citizen", api.address()) as url, opened(browser, url, 390) as shown:
@@ -88,7 +88,7 @@ def test_a_warning_does_not_wait_for_a_slow_service(browser, stub):
         stub.delay = 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["/predict", "/model"])
 def test_an_open_citizen_page_comes_back_by_itself(browser, stub, path):
@@ -102,7 +102,7 @@ def test_an_open_citizen_page_comes_back_by_itself(browser, stub, path):
         shown.get_by_text("people like you").first.wait_for()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["/cities", "/alerts", "/trends", "/aqi"])
 def test_an_open_overview_comes_back_by_itself(browser, stub, path):

@@ -48,6 +48,7 @@ def test_every_row_and_every_value_that_was_measured_is_used(real_data):
     assert all(s.observed[:, STUDY.index("age")].all() for s in shards)
 
 
+@pytest.mark.slow
 def test_the_promised_figures_on_the_published_split(real_data, tmp_path):
     dataset = load_dataset(STUDY, real_data / "uci_heart", seed=0)
     report = run_experiment(STUDY, exchange_in_process(STUDY, dataset.shards, tmp_path), dataset).report

@@ -21,6 +21,7 @@ def load(outcome, seed=0):
 loaded = cache(load)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outcome", "people", "share"), [("fair-poor-health", 4890, 0.25), ("diabetes", 5261, 0.16), ("cvd", 5247, 0.08)]
 )
@@ -30,6 +31,7 @@ def test_each_outcome_has_the_published_number_of_people(outcome, people, share)
     assert np.concatenate([s.y for s in dataset.shards]).mean() == pytest.approx(share, abs=0.006)
 
 
+@pytest.mark.slow
 def test_nodes_hold_disjoint_people_and_other_ones_with_another_seed():
     _, dataset = loaded("diabetes")
     people = [{row.tobytes() for row in full.x} for full in dataset.full]

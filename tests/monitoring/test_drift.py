@@ -63,6 +63,7 @@ def test_psi_by_hand():
     assert population_stability_index(shares[0], shares[0], n=100, m=100) == 0
 
 
+@pytest.mark.slow
 def test_winter_in_lahore_is_no_drift(reference: Mapping[str, np.ndarray]):
     found = [drift(STUDY, reference, window(seed, 60, ("Lahore",))) for seed in range(100, 112)]
     alarms = [one.feature for features in found for one in features if one.status == "drift"]
@@ -75,6 +76,7 @@ def test_winter_in_lahore_is_no_drift(reference: Mapping[str, np.ndarray]):
     assert of_aqi(drift(STUDY, {**reference, "by_stratum": everywhere}, window(100, 60, ("Lahore",)))).status == "drift"
 
 
+@pytest.mark.slow
 def test_a_third_more_pollution_in_nine_cities_is_drift_and_nothing_else_is(reference: Mapping[str, np.ndarray]):
     quiet = [drift(STUDY, reference, window(seed, 30)) for seed in range(100, 106)]
     loud = [drift(STUDY, reference, dirtier(window(seed, 30))) for seed in range(100, 106)]
@@ -83,6 +85,7 @@ def test_a_third_more_pollution_in_nine_cities_is_drift_and_nothing_else_is(refe
     assert sum(one.status == "drift" for found in quiet for one in found) <= 4  # 99 % point of 6 * 18 at 1 %
 
 
+@pytest.mark.slow
 def test_lahore_alone_shows_it_too(reference: Mapping[str, np.ndarray]):
     found = [of_aqi(drift(STUDY, reference, dirtier(window(seed, 60, ("Lahore",))))) for seed in range(100, 110)]
     assert sum(one.status == "drift" for one in found) >= 7
@@ -128,7 +131,7 @@ def two_thousand(seed: int, back: int = 0) -> Window:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_two_hundred_quiet_windows_alarm_at_the_nominal_rate_and_two_thousand_readings_show_drift(
     reference: Mapping[str, np.ndarray],

@@ -26,19 +26,20 @@ def audit(seed, runs=300, **sabotage):
     return canaries(STUDY, ROWS, MU, lambda nodes: honest(nodes, generator, **sabotage), runs, seed, DELTA)
 
 
+@pytest.mark.slow
 def test_an_honest_mechanism_spends_no_more_than_it_claims_and_is_seen_to_spend_something():
     found = audit(0, runs=200)
     assert found.epsilon_low <= EPSILON
     assert found.found > found.accused + 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_twenty_audits_of_an_honest_mechanism_stay_below_its_claim():
     assert all(audit(seed).epsilon_low <= EPSILON for seed in range(20))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     "sabotage",
     [
@@ -50,7 +51,7 @@ def test_broken_noise_is_caught(sabotage):
     assert audit(1, runs=600, **sabotage).epsilon_low > EPSILON
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_missing_clipping_is_caught(monkeypatch):
     from fedhealth.federation import private_sums
 

@@ -71,7 +71,7 @@ while True:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_killed_at_any_moment_no_answer_is_forgotten_and_the_limit_holds(tmp_path):
     """Two hundred releases fit the limit; the releasing process is killed (-9) at random moments until all are gone."""
     rng, path, out = np.random.default_rng(4), tmp_path / "north.ledger.sqlite", tmp_path / "out"

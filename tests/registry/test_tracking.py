@@ -54,6 +54,7 @@ def check_mirror(client, trained, models):
     assert len(client.search_model_versions("name = 'tiny'")) == 2
 
 
+@pytest.mark.slow
 def test_runs_charts_versions_and_aliases_are_mirrored(trained, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{trained[0] / 'mlflow.db'}")

@@ -74,7 +74,7 @@ def test_four_processes_give_the_same_parameters_as_one(data: Path, port: int, t
     assert all(path.is_file() for path in audits)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_nodes_say_over_the_network_how_the_model_does_as_they_do_here(
     data: Path, port: int, terminals: Terminals, monkeypatch: pytest.MonkeyPatch
@@ -127,7 +127,7 @@ def test_no_value_and_no_identity_of_a_person_is_in_the_bytes_that_nodes_send(
     assert not re.search(rb"node_\d-\d{7}", bytes(tap.sent))  # as people are called in the tables
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminals: Terminals) -> None:
     models, study = terminals.folder / "models", terminals.folder / "open.toml"
@@ -141,7 +141,7 @@ def test_the_network_too_is_the_same_over_flower(data: Path, port: int, terminal
     assert (models / "global_model.pth").read_bytes() == (models / "alone" / "global_model.pth").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # flwr packs its app with an old name of pathspec's
 def test_one_command_starts_the_nodes_itself_and_none_goes_to_another_server(
@@ -182,6 +182,7 @@ def test_a_node_with_another_study_is_refused_by_name(data: Path, port: int, ter
     assert "Traceback" not in screen
 
 
+@pytest.mark.slow
 def test_missing_data_and_a_taken_port_are_said_plainly(port: int, terminals: Terminals) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
@@ -196,7 +197,7 @@ def test_missing_data_and_a_taken_port_are_said_plainly(port: int, terminals: Te
         assert "python data/generate_synthetic_data.py" in screen
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_server_leaves_no_superlink_behind(port: int, terminals: Terminals) -> None:
     terminals.start("server", "fl/server.py", "--port", str(port))
     until = time.monotonic() + 60
@@ -210,6 +211,7 @@ def test_a_killed_server_leaves_no_superlink_behind(port: int, terminals: Termin
     assert not listens(port)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_server_and_its_superlink(port: int, terminals: Terminals) -> None:
     terminals.start("server", "fl/server.py", "--port", str(port))
     until = time.monotonic() + 60

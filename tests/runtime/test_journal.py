@@ -100,6 +100,7 @@ def answers_paid(data):
         return store.execute("SELECT count(*), sum(mu * mu) FROM answers").fetchone()
 
 
+@pytest.mark.slow
 @without_mlflow()
 def test_a_private_run_that_was_killed_is_resumed_and_pays_once(tmp_path, monkeypatch):
     data, runs = tmp_path / "data", tmp_path / "runs"
@@ -130,6 +131,7 @@ def test_a_private_run_that_was_killed_is_resumed_and_pays_once(tmp_path, monkey
     assert np.sqrt(budget) == pytest.approx(Budget(3.0).mu)
 
 
+@pytest.mark.slow
 @without_mlflow()
 def test_other_rows_are_not_mixed_into_a_run_that_is_resumed(tmp_path, monkeypatch):
     for seed in (7, 8):
@@ -157,6 +159,7 @@ def test_a_log_that_a_full_disk_cut_off_is_gone_on_with_and_tells_each_round_onc
     assert read_log(tmp_path / "none") == []
 
 
+@pytest.mark.slow
 @without_mlflow()
 def test_runs_are_listed_shown_and_their_logs_printed(tmp_path):
     data, runs = tmp_path / "data", tmp_path / "runs"

@@ -44,7 +44,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
         child.wait(20)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("epsilon", [None, 3.0])
 def test_enrolled_nodes_over_tls_train_as_in_one_process_and_nothing_is_readable_on_the_way(
@@ -86,7 +86,7 @@ def test_enrolled_nodes_over_tls_train_as_in_one_process_and_nothing_is_readable
         assert not re.search(rb"node_\d|health-risk|study_hash|/v1/fleet|BEGIN PUBLIC KEY", way)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_plaintext_node_is_refused(waiting: Waiting, data: Path, tmp_path: Path) -> None:
     waiting.node("node_1", own_data(data, tmp_path))
@@ -96,7 +96,7 @@ def test_a_plaintext_node_is_refused(waiting: Waiting, data: Path, tmp_path: Pat
     waiting.wait_for("server", "it came without TLS", 10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_an_unregistered_node_is_refused(waiting: Waiting, data: Path, tmp_path: Path) -> None:
     data = own_data(data, tmp_path)
@@ -106,7 +106,7 @@ def test_an_unregistered_node_is_refused(waiting: Waiting, data: Path, tmp_path:
     waiting.wait_for("server", "node_3 is not invited", 10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_stock_supernode_with_an_unregistered_key_is_refused(waiting: Waiting, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
@@ -128,7 +128,7 @@ def test_a_stock_supernode_with_an_unregistered_key_is_refused(waiting: Waiting,
     waiting.wait_for("server", "an unregistered node", 10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_node_that_is_revoked_in_a_run_is_cut_off_and_refused(waiting: Waiting, data: Path, tmp_path: Path) -> None:
     data = own_data(data, tmp_path)
@@ -142,7 +142,7 @@ def test_a_node_that_is_revoked_in_a_run_is_cut_off_and_refused(waiting: Waiting
     assert "refused node_2: node_2 was revoked on" in waiting.refused("node_2")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_node_that_knows_another_authority_is_refused(waiting: Waiting, data: Path, tmp_path: Path) -> None:
     data, other = own_data(data, tmp_path), ServerFolder(tmp_path / "other")
@@ -154,7 +154,7 @@ def test_a_node_that_knows_another_authority_is_refused(waiting: Waiting, data: 
     waiting.wait_for("server", "it does not know this server's authority", 10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_node_with_a_used_token_is_refused(waiting: Waiting, data: Path, tmp_path: Path) -> None:
     invitation = waiting.invite("node_3")
@@ -164,7 +164,7 @@ def test_a_node_with_a_used_token_is_refused(waiting: Waiting, data: Path, tmp_p
     waiting.wait_for("server", "the invitation of node_3 was used already", 10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_flowers_own_register_follows_the_book(folder: ServerFolder, tmp_path: Path) -> None:
     from flwr.proto.control_pb2 import ListNodesRequest
@@ -208,7 +208,7 @@ with private_environment():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_node_that_takes_another_name_in_the_run_is_refused(waiting: Waiting, data: Path, tmp_path: Path) -> None:
     data = own_data(data, tmp_path)
@@ -219,7 +219,7 @@ def test_a_node_that_takes_another_name_in_the_run_is_refused(waiting: Waiting, 
     assert "node_3 is here" not in waiting.screen("server")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_supervised_node_waits_for_its_server_and_comes_back_after_a_kill(
     data: Path, tmp_path: Path, terminals: Terminals

@@ -88,6 +88,7 @@ def any_size(monkeypatch):
     monkeypatch.setitem(POLICIES, "default", dataclasses.replace(POLICIES["default"], rows_per_parameter=0))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("any_size")
 def test_the_network_too_is_that_of_plain_sums(tmp_path):
     pytest.importorskip("torch")
@@ -97,6 +98,7 @@ def test_the_network_too_is_that_of_plain_sums(tmp_path):
         np.testing.assert_allclose(masked.weights[name], weight, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_is_answered_with_totals_and_evaluation_node_by_node(tmp_path):
     exchange, seen = exchange_in_process(DEFAULT, SHARDS, tmp_path), {}
 

@@ -113,6 +113,7 @@ BATCHES = [
     *(b'{"rows": [{"age": 30, "smoker": 2}]}', b'{"columns": {"weight": [1]}}', b'{"rows": [], "columns": {}}'),
     *(b'{"rows": [{"age": 30}, {"smoker": true}]}', b'{"columns": {"age": [30, null], "smoker": [0, 1]}}'),
     *(b'{"columns": {"age": [30, 31.5]}}', b'{"columns": {"age": [' + b"30," * 100_000 + b"30]}}", b" " * 300_000),
+    *(b'{"columns": {"\xff": [1]}}', b'{"columns": {"age": ["\xff"]}}', b'{"rows": [{"age": 30, "\xff": 1}]}'),
 ]
 
 

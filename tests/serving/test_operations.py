@@ -392,6 +392,7 @@ def test_a_store_that_is_away_stops_no_prediction(
     assert (answer.status_code, list(answer.json())) == (503, ["detail"])
 
 
+@pytest.mark.slow
 def test_ninety_days_are_answered(api: TestClient):
     readings = list(replay(5, NOW - timedelta(days=90), NOW, 30))
     for start in range(0, len(readings), 1000):

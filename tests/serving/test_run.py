@@ -51,8 +51,10 @@ def wait_until_healthy(url: str, process: subprocess.Popen) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "{port}"],
-        ["app/main.py"],
+        pytest.param(
+            ["-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "{port}"], marks=pytest.mark.slow
+        ),
+        pytest.param(["app/main.py"], marks=pytest.mark.slow),
         ["-m", "fedhealth", "serve", "--host", "0.0.0.0", "--port", "{port}"],
     ],
     ids=["uvicorn app.main:app", "python app/main.py", "fedhealth serve"],

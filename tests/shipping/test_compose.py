@@ -23,7 +23,7 @@ from tests.shipping import containers
 from tests.shipping.containers import Folder, contained, network
 from tests.shipping.test_images import ROOT, SERVICES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 PATIENCE = 240  # seconds until a service is healthy, or a job done
 POSTGRES = """
 cd /tmp

@@ -327,14 +327,14 @@ def test_the_quick_commands_of_a_page_run(page: str, untrained: Path, tmp_path: 
     run_those_of(page, untrained, tmp_path, slow=False)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", pages_with(slow=True))
 def test_the_slow_commands_of_a_page_run(page: str, trained: Path, tmp_path: Path) -> None:
     run_those_of(page, trained, tmp_path, slow=True)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", STORIES)
 def test_a_story_runs_from_top_to_bottom(page: str, trained: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_it_builds_strictly_and_asks_no_other_host_for_anything(site: Path) -> None:
     pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
     assert len(pages) > 30
@@ -42,7 +42,7 @@ def test_it_builds_strictly_and_asks_no_other_host_for_anything(site: Path) -> N
         assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", path.read_text(encoding="utf-8")), path
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_in_a_browser_too_pages_stay_on_their_host_and_fit_a_phone(site: Path, browser: Any) -> None:
     asked: list[str] = []
     page = browser.new_page(viewport={"width": 390, "height": 844})

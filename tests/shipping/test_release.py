@@ -16,7 +16,7 @@ from tests.ports import free_port
 from tests.shipping.ask import example, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

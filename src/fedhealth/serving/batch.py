@@ -40,7 +40,7 @@ class BatchBody:
             raise Refused([problem(None, None, "got too many rows", f"1 to {MOST_ROWS} rows")])
         try:
             found = self._decoder.decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _refuse(error, raw, self.body)
         if (found.columns is None) == (found.rows is None):
             raise Refused([problem(None, None, "got both or neither of columns and rows", SHAPE)])
@@ -163,6 +163,7 @@ def _at(raw: bytes, steps: Sequence[str | int]) -> Any:
         TypeError,
         RecursionError,
         msgspec.DecodeError,
+        UnicodeDecodeError,
     ):  # the decoder stops at the first thing wrong
         return None
     return found

@@ -44,7 +44,7 @@ class PredictionBody:
                 for (name, codes), value in zip(self._codes_in_order, given, strict=True)
                 if value is not None
             } or None
-        except (msgspec.DecodeError, RecursionError, KeyError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
             return None
 
     @cached_property

@@ -38,6 +38,7 @@ def windows(values, first, last):
     return max(np.nanmean(w) for w in means if np.count_nonzero(~np.isnan(w)) >= 6)
 
 
+@pytest.mark.slow
 def test_four_years_of_a_station(imported, real_data):
     report, table = imported(real_data / STATION, node="node_2", kind="air-quality")
     found = report["files"]["PRSA_Data_Aotizhongxin_20130301-20170228.csv"]
@@ -49,6 +50,7 @@ def test_four_years_of_a_station(imported, real_data):
     assert report["air_now"]["Aotizhongxin"]["hour"] == "2017-02-28 23:00"
 
 
+@pytest.mark.slow
 def test_days_of_it_by_plain_loops(imported, real_data):
     table = imported(real_data / STATION, node="node_2", kind="air-quality", study=WITH_INDEX)[1]
     for day in (("2013", "7", "5"), ("2015", "3", "7"), ("2016", "8", "11")):

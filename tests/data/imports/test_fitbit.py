@@ -142,13 +142,15 @@ def test_what_cannot_be_used_is_dropped_and_counted(imported, write):
         {"dateTime": "02/01/20 10:02:00", "value": "-4"},
         {"value": "10"},
     ]
-    report, table = imported(write("ann/steps-2020-02-01.json", json.dumps(steps)))
+    no_text = b', {"dateTime": "02/01/20 10:03:00", "value": "\x80"}]'
+    content = json.dumps(steps).encode().removesuffix(b"]") + no_text
+    report, table = imported(write("ann/steps-2020-02-01.json", content))
     assert table["steps"].to_list() == [10]
     assert dropped(report) == {
         "time not readable": 1,
         "not a number": 1,
         "impossible value": 1,
-        "not as Fitbit writes it": 1,
+        "not as Fitbit writes it": 2,
     }
 
 

@@ -28,7 +28,7 @@ def plain(values, names, count):
     return decode(np.sum([encode(values[name], count) for name in names], axis=0, dtype=np.uint64))
 
 
-@pytest.mark.parametrize("count", [3, 5, 10, *(pytest.param(n, marks=pytest.mark.slow) for n in (50, 100))])
+@pytest.mark.parametrize("count", [3, 5, 10, *(pytest.param(n, marks=pytest.mark.full) for n in (50, 100))])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
 def test_the_sum_is_the_plain_one_of_those_who_arrived(count, share):
     who, rng = members(count), np.random.default_rng(count)

@@ -142,6 +142,6 @@ def _decoded(path: Path, kind: type[Struct], asked: Asked) -> list[Any]:
 def _one(part: msgspec.Raw, kind: type[Struct], path: Path, asked: Asked) -> Struct | None:
     try:
         return msgspec.json.decode(part, type=kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         asked.tally.drop("not as Fitbit writes it", 1, f"{path.name}: {error}")
         return None

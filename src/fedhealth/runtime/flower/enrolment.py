@@ -57,7 +57,7 @@ def read_enrolment(path: Path) -> Enrolment:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Enrolment)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FlowerError(
             f"{path}: not an enrolment file ({error}); ask the server's operator: fedhealth server invite NODE"
         ) from None

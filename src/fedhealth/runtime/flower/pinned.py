@@ -124,7 +124,7 @@ def post(ca: str, where: str, told: dict[str, str]) -> Answer:
         raise FlowerError(f"no TLS connection with the server at {where}: {error.reason or error}") from None
     except (TimeoutError, ConnectionError, socket.gaierror, HTTPException, OSError) as error:
         raise ServerAway(f"no server answers at {where} ({str(error) or type(error).__name__})") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise FlowerError(f"what answers at {where} is no FedHealth server") from None
     finally:
         connection.close()
