@@ -28,7 +28,7 @@ from fedhealth.monitoring.alerts import (
 )
 from fedhealth.monitoring.drift import BINS, FeatureDrift
 from fedhealth.monitoring.missing import MissingDrift, missing_drift
-from fedhealth.monitoring.performance import Performance, expected, judge
+from fedhealth.monitoring.performance import Performance, compared_with, expected, judge
 from fedhealth.monitoring.score_drift import ScoreDrift, score_drift
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.watch import Look, raise_alerts
@@ -177,11 +177,46 @@ def test_an_alert_tells_the_value_and_the_limit_of_what_is_furthest_beyond():
     assert worst("drift", [Compared("a", None, None)]) is None
 
 
-def test_an_alert_does_not_end_while_nothing_can_be_told_of_what_it_is_about(store: Store):
-    fine = Compared("spo2", 0.02, 0.2)
-    over, unknown, clear = (Compared("aqi", *known) for known in ((0.5, 0.2), (None, None), (0.01, 0.2)))
-    for hours, aqi, expected_state in ((0, over, "firing"), (1, unknown, "firing"), (2, clear, "resolved")):
-        finding = worst("drift", [fine, aqi])
+AQI_OVER, AQI_UNKNOWN, AQI_CLEAR = (Compared("aqi", *of) for of in ((0.5, 0.2), (None, None), (0.01, 0.2)))
+SPO2_OVER, SPO2_NEAR, SPO2_CLEAR = (Compared("spo2", value, 0.2) for value in (0.4, 0.195, 0.02))
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [(AQI_OVER, SPO2_CLEAR, "firing"), (AQI_UNKNOWN, SPO2_CLEAR, "firing"), (AQI_CLEAR, SPO2_CLEAR, "resolved")],
+        [(AQI_OVER, SPO2_CLEAR, "firing"), (AQI_UNKNOWN, SPO2_NEAR, "firing"), (AQI_UNKNOWN, SPO2_CLEAR, "firing")],
+        [(AQI_OVER, SPO2_CLEAR, "firing"), (AQI_UNKNOWN, SPO2_OVER, "firing"), (AQI_UNKNOWN, SPO2_CLEAR, "firing")],
+        [(AQI_UNKNOWN, SPO2_OVER, "firing"), (AQI_UNKNOWN, SPO2_CLEAR, "resolved")],
+    ],
+)
+def test_an_alert_does_not_end_while_nothing_can_be_told_of_what_it_is_about(
+    store: Store, looks: list[tuple[Compared, Compared, str]]
+):
+    for hours, (aqi, spo2, expected_state) in enumerate(looks):
+        finding = worst("drift", [aqi, spo2])
+        assert finding
+        with store.session() as session:
+            settle(session, finding, NOON + hours * HOUR)
+        assert states(store) == [expected_state]
+
+
+def test_an_alert_that_waits_waits_on_while_nothing_can_be_told(store: Store):
+    wait = 2 * HOUR
+    for hours, aqi, expected_state in ((0, AQI_OVER, "pending"), (1, AQI_UNKNOWN, "pending"), (2, AQI_OVER, "firing")):
+        finding = worst("drift", [aqi, SPO2_CLEAR])
+        assert finding
+        with store.session() as session:
+            settle(session, finding, NOON + hours * HOUR, wait)
+        assert states(store) == [expected_state]
+
+
+def test_what_is_undefined_of_outcomes_ends_no_alert(store: Store):
+    metrics = {"calibration_slope": 0.5, "calibration_slope_low": 0.4, "calibration_slope_high": 0.6}
+    metrics |= {f"calibration_intercept{end}": 0.0 for end in ("", "_low", "_high")} | {"auroc_high": None}
+    for hours, slope, expected_state in ((0, 0.5, "firing"), (1, None, "firing"), (2, 1.0, "resolved")):
+        found = {**metrics, **{f"calibration_slope{end}": slope for end in ("", "_low", "_high")}}
+        finding = worst("performance", compared_with(found, expected(np.zeros(0))))
         assert finding
         with store.session() as session:
             settle(session, finding, NOON + hours * HOUR)

@@ -5,9 +5,11 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from tests.ports import free_port
 
+from fedhealth.serving import create_app
 from fedhealth.serving.lane import QuickProtocol
 from fedhealth.serving.schema import PredictionBody
 from fedhealth.study import Feature, Study
@@ -68,19 +71,30 @@ def counted(app: FastAPI) -> Counted:
     return Counted(app)
 
 
-@pytest.fixture(scope="module")
-def port(counted: Counted) -> Iterator[int]:
-    """A real server with the lane."""
-    number, protocol = free_port(), partial(QuickProtocol, lane=counted.app.state.lane)
-    quiet = {"log_level": "error", "ws": "none", "proxy_headers": False, "server_header": False}
-    server = uvicorn.Server(uvicorn.Config(counted, port=number, http=protocol, **quiet))
-    thread = threading.Thread(target=server.run)
+RUNNING: dict[int, uvicorn.Server] = {}
+
+
+@contextmanager
+def serving(app: FastAPI, around: Callable[..., object] | None = None, **told: object) -> Iterator[int]:
+    """A real server with the lane before ``app``, or before what is ``around`` it; its port."""
+    number, protocol = free_port(), partial(QuickProtocol, lane=app.state.lane)
+    usual = {"log_level": "error", "ws": "none", "proxy_headers": False, "server_header": False, "http": protocol}
+    server = uvicorn.Server(uvicorn.Config(around or app, port=number, **{**usual, **told}))
+    RUNNING[number], thread = server, threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield number
-    server.should_exit = True
-    thread.join()
+    try:
+        yield number
+    finally:
+        RUNNING.pop(number).should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def port(app: FastAPI, counted: Counted) -> Iterator[int]:
+    with serving(app, counted) as number:
+        yield number
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +265,40 @@ def test_whom_a_proxy_speaks_for_the_app_finds_out(
     assert counted.asked == ["/predict"]
     assert client.post("/predict", json={"age": 30}, headers={**forwarded, **KEY}).status_code == 200
     assert counted.asked == ["/predict"]
+
+
+def test_a_request_that_comes_with_another_has_its_own_time(app: FastAPI):
+    with serving(app, timeout_keep_alive=1) as port:
+        for second in (request(), request(head=b"POST /predict?by=the+app HTTP/1.1")):
+            heard = said(port, request() + second[:-3], second[-3:] + LAST, pause=1.3)
+            assert heard.count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_wrong_key_counts_once_and_for_who_sent_it(folder: Path, monkeypatch: pytest.MonkeyPatch, proxied: bool):
+    monkeypatch.setenv("FEDHEALTH_RATE", "0.4")  # four at once
+    if proxied:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    with serving(create_app(folder), proxy_headers=proxied) as port:
+        sent = [{"X-Forwarded-For": f"203.0.113.{i // 5}"} for i in range(10)] if proxied else [{}] * 5
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": "wrong"}) as client:
+            statuses = [client.post("/predict", json={"age": 30}, headers=one).status_code for one in sent]
+        assert statuses == ([401] * 4 + [429]) * (len(sent) // 5)
+        own = httpx.post(f"http://127.0.0.1:{port}/predict", json={"age": 30})
+        assert own.status_code == (200 if proxied else 429)
+
+
+def test_a_request_that_is_still_coming_when_the_server_is_told_to_stop_is_answered(app: FastAPI):
+    raw = request()
+    with serving(app) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(raw[:-4])
+        time.sleep(0.2)
+        threading.Timer(0.5, connection.sendall, [raw[-4:]]).start()
+        RUNNING[port].should_exit = True
+        heard = b""
+        while more := connection.recv(65_536):
+            heard += more
+    assert heard.startswith(b"HTTP/1.1 200")
 
 
 def test_who_goes_away_in_the_middle_harms_nobody(port: int, client: httpx.Client):

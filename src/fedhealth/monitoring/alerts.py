@@ -28,7 +28,6 @@ TIMES_PREVALENCE = 1.5
 AQI_ABOVE = 200.0
 CLEARED_BELOW = 0.95  # of the limit, so that a value around it does not open and close alerts all day
 MOST = 500
-SEPARATOR = ", "  # between the things that an alert is about
 TITLES = {
     "mean-risk": "High mean risk",
     "aqi": "Very unhealthy air",
@@ -59,7 +58,8 @@ class Rules:
 class Finding:
     """The value that a rule found beside its limit; empty ``city`` where it is about all.
 
-    ``untold`` are things that the rule looks at and of which too little is known to tell.
+    ``about`` says in words what is meant. Of a rule that looks at several subjects, ``subjects`` are those meant, and
+    ``untold`` those of which too little is known to tell.
     """
 
     rule: str
@@ -71,6 +71,7 @@ class Finding:
     readings: int = 0
     mean_risk: float | None = None
     aqi: float | None = None
+    subjects: tuple[str, ...] = ()
     untold: frozenset[str] = frozenset()
 
     @property
@@ -86,32 +87,36 @@ class Finding:
 
 @dataclass(frozen=True)
 class Compared:
-    """One of several things that a rule looks at: what it is, in words, its value and its own limit, above 0.
+    """One of several subjects that a rule looks at, with its value and its own limit, above 0.
 
-    None where too little is known to tell.
+    The value or the limit is None where too little is known to tell. ``words`` say more than the subject's name.
     """
 
-    what: str
+    subject: str
     value: float | None
     limit: float | None
+    words: str | None = None
 
 
 def worst(rule: str, compared: Iterable[Compared]) -> Finding | None:
-    """What a rule found that looks at several things: the one furthest beyond its limit; None where none can be told.
+    """What a rule found that looks at several subjects: the one furthest beyond its limit; None where none can be told.
 
-    ``about`` names all that are beyond their limits; where none is, those that keep an alert from ending.
+    ``about`` and ``subjects`` name all that are beyond their limits; where none is, those that keep an alert from
+    ending.
     """
-    found, untold = {}, set()
+    found, untold = [], set()
     for one in compared:
         if one.value is None or one.limit is None:
-            untold.add(one.what)
+            untold.add(one.subject)
         else:
-            found[one.what] = Finding(rule, one.value, one.limit)
+            found.append((one, Finding(rule, one.value, one.limit)))
     if not found:
         return None
-    named = [what for what, one in found.items() if one.met] or [what for what, one in found.items() if not one.clear]
-    furthest = max(found.values(), key=lambda one: one.value / one.threshold)
-    return replace(furthest, about=SEPARATOR.join(named) or None, untold=frozenset(untold))
+    named = [one for one, beside in found if beside.met] or [one for one, beside in found if not beside.clear]
+    furthest = max((beside for _, beside in found), key=lambda beside: beside.value / beside.threshold)
+    about = ", ".join(one.words or one.subject for one in named) or None
+    subjects = tuple(one.subject for one in named)
+    return replace(furthest, about=about, subjects=subjects, untold=frozenset(untold))
 
 
 @dataclass(frozen=True)
@@ -221,21 +226,25 @@ def check_cities(session: Session, cities: Iterable[str], rules: Rules, as_of: d
 def settle(session: Session, found: Finding, as_of: datetime, wait: timedelta = timedelta(0)) -> None:
     """Open, renew, fire or end the alert of a rule by what it found at ``as_of``.
 
-    An alert that is about something of which nothing can be told now stays as it is.
+    An alert does not end while nothing can be told of a subject that it is about.
     """
     alert = _open_alert(session, found.rule, found.city)
     if alert is None:
         if found.met:
             _open(session, found, as_of, wait)
-    elif as_of < alert.last_seen:
+        return
+    if as_of < alert.last_seen:
         return  # readings that arrive late do not undo what newer ones said
-    elif found.met or (alert.fired is not None and not found.clear):
-        _renew(alert, found, as_of)
+    unknown = [subject for subject in alert.subjects or () if subject in found.untold]
+    if found.met or (alert.fired is not None and not found.clear):
+        _renew(alert, replace(found, subjects=(*found.subjects, *unknown)), as_of)
         if alert.fired is None and as_of - alert.since >= wait:
             alert.fired = as_of
+    elif unknown:
+        return
     elif alert.fired is None:
         session.delete(alert)
-    elif found.untold.isdisjoint((alert.about or "").split(SEPARATOR)):  # else nobody knows whether it is over
+    else:
         alert.ended = as_of
 
 
@@ -272,7 +281,8 @@ def _open(session: Session, found: Finding, as_of: datetime, wait: timedelta) ->
 
 
 def _renew(alert: Alert, found: Finding, as_of: datetime) -> None:
-    alert.value, alert.last_seen, alert.about, alert.error = found.value, as_of, found.about, None
+    alert.value, alert.last_seen, alert.error = found.value, as_of, None
+    alert.about, alert.subjects = found.about, list(found.subjects)
     alert.readings, alert.mean_risk, alert.aqi = found.readings, found.mean_risk, found.aqi
     if not found.city:  # that of a city stays what it was when the alert opened
         alert.threshold = found.threshold

@@ -54,11 +54,16 @@ class NodeLook:
 
     @property
     def compared(self) -> list[Compared]:
-        """Each change's low end beside what is no alarm."""
-        margins = {"auroc": AUROC_MARGIN, **dict.fromkeys(PERFECT, SLACK)}
+        """Each change's low end beside what is no alarm; None where a change is not known."""
+        margins, changes = {"auroc": AUROC_MARGIN, **dict.fromkeys(PERFECT, SLACK)}, self.changes or {}
         return [
-            Compared(f"{self.node} ({_words(name, self.trained, self.now)})", change.low, margins[name])
-            for name, change in (self.changes or {}).items()
+            Compared(
+                f"{self.node}/{name}",
+                changes[name].low if name in changes else None,
+                margin,
+                f"{self.node} ({_words(name, self.trained, self.now)})",
+            )
+            for name, margin in margins.items()
         ]
 
     @property

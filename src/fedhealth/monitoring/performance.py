@@ -88,7 +88,7 @@ def judge(risk: Floats, y: Floats, threshold: float) -> Performance:
         told = happened if happened >= SMALLEST_CELL else None
         return Performance(expected(risk), int(known.sum()), told, None)
     found = metrics(score_histogram(risk[known], y[known], threshold)).as_dict()
-    compared = tuple(_compared(found, expected(risk[known])))
+    compared = tuple(compared_with(found, expected(risk[known])))
     return Performance(expected(risk), int(known.sum()), happened, found, compared)
 
 
@@ -110,13 +110,17 @@ def expected_of(risk: Floats, count: Floats | Integers) -> Expected:
     return Expected(n, float(cases.sum()), won / pairs if pairs > 1e-9 else None, itself / n)
 
 
-def _compared(found: dict[str, Any], before: Expected) -> Iterator[Compared]:
+def compared_with(found: dict[str, Any], before: Expected) -> Iterator[Compared]:
     """What is undefined, such as the calibration line of equal risks, cannot be told."""
     for name, right in (("calibration_intercept", 0), ("calibration_slope", 1)):
         value, low, high = (found[f"{name}{end}"] for end in ("", "_low", "_high"))
-        if value is not None:
+        if value is None:
+            yield Compared(name, None, SLACK)
+        else:
             words = f"{name.replace('_', ' ')} {value:.2f} ({right} is right)"
-            yield Compared(words, max(low - right, right - high), SLACK)
-    if before.auroc is not None and found["auroc_high"] is not None:
+            yield Compared(name, max(low - right, right - high), SLACK, words)
+    if before.auroc is None or found["auroc_high"] is None:
+        yield Compared("auroc", None, AUROC_SLACK)
+    else:
         words = f"AUROC {found['auroc']:.3f} where the risks let expect {before.auroc:.3f}"
-        yield Compared(words, before.auroc - found["auroc_high"], AUROC_SLACK)
+        yield Compared("auroc", before.auroc - found["auroc_high"], AUROC_SLACK, words)

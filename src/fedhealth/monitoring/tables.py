@@ -100,8 +100,8 @@ class Alert(Table):
 
     ``city`` is empty where the rule is about all. ``fired`` is None while the rule was not met for long enough;
     ``acknowledged_by`` is who says to look after it, ``acknowledged_key`` the name of the key that said so;
-    ``about`` says more of what is meant, ``error`` why the rule could not be checked, ``told`` what the webhook heard
-    last.
+    ``about`` says more of what is meant, ``subjects`` are those of the rule that it is about, ``error`` why the rule
+    could not be checked, ``told`` what the webhook heard last.
     """
 
     __tablename__ = "alerts"
@@ -132,6 +132,7 @@ class Alert(Table):
     acknowledged_key: Mapped[str | None] = mapped_column(String(64))
     note: Mapped[str | None] = mapped_column(Text)
     about: Mapped[str | None] = mapped_column(Text)
+    subjects: Mapped[list[str] | None] = mapped_column(JSON)
     fired: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
     told: Mapped[str | None] = mapped_column(String(16))

@@ -39,7 +39,7 @@ class Look:
         features = [Compared(one.feature, one.psi, one.threshold) for one in self.features]
         missing = [Compared(one.feature, abs(one.now - one.before), one.threshold) for one in self.missing]
         shift = None if score.shift is None else abs(score.shift)
-        moved = [Compared(f"log-odds by {score.shift or 0:+.2f}", shift, score.threshold)]
+        moved = [Compared("score", shift, score.threshold, f"log-odds by {score.shift or 0:+.2f}")]
         found = zip(RULES, (features, missing, moved, self.performance.compared), strict=True)
         return [finding for rule, compared in found if (finding := worst(rule, compared))]
 

@@ -178,8 +178,13 @@ class Admission:
         self.rate = rate
         self.behind_proxy = bool(os.environ.get("FORWARDED_ALLOW_IPS"))  # else the server may take anybody's word
 
+    def is_clear(self, scope: Scope) -> bool:
+        """Whether who asks is known by a right key, or by an address that no proxy stands before."""
+        given = [value for name, value in scope["headers"] if name == b"x-api-key"]
+        return self.keys.caller(given[-1]) is not None if given else not self.behind_proxy
+
     def admit(self, scope: Scope) -> NotAdmitted | None:
-        """None if the request may go on."""
+        """None if the request, which is counted, may go on."""
         given = caller = None
         believed = True
         for name, value in scope["headers"]:

@@ -121,7 +121,7 @@ def _written(feature: Feature) -> Any:
 
 def _floats(column: Sequence[Any]) -> Floats:
     """Numbers fast where all are whole, or all are there; None becomes NaN, what is beyond all floats an infinity."""
-    for kind in "qd":
+    for kind in ("q", "d"):  # whole numbers of 64 bits are packed in half the time
         try:
             return np.frombuffer(struct.pack(f"{len(column)}{kind}", *column), kind).astype(np.float64, copy=False)
         except (struct.error, OverflowError):

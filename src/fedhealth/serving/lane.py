@@ -20,18 +20,16 @@ from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 from fedhealth.serving.predictor import Predictor
 
-MAX_BODY = 64 * 1024  # bytes
-AT_ONCE = 256 * 1024  # bytes of a batch; larger ones are worked on beside other requests
+MAX_BODY = 64 * 1024  # bytes; larger batches are worked on beside other requests
 ALWAYS = ((b"content-type", b"application/json"), *HEADERS)
 Headers = list[tuple[bytes, bytes]]
 
 
 class Kind(NamedTuple):
-    """What is asked for under one path: by callers of at least ``role``, with bodies of up to ``most`` bytes."""
+    """What is asked for under one path, by callers of at least ``role``."""
 
     path: str
     role: Role | None
-    most: int
     answer: Callable[[Predictor, bytes], bytes | None]
 
 
@@ -42,16 +40,18 @@ class FastLane:
         self.models = models
         self.access = access
         self.figures = figures
-        kinds = [Kind(path, NEEDS["POST", path], MAX_BODY, _of_one(answer)) for path, answer in answers.items()]
-        batch = "/predict/batch"
-        kinds.append(Kind(batch, NEEDS["POST", batch], AT_ONCE, Predictor.answer_batch_at_once))
-        self.kinds = {kind.path.encode(): kind for kind in kinds}
+        quick = {path: _of_one(answer) for path, answer in answers.items()}
+        quick["/predict/batch"] = Predictor.answer_batch_at_once
+        self.kinds = {path.encode(): Kind(path, NEEDS["POST", path], answer) for path, answer in quick.items()}
         self._usual: Headers | None = None
         self._head = b""
 
     def admits(self, kind: Kind, scope: Scope) -> bool:
-        """Whether the caller may ask for this, and is known here: whom a proxy speaks for the application finds out."""
-        if self.access.behind_proxy and all(name != b"x-api-key" for name, _ in scope["headers"]):
+        """Whether the caller may ask for this; if it is clear who that is, count the request, and note it in ``scope``.
+
+        Wrong keys, and whom a proxy speaks for, are left to the application.
+        """
+        if not self.access.is_clear(scope):
             return False
         return self.access.admit(scope) is None and not lacking(scope["caller"], kind.role)
 
@@ -80,14 +80,15 @@ class QuickProtocol(HttpToolsProtocol):
         super().__init__(**given)
         self._lane = lane
         self._kind: Kind | None = None  # of the request that is to be answered here
-        self._body = b""  # what has come of it
+        self._body = bytearray()  # what has come of it
         self._started = 0.0
 
     def on_headers_complete(self) -> None:
         """Take the request, or hand it on."""
+        self._unset_keepalive_if_required()  # it may have come together with one that was just answered
         kind = self._lane.kinds.get(self.url)
         if kind and self._is_plain() and self._lane.admits(kind, self.scope):  # type: ignore[arg-type]
-            self._kind, self._body, self._started = kind, b"", time.perf_counter()
+            self._kind, self._body, self._started = kind, bytearray(), time.perf_counter()
         else:
             super().on_headers_complete()
 
@@ -96,21 +97,28 @@ class QuickProtocol(HttpToolsProtocol):
         if self._kind is None:
             return super().on_body(body)
         self._body += body
-        if len(self._body) > self._kind.most:
+        if len(self._body) > MAX_BODY:
             self._hand_on()
 
     def on_message_complete(self) -> None:
         """Answer, or let the application answer."""
         kind = self._kind
-        found = self._lane.answer(kind, self._body) if kind else None
-        if kind and found is not None:
-            self._kind = None
-            self.transport.write(self._lane.response(self.server_state.default_headers, found))
-            self._lane.figures.note(kind.path, 200, time.perf_counter() - self._started)
-            return self.on_response_complete()
-        if kind:
+        if kind is None:
+            return super().on_message_complete()
+        found = self._lane.answer(kind, bytes(self._body))
+        if found is None:
             self._hand_on()
-        super().on_message_complete()
+            return super().on_message_complete()
+        self._kind = None
+        self.transport.write(self._lane.response(self.server_state.default_headers, found))
+        self._lane.figures.note(kind.path, 200, time.perf_counter() - self._started)
+        self.on_response_complete()
+
+    def shutdown(self) -> None:
+        """Stop when what is under way is answered, also a request of which the body is still coming."""
+        if self._kind is not None:
+            self._hand_on()
+        super().shutdown()
 
     def _is_plain(self) -> bool:
         """Whether nothing but the body is left to be seen to, and the connection is free for the next request."""
@@ -127,7 +135,7 @@ class QuickProtocol(HttpToolsProtocol):
     def _hand_on(self) -> None:
         self._kind = None
         super().on_headers_complete()
-        super().on_body(self._body)
+        super().on_body(bytes(self._body))
 
 
 def _of_one(answer: Answer) -> Callable[[Predictor, bytes], bytes | None]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "v4"
+HEAD = "v5"
 FIRST = "v1"
 
 
