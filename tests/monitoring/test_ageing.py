@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import func, select
 
 from fedhealth.monitoring.ageing import delete_old
-from fedhealth.monitoring.alerts import Finding, settle
+from fedhealth.monitoring.alerts import settle
 from fedhealth.monitoring.outcomes import add_outcomes
 from fedhealth.monitoring.people import kept_of, set_consent
 from fedhealth.monitoring.retention import days_kept
+from fedhealth.monitoring.rules import Finding
 from fedhealth.monitoring.store import Store, note_predictions
 from fedhealth.monitoring.tables import Alert, Outcome, Prediction, Reading
 

@@ -6,14 +6,12 @@ import pytest
 from fedhealth.monitoring.alerts import (
     AlertOver,
     NoSuchAlert,
-    Rules,
     acknowledge,
     check_cities,
-    in_force,
     list_alerts,
-    rules_for,
     state_of,
 )
+from fedhealth.monitoring.rules import Rules, in_force, rules_for
 from fedhealth.monitoring.store import Store
 
 START = datetime(2026, 1, 10, 12, tzinfo=UTC)

@@ -15,20 +15,11 @@ from fedhealth.data import synthetic
 from fedhealth.data.tables import shard_from_table
 from fedhealth.federation import exchange_within, fit
 from fedhealth.federation.training import Fit
-from fedhealth.monitoring.alerts import (
-    Compared,
-    Finding,
-    acknowledge,
-    fail,
-    list_alerts,
-    recovered,
-    settle,
-    state_of,
-    worst,
-)
+from fedhealth.monitoring.alerts import acknowledge, fail, list_alerts, recovered, settle, state_of
 from fedhealth.monitoring.drift import BINS, FeatureDrift
 from fedhealth.monitoring.missing import MissingDrift, missing_drift
 from fedhealth.monitoring.performance import Performance, compared_with, expected, judge
+from fedhealth.monitoring.rules import Compared, Finding, worst
 from fedhealth.monitoring.score_drift import ScoreDrift, score_drift
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.watch import Look, raise_alerts

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from fedhealth.federation import Contribution, Metrics, metrics, private_scores
 from fedhealth.federation.intervals import Z
 from fedhealth.monitoring import alerts
-from fedhealth.monitoring.alerts import Compared, Finding, worst
 from fedhealth.monitoring.performance import SLACK, Expected, expected_of
+from fedhealth.monitoring.rules import Compared, Finding, usual_wait, worst
 from fedhealth.monitoring.tables import NodeCheck
 
 RULE, ASKING = "nodes", "asking"  # the second where they could not be asked
@@ -157,7 +157,7 @@ def keep_looks(session: Session, looks: Iterable[NodeLook], version: str, now: d
     alerts.recovered(session, ASKING, now)
     found = finding(looks)
     if found and (found.met or all(look.now for look in looks)):
-        alerts.settle(session, found, now, alerts.usual_wait())
+        alerts.settle(session, found, now, usual_wait())
 
 
 def kept_looks(session: Session, version: str) -> dict[str, NodeCheck]:

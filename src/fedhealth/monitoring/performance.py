@@ -18,9 +18,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fedhealth.federation import metrics, score_histogram
-from fedhealth.monitoring.alerts import Compared, worst
 from fedhealth.monitoring.cells import SMALLEST_CELL
 from fedhealth.monitoring.chance import Floats, Integers
+from fedhealth.monitoring.rules import Compared, worst
 from fedhealth.monitoring.tables import Outcome, Reading
 
 Standing = Literal["ok", "worse", "too few"]

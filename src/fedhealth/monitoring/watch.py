@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from fedhealth.monitoring import alerts
-from fedhealth.monitoring.alerts import Compared, Finding, worst
 from fedhealth.monitoring.drift import FeatureDrift, drift
 from fedhealth.monitoring.missing import MissingDrift, missing_drift
 from fedhealth.monitoring.performance import Performance, performance
 from fedhealth.monitoring.recent import recent_window
+from fedhealth.monitoring.rules import TITLES, Compared, Finding, usual_wait, worst
 from fedhealth.monitoring.score_drift import ScoreDrift, score_drift
 from fedhealth.registry import Bundle
 
@@ -31,7 +31,7 @@ class Look:
     @property
     def alarms(self) -> list[str]:
         """What is not as it should be, in words; empty if nothing is."""
-        return [f"{alerts.TITLES[one.rule]}: {one.about}" for one in self.findings() if one.met]
+        return [f"{TITLES[one.rule]}: {one.about}" for one in self.findings() if one.met]
 
     def findings(self) -> list[Finding]:
         """One finding for each of ``RULES`` of which enough is known to tell."""
@@ -60,7 +60,7 @@ def look(session: Session, bundle: Bundle, as_of: datetime, days: int) -> Look:
 
 def raise_alerts(session: Session, found: Look, now: datetime) -> None:
     """Open, renew or end the alerts of :data:`RULES`."""
-    wait = alerts.usual_wait()
+    wait = usual_wait()
     alerts.recovered(session, "monitor", now)
     for finding in found.findings():
         alerts.settle(session, finding, now, wait)

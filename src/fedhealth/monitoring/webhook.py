@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from fedhealth.monitoring.alerts import TITLES
+from fedhealth.monitoring.rules import TITLES
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Alert
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from fedhealth.monitoring import alerts as rules
+from fedhealth.monitoring import alerts as book
 from fedhealth.monitoring import nodes, watch
-from fedhealth.monitoring.alerts import CLEARED_BELOW, TITLES, Rule, State, state_of
+from fedhealth.monitoring.alerts import State, state_of
 from fedhealth.monitoring.cells import DIGITS
+from fedhealth.monitoring.rules import CLEARED_BELOW, TITLES, Rule, in_force, rules_for
 from fedhealth.monitoring.settings import SettingError
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Alert
@@ -128,14 +129,14 @@ def add_alerts(router: APIRouter, models: Models, store: Store, now: Callable[[]
         """Alerts, lasting ones first, then the newest."""
         moment = now()
         with store.session() as session:
-            found = rules.list_alerts(session, state, moment)
+            found = book.list_alerts(session, state, moment)
             return Alerts(alerts=[AlertAnswer.of(alert, moment) for alert in found])
 
     @router.get("/alerts/rules")
     def alert_rules() -> AlertRules:
         """From which values alerts open, after how long, and when they end."""
         try:
-            found = rules.in_force(rules.rules_for(_prevalence(models.predictor())), OVER_ALL)
+            found = in_force(rules_for(_prevalence(models.predictor())), OVER_ALL)
         except SettingError as error:
             return AlertRules(rules=[], problem=str(error))
         return AlertRules(rules=[RuleAnswer.of(rule) for rule in found], problem=None)
@@ -151,22 +152,22 @@ def add_alerts(router: APIRouter, models: Models, store: Store, now: Callable[[]
         """Note who looks after an alert, with the name of the key; only they may change their note."""
         try:
             with store.session() as session:
-                return AlertAnswer.of(rules.acknowledge(session, number, said.by, caller.name, said.note, now()))
-        except rules.NoSuchAlert as error:
+                return AlertAnswer.of(book.acknowledge(session, number, said.by, caller.name, said.note, now()))
+        except book.NoSuchAlert as error:
             raise HTTPException(404, str(error)) from None
-        except (rules.AlertOver, rules.AlertTaken) as error:
+        except (book.AlertOver, book.AlertTaken) as error:
             raise HTTPException(409, str(error)) from None
 
 
 def bring_up_to_date(session: Session, cities: set[str], predictor: Predictor, as_of: datetime) -> None:
     """Bring the alerts of ``cities`` up to date; settings that cannot be read are an alert too, and cost no reading."""
     try:
-        limits = rules.rules_for(_prevalence(predictor))
+        limits = rules_for(_prevalence(predictor))
     except SettingError as error:
-        rules.fail(session, "settings", str(error), as_of)
+        book.fail(session, "settings", str(error), as_of)
         return
-    rules.recovered(session, "settings", as_of)
-    rules.check_cities(session, cities, limits, as_of)
+    book.recovered(session, "settings", as_of)
+    book.check_cities(session, cities, limits, as_of)
 
 
 def _prevalence(predictor: Predictor) -> float | None:
