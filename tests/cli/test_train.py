@@ -249,5 +249,5 @@ def test_where_nodes_allow_no_network_up_goes_on_without_one(tmp_path, capsys):
     write_world(tmp_path, rows=600, seed=1)
     (tmp_path / "world.json").unlink()  # real rows, for all that anybody knows
     _write_network(tmp_path, tmp_path / "models", tmp_path / "runs")
-    assert "Challenger: no neural net; node_1 refused step 'average'" in capsys.readouterr().out
+    assert "Neural net: none; node_1 refused step 'average'" in capsys.readouterr().out
     assert not (tmp_path / "models").exists()

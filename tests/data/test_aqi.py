@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fedhealth.data.aqi import CATEGORIES, POLLUTANTS, TABLE, aqi, category, overall_aqi
+from fedhealth.study.advice.air import category_of
 
 
 def test_every_published_vector(real_data):
@@ -50,6 +51,11 @@ def test_overall_is_the_highest_measured():
 def test_categories_change_where_the_index_does():
     names = [category(index) for index in (0, 50, 51, 100, 101, 150, 151, 200, 201, 300, 301, 500)]
     assert names == [name for name in CATEGORIES for _ in range(2)]
+
+
+@pytest.mark.parametrize("index", [0.0, 50.4, 50.6, 100.5, 150.5, 200.4, 300.6, 500.4])
+def test_everything_that_names_a_category_names_the_same(index):
+    assert category(index) == category_of(index).name
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,15 @@ def publish(
     from fedhealth.cli.errors import plain_errors
     from fedhealth.data.imports.context import city_days, write_context
     from fedhealth.federation import Contribution
-    from fedhealth.privacy import audit
+    from fedhealth.privacy import audit, audit_file
     from fedhealth.study import load_study
 
     with plain_errors():
         loaded = load_study(study)
         days = city_days(loaded, node, data)
         told = {name: np.zeros(days.height) for name in days.columns}
-        audit.append(runs / "audit" / f"{node}.jsonl", node, loaded.hash, "context", Contribution(told, days.height))
+        log = audit_file(node, runs / "audit", data)
+        audit.append(log, node, loaded.hash, "context", Contribution(told, days.height))
         write_context(loaded, days, out)
     typer.echo(f"{out} written: {_what(days)}")
 

@@ -121,7 +121,7 @@ def _publish(folder: Path, models: Path, reason: str) -> None:
 
 
 def _write_network(data: Path, models: Path, runs: Path) -> None:
-    """Train the challenger, a neural net, where PyTorch is installed and the nodes let it be trained without noise."""
+    """Train a neural net too, to compare, where PyTorch is installed and the nodes let it be trained without noise."""
     if not find_spec("torch"):
         return
     from fedhealth.data.dataset import load_dataset
@@ -135,9 +135,9 @@ def _write_network(data: Path, models: Path, runs: Path) -> None:
     try:
         written = write_global_model(study, exchange, models, 0)
     except PolicyRefusal as error:
-        typer.echo(f"Challenger: no neural net; {error}")
+        typer.echo(f"Neural net: none; {error}")
     else:
-        typer.echo(f"Challenger: {written}, a neural net by federated averaging")
+        typer.echo(f"Neural net: {written}, by federated averaging")
 
 
 def _services(models: Path, runs: Path, host: str, port: int, citizen_port: int, admin_port: int) -> list[Service]:

@@ -1,1 +1,1 @@
-"""Two Streamlit pages. They know the study and speak HTTP to the API; nothing else of FedHealth is imported here."""
+"""Two Streamlit pages. They know the study, keys and the readers of exports, and speak HTTP to the API."""

@@ -1,1 +1,1 @@
-"""Rows: readers of node tables, shards, the synthetic world, air quality."""
+"""Rows: readers of node tables and of exports, shards, the synthetic world, air quality."""

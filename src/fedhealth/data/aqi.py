@@ -135,11 +135,12 @@ def overall_aqi(concentrations: Mapping[Pollutant, ArrayLike]) -> Floats:
 
 
 def category(index: float) -> str:
-    """The EPA's name for the category of an index, such as ``Moderate`` for 51..100.
+    """The EPA's name for the category of an index, rounded to the whole number that is shown: ``Moderate`` for 51..100.
 
     Raises:
         ValueError: the index is not within 0..500.
     """
-    if not 0 <= index <= INDEX_TOPS[-1]:
+    whole = round(index)
+    if not 0 <= whole <= INDEX_TOPS[-1]:
         raise ValueError(f"index: got {index:g}; expected 0 to {INDEX_TOPS[-1]}")
-    return CATEGORIES[int(np.searchsorted(INDEX_TOPS, index))]
+    return CATEGORIES[int(np.searchsorted(INDEX_TOPS, whole))]

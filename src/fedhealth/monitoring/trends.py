@@ -149,7 +149,7 @@ def category_days(session: Session, as_of: datetime, days: int) -> list[Category
 
 
 def _counted(points: list[TrendPoint]) -> Iterator[CategoryDays]:
-    counts = Counter((point.city, category(round(point.aqi))) for point in points if point.aqi is not None)
+    counts = Counter((point.city, category(point.aqi)) for point in points if point.aqi is not None)
     for city in sorted({city for city, _ in counts}):
         for name in CATEGORIES:
             if counts[city, name]:

@@ -16,6 +16,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.context import city_days, pull_context, read_context, write_context
 from fedhealth.data.imports.run import import_files
 from fedhealth.data.synthetic import write_world
+from fedhealth.privacy import policy_file
 from fedhealth.study import load_study
 
 STUDY = load_study("health-risk")
@@ -80,6 +81,16 @@ def test_publishing_is_on_record_without_a_value(city, tmp_path):
     done = CliRunner().invoke(app, ["node", "audit", "show", "node_2", "--runs", str(tmp_path / "runs")])
     assert "context" in done.output
     assert "35" not in (tmp_path / "runs" / "audit" / "node_2.jsonl").read_text().split('"arrays"')[1].split("hash")[0]
+
+
+def test_publishing_is_on_record_where_the_owner_wants_it(city, tmp_path):
+    log = tmp_path / "own" / "log.jsonl"
+    policy_file(city, "node_2").write_text(f'audit = "{log}"\n')
+    told = ["--node", "node_2", "--data", str(city), "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, ["context", "publish", *told, "--out", str(tmp_path / "air.csv")])
+    assert done.exit_code == 0, done.output
+    assert '"context"' in log.read_text()
+    assert not (tmp_path / "runs" / "audit").exists()
 
 
 def test_the_index_is_that_of_the_pollutants_of_the_day(city):
