@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
 from fedhealth.study import Source
 
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)  # Polars panics at some damaged files
+
 
 @dataclass(frozen=True)
 class Table:
@@ -52,7 +54,7 @@ def read_table(path: Path, source: Source) -> Table:
 def _read_parquet(path: Path) -> Table:
     try:
         return Table(pl.read_parquet(path), str(path))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
 
 

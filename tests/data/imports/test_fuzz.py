@@ -132,6 +132,7 @@ def damaged(content, damage):
 @given(st.lists(DAMAGE, min_size=1, max_size=4))
 @example([(0.0, 10**6, b"")])
 @example([(0.5, 10**6, b"")])
+@example([(0.18231882730357188, 3, b"")])  # Polars panics at this Parquet file
 def test_a_damaged_file_is_read_or_refused_and_never_crashes(name, damage):
     try:
         kept, tally = canonical(name, damaged(FILES[name], damage), city="Lahore")

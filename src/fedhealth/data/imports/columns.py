@@ -13,6 +13,7 @@ from fedhealth.data.imports.magic import PARQUET, begins_with
 from fedhealth.data.imports.maps import CITY, DATE, PERSON, feature_where, where
 from fedhealth.data.imports.raw import BATCH, as_raw
 from fedhealth.data.imports.units import conversion
+from fedhealth.data.reading import UNREADABLE
 from fedhealth.data.tables import MAX_OUT_OF_RANGE
 from fedhealth.study import Feature
 
@@ -90,7 +91,7 @@ def _parquet(path: Path) -> Iterator[tuple[list[str], pl.DataFrame]]:
             frame = scan.slice(start, BATCH).collect().with_columns(pl.col(pl.Boolean).cast(pl.Int8))
             number = pl.int_range(start + 1, start + frame.height + 1, eager=True).alias("#")
             yield names, frame.with_columns(pl.all().cast(pl.String), number.cast(pl.String))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
 
 
