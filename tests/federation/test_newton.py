@@ -127,7 +127,9 @@ def test_a_fit_is_the_minimum_of_the_penalised_loss(study):
     def loss(b):
         logit = np.zeros(len(train))
         for seen, rows in patterns(train.observed):
-            logit[rows] = matrix[rows] @ risk_model.pattern(found.design, b, seen, new_node=False).shrunk
+            logit[rows] = (
+                matrix[rows] @ risk_model.pattern_of(found.design, b, found.design.fill(seen), new_node=False).shrunk
+            )
         return (np.logaddexp(0, logit) - train.y * logit).sum() + b @ penalty @ b / 2
 
     def slope(b):

@@ -80,7 +80,7 @@ class RiskModel:
         """
         key = (seen.tobytes(), new_node)
         if key not in self._patterns:
-            self._patterns[key] = pattern(self.design, self.coefficients, seen, new_node)
+            self._patterns[key] = pattern_of(self.design, self.coefficients, self.design.fill(seen), new_node)
         return self._patterns[key]
 
     @cached_property
@@ -142,16 +142,11 @@ class RiskModel:
         return sigmoid(self.calibration[0] + self.calibration[1] * ends)
 
 
-def pattern(design: Design, coefficients: Floats, seen: Mask, new_node: bool) -> Pattern:
-    """What ``coefficients`` (shape ``(p,)``) come to where just the features ``seen`` (shape ``(d,)``) are known.
+def pattern_of(design: Design, coefficients: Floats, fill: Fill, new_node: bool) -> Pattern:
+    """What ``coefficients`` (shape ``(p,)``) come to where ``fill`` says what the known columns tell of the others.
 
     In a row of a ``new_node`` the node's intercept is integrated out: it varies as those of the study's nodes do.
     """
-    return pattern_of(design, coefficients, design.fill(seen), new_node)
-
-
-def pattern_of(design: Design, coefficients: Floats, fill: Fill, new_node: bool) -> Pattern:
-    """The same, where what the known columns say about the others is at hand."""
     variance = float(coefficients @ fill.doubt(coefficients))
     if new_node and design.study.node_intercepts:
         variance += float(coefficients[design.intercepts].var())

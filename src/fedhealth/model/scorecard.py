@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedhealth.model.design import REACH, Design, Floats, rescale
-from fedhealth.model.missing import Fill, Mask, fill
+from fedhealth.model.missing import Mask, fill
 from fedhealth.model.risk_model import INTERVAL_Z, RiskModel, pattern_of
 from fedhealth.study import Feature
 
@@ -186,7 +186,7 @@ class _Maker:
         intercept, slope = model.calibration.tolist()
         self.calibration = intercept, slope
         self.weights = slope * self.pattern.shrunk
-        self.root = _filled(known, model.covariance_root)
+        self.root = known.carry(model.covariance_root)
         self.columns = [_base_columns(self.design, seen)]
 
     def make(self) -> Scorecard:
@@ -250,11 +250,3 @@ def _base_columns(design: Design, seen: Mask) -> Floats:
     for feature, indicator in design.indicators.items():
         columns[indicator] = 0.0 if seen[feature] else 1.0
     return columns
-
-
-def _filled(fill: Fill, root: Floats) -> Floats:
-    """``root`` (shape ``(p, r)``) for columns of which the missing ones are filled in from the seen ones."""
-    filled = root.copy()
-    filled[fill.missing] = 0.0
-    filled[fill.seen] += fill.weights @ root[fill.missing]
-    return np.asarray(filled)
