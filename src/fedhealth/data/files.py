@@ -1,8 +1,10 @@
-"""CSV files as people's programs write them: their rows, and which line is broken where one is."""
+"""Files: CSV as people's programs write it, and which line is broken where one is; and writing one whole or not."""
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -32,6 +34,21 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; on success it takes its place, else it is removed.
+
+    The folder is made if missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def checked_names(cells: Sequence[str], path: Path) -> list[str]:

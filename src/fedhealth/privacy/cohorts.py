@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedhealth.data.files import replacing
 from fedhealth.data.shard import Hashes, Shard
 
 
@@ -52,7 +53,6 @@ class Cohort:
     def remember(self) -> None:
         """Keep it for :meth:`nearest`, on disk before anything is answered about it."""
         if not self._path.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
             _write(self._path.with_suffix(".table.npy"), self.table)
             self._split_path.write_text(self.split, encoding="ascii")
             _write(self._path, self.rows)
@@ -76,10 +76,8 @@ def _hash(row: bytes) -> bytes:
 
 
 def _write(path: Path, found: Hashes) -> None:
-    staged = path.with_suffix(".new")
-    with staged.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.save(file, found, allow_pickle=False)
-    staged.replace(path)
 
 
 def cohort_folder(data: Path, node: str) -> Path:

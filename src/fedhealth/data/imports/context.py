@@ -4,7 +4,6 @@ The table has columns ``city``, ``date`` and ``NAME@UNIT`` for features of the s
 pulls it asks for all cities, so that nobody learns where their people live.
 """
 
-import os
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
+from fedhealth.data.files import DataError, check_width, checked_names, csv_rows, replacing
 from fedhealth.data.imports.air import index_of_days
 from fedhealth.data.imports.asked import node_of
 from fedhealth.data.imports.concepts import CONCEPTS
@@ -79,13 +78,8 @@ def write_context(study: Study, days: pl.DataFrame, path: Path) -> None:
     """Write city-days as a CSV file whose header says the units; a file that is there is replaced at once."""
     units = {f.name: f.unit for f in study.features}
     values = [pl.col(c).round(4).alias(f"{c}@{units[c]}") for c in days.columns if c not in _KEYS]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
         days.select(*_KEYS, *values).write_csv(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def pull_context(study: Study, node_name: str, data: Path, source: str) -> pl.DataFrame:
@@ -95,15 +89,9 @@ def pull_context(study: Study, node_name: str, data: Path, source: str) -> pl.Da
         DataError: the source cannot be had, or is not such a table; what was there before stays.
     """
     place = (data / node_of(study, node_name).file).with_name(FILE)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{FILE}.{os.getpid()}.part")
-    try:
+    with replacing(place) as part:
         part.write_bytes(_bytes(source))
-        days = _read(study, part, source)
-        part.replace(place)
-    finally:
-        part.unlink(missing_ok=True)
-    return days
+        return _read(study, part, source)
 
 
 def read_context(study: Study, table: Path) -> pl.DataFrame:

@@ -2,16 +2,15 @@
 
 import datetime as dt
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from fedhealth.data.files import DataError, sha256_of
+from fedhealth.data.files import DataError, replacing, sha256_of
 from fedhealth.data.imports.air_quality import read_air_quality
 from fedhealth.data.imports.apple_health import read_apple_health
 from fedhealth.data.imports.asked import Asked, node_of
@@ -100,7 +99,7 @@ def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
         raise DataError(_nothing(asked))
     written = _as_written(asked.study, asked.node, rows)
     with ExitStack() as stack:  # leaves in reverse order: the table last
-        places = [stack.enter_context(_replacing(path)) for path in (table, *_beside(table))]
+        places = [stack.enter_context(replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         gathered.write(places[1])
         report = quality_report(asked, rows, table, sha256_of(places[0]), air_now, context)
@@ -160,14 +159,3 @@ def _write(table: pl.DataFrame, path: Path) -> None:
 def _beside(table: Path) -> list[Path]:
     """Readings, report and page of a table, next to it."""
     return [table.with_name(f"{table.stem}.{ending}") for ending in ("records.parquet", "import.json", "import.html")]
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a neighbouring path to write to; on success it takes the place of ``path``, else it is removed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from fedhealth.data.files import sha256_of
+from fedhealth.data.files import replacing, sha256_of
 from fedhealth.data.synthetic.world import HOTLINE, STUDY, draw, draw_chunks
 from fedhealth.study import Node, load_study
 
@@ -37,8 +36,8 @@ def write_world(
     """
     nodes, where = load_study(STUDY).nodes, Path(folder)
     with ExitStack() as stack:  # leaves in reverse order: the tables first, world.json last
-        summary = stack.enter_context(_replacing(where / "world.json"))
-        parts = {node.name: stack.enter_context(_replacing(where / node.file)) for node in nodes}
+        summary = stack.enter_context(replacing(where / "world.json"))
+        parts = {node.name: stack.enter_context(replacing(where / node.file)) for node in nodes}
         positives = {node.name: _write_table(node, rows, seed, parts[node.name], progress) for node in nodes}
         world = {
             "synthetic": True,
@@ -88,15 +87,3 @@ def _write_table(node: Node, rows: int, seed: int, path: Path, progress: Progres
             if progress:
                 progress(len(chunk))
     return positives
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a neighbouring path to write to; on success it takes the place of ``path``, else it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fedhealth.data.files import replacing
 from fedhealth.keys import write_private
 from fedhealth.privacy.secure_aggregation.errors import SecureAggregationError
 
@@ -48,6 +49,5 @@ def check_peers(path: Path, node: str, roster: Mapping[str, bytes]) -> None:
                 f"{known[name][:12]}); if its owner confirms the new one, remove the old from {path.name}"
             )
     if not path.exists() or len(known) > len(json.loads(path.read_text(encoding="utf-8"))):
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
