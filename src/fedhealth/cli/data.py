@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from fedhealth.cli.errors import refuse
 from fedhealth.cli.imports import import_data
 
 data_app = typer.Typer(no_args_is_help=True, help="Make data to train on.")
@@ -24,8 +25,7 @@ def generate(
     try:
         world = _write(out, rows, seed, console)
     except OSError as error:
-        typer.echo(f"cannot write to {out}: {error.strerror or error}", err=True)
-        raise typer.Exit(1) from None
+        refuse(f"cannot write to {out}: {error.strerror or error}; name another folder")
     _report(world, out)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Never
 
 import typer
 
@@ -26,5 +27,10 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (*known, *others) as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(1) from None
+        refuse(str(error))
+
+
+def refuse(reason: str, code: int = 1) -> Never:
+    """Leave with one line on standard error and the exit code ``code``."""
+    typer.secho(f"Error: {reason}", fg="red", err=True)
+    raise typer.Exit(code) from None

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedhealth.cli.errors import refuse
+
 if TYPE_CHECKING:
     import httpx
 
@@ -43,11 +45,6 @@ def feed(
         typer.echo("Feed stopped")
 
 
-def _fail(reason: str) -> typer.Exit:
-    typer.secho(f"Error: {reason}", fg="red", err=True)
-    return typer.Exit(1)
-
-
 def _wait_until_ready(client: "httpx.Client") -> None:
     import httpx
 
@@ -61,7 +58,7 @@ def _wait_until_ready(client: "httpx.Client") -> None:
         if not reason:
             return
         if time.monotonic() > deadline:
-            raise _fail(f"the API at {client.base_url} is not ready: {reason}")
+            refuse(f"the API at {client.base_url} is not ready: {reason}")
         if reason != said:
             typer.echo(f"Waiting for the API at {client.base_url}: {reason}")
             said = reason
@@ -137,7 +134,7 @@ def _ask(client: "httpx.Client", method: str, path: str, body: object = None) ->
             typer.echo(f"{method} {path}: {reason}; again in {pause:g} s", err=True)
             time.sleep(pause)
     hint = "; set FEDHEALTH_API_KEY or FEDHEALTH_API_KEY_FILE to the API's" if reason.startswith("401") else ""
-    raise _fail(f"{method} {str(client.base_url).rstrip('/')}{path} failed: {reason}{hint}")
+    refuse(f"{method} {str(client.base_url).rstrip('/')}{path} failed: {reason}{hint}")
 
 
 def _detail(answer: "httpx.Response") -> str:

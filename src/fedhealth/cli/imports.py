@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fedhealth.cli.errors import plain_errors, refuse
+
 SHOWN = 8  # kinds of rows of a file; all are in the report
 Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health", "fhir", "fitbit"])
 
@@ -42,7 +44,6 @@ def import_data(
     All files are read together; the table that was there is replaced once all is complete. Without KIND each file is
     looked at to see what it is.
     """
-    from fedhealth.cli.errors import plain_errors
     from fedhealth.data.imports.run import import_files
     from fedhealth.study import load_study
 
@@ -62,16 +63,14 @@ def _kind_and_paths(what: list[str]) -> tuple[Kind | None, list[Path]]:
     kind = Kind(what[0]) if what[0] in list(Kind) else None
     paths = [Path(path) for path in what[1 if kind else 0 :]]
     if not paths:
-        typer.secho(f"Error: no file after {what[0]!r}; expected the paths of export files", fg="red", err=True)
-        raise typer.Exit(2)
+        refuse(f"no file after {what[0]!r}; expected the paths of export files", code=2)
     return kind, paths
 
 
 def _columns(told: list[str]) -> dict[str, str]:
     wrong = next((text for text in told if "=" not in text[1:]), None)
     if wrong is not None:
-        typer.secho(f"Error: --map {wrong!r}: expected NAME=COLUMN or NAME=COLUMN@UNIT", fg="red", err=True)
-        raise typer.Exit(2)
+        refuse(f"--map {wrong!r}: expected NAME=COLUMN or NAME=COLUMN@UNIT", code=2)
     return dict(text.split("=", 1) for text in told)
 
 

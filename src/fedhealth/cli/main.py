@@ -10,6 +10,7 @@ from fedhealth.cli.audit import audit_app
 from fedhealth.cli.context import context_app
 from fedhealth.cli.data import data_app
 from fedhealth.cli.doctor import doctor
+from fedhealth.cli.errors import refuse
 from fedhealth.cli.feed import feed
 from fedhealth.cli.history import runs_app
 from fedhealth.cli.keys import keys_app
@@ -38,9 +39,7 @@ class Commands(TyperGroup):
             extra = EXTRAS.get(error.name or "")
             if extra is None:
                 raise
-            reason = f"this needs {error.name}; install it: pip install 'fedhealth[{extra}]'"
-            typer.secho(f"Error: {reason}", fg="red", err=True)
-            raise typer.Exit(1) from None
+            refuse(f"this needs {error.name}; install it: pip install 'fedhealth[{extra}]'")
 
 
 app = typer.Typer(

@@ -11,6 +11,8 @@ from types import FrameType
 
 import typer
 
+from fedhealth.cli.errors import refuse
+
 STOP_SECONDS = 10
 
 
@@ -40,8 +42,7 @@ def run_until_stopped(services: Sequence[Service]) -> None:
         for process in running.values():
             _stop(process)
     if failed:
-        typer.secho(f"Error: {failed} ended with exit code {running[failed].returncode}; see above", fg="red", err=True)
-        raise typer.Exit(1)
+        refuse(f"{failed} ended with exit code {running[failed].returncode}; see above")
 
 
 def _start(service: Service) -> subprocess.Popen[bytes]:

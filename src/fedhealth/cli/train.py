@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedhealth.cli.errors import plain_errors, refuse
 from fedhealth.cli.training import Model, Training, recorded, train_and_write
 
 if TYPE_CHECKING:
@@ -85,13 +86,11 @@ def train(
 
     Nodes run on this machine, each behind its own door; only sums leave them.
     """
-    from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
 
     chosen = choose_strategy(model, strategy, aggregation, norm_bound)
     if interactions and model is Model.mlp:
-        typer.secho("Error: --interactions needs --model additive or logistic; got --model mlp", fg="red", err=True)
-        raise typer.Exit(1)
+        refuse("--interactions needs --model additive or logistic; got --model mlp")
     budget = choose_budget(epsilon, delta, interactions)
     training = Training(model, seed, chosen, interactions, budget, runs, models, resume)
     with plain_errors():
@@ -112,8 +111,7 @@ def choose_strategy(
     if not given:
         return None
     if model is not Model.mlp:
-        typer.secho(f"Error: {', '.join(given)} needs --model mlp; got --model {model}", fg="red", err=True)
-        raise typer.Exit(1)
+        refuse(f"{', '.join(given)} needs --model mlp; got --model {model}")
     from fedhealth.federation.aggregation import AGGREGATIONS
     from fedhealth.federation.strategies import STRATEGIES
 
@@ -128,14 +126,10 @@ def choose_budget(epsilon: float | None, delta: float, interactions: bool = Fals
         return None
     from fedhealth.privacy import Budget
 
-    wrong = ""
     if interactions:
-        wrong = "--epsilon goes without --interactions, whose choice would cost noise; got both"
-    elif not (epsilon > 0 and 0 < delta < 1):
-        wrong = f"expected --epsilon above 0 and --delta between 0 and 1; got {epsilon:g} and {delta:g}"
-    if wrong:
-        typer.secho(f"Error: {wrong}", fg="red", err=True)
-        raise typer.Exit(1)
+        refuse("--epsilon goes without --interactions, whose choice would cost noise; got both")
+    if not (epsilon > 0 and 0 < delta < 1):
+        refuse(f"expected --epsilon above 0 and --delta between 0 and 1; got {epsilon:g} and {delta:g}")
     return Budget(epsilon, delta)
 
 

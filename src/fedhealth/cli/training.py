@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedhealth.cli.errors import refuse
+
 if TYPE_CHECKING:
     from fedhealth.cli.progress import TrainingProgress
     from fedhealth.federation.strategies import Strategy
@@ -191,5 +193,4 @@ class _Told:
 def require_torch() -> None:
     """Leave with a plain error where PyTorch is not installed."""
     if find_spec("torch") is None:
-        typer.secho("Error: the mlp needs PyTorch; install it: pip install 'fedhealth[train]'", fg="red", err=True)
-        raise typer.Exit(1)
+        refuse("the mlp needs PyTorch; install it: pip install 'fedhealth[train]'")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedhealth.cli.data import generate
+from fedhealth.cli.errors import plain_errors, refuse
 from fedhealth.cli.services import Service, run_until_stopped
 from fedhealth.cli.train import Runtime, run_training
 from fedhealth.cli.training import Training
@@ -43,7 +44,6 @@ def up(
 
     Served are the API, the citizens' and the public-health dashboards, and a feed of synthetic city readings.
     """
-    from fedhealth.cli.errors import plain_errors
     from fedhealth.keys import key_file, load_key
     from fedhealth.study import load_study
 
@@ -74,9 +74,7 @@ def _refuse_taken(host: str, ports: Mapping[str, int]) -> None:
         try:
             socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
         except OSError as error:
-            reason = f"cannot listen on {host}, port {port} ({error.strerror}); choose another with {option}"
-            typer.secho(f"Error: {reason}", fg="red", err=True)
-            raise typer.Exit(1) from None
+            refuse(f"cannot listen on {host}, port {port} ({error.strerror}); choose another with {option}")
 
 
 def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime, flower_port: int) -> None:
