@@ -49,7 +49,7 @@ class Registry:
             beside = beside_champion(GROUPED, skipping, run.fit.model, champion.model)
             run.report["champion"] = {"version": champion.version, "hash": champion.hash, **beside}
         policies = {node.name: policy_of(GROUPED, node.name, None).hash for node in GROUPED.nodes}
-        bundle, report, self.last = run_folders.write_run(GROUPED, run, self.folder / "runs", policies)
+        bundle, report, self.last = run_folders.write_run(GROUPED, run.fit, run.report, self.folder / "runs", policies)
         return bundle, report
 
     def ask(self, bundle, report, champion, golden=None, gates=None):

@@ -8,39 +8,39 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fedhealth.federation import Fit, NetworkFit
 from fedhealth.model import RiskModel
 from fedhealth.model.design import Floats
 from fedhealth.registry import Bundle, BundleError, load_bundle, model_card, without_form, write_bundle
-from fedhealth.runtime.experiment import Run
-from fedhealth.runtime.network import NetworkRun, save_network
+from fedhealth.runtime.network import save_network
 from fedhealth.study import Study, load_study
 
 INPUTS = "inputs.sha256"
 
 
 def write_run(
-    study: Study, run: Run, runs: Path, policies: Mapping[str, str] = {}
+    study: Study, fit: Fit, report: Mapping[str, Any], runs: Path, policies: Mapping[str, str] = {}
 ) -> tuple[Bundle, dict[str, Any], Path]:
     """Write bundle and ``report.json`` to a folder of ``runs`` named by study and bundle version; give all three.
 
     Of each node they tell the hash of the policy it had (``policies``, by name) and the epsilon that the run spent
     there (None: answers without noise).
     """
-    spent = run.report["privacy"]["epsilon"] if "privacy" in run.report else None
-    nodes = [{**node, "policy": policies.get(node["name"]), "epsilon": spent} for node in run.report["nodes"]]
-    report = {**run.report, "nodes": nodes}
+    spent = report["privacy"]["epsilon"] if "privacy" in report else None
+    nodes = [{**node, "policy": policies.get(node["name"]), "epsilon": spent} for node in report["nodes"]]
+    report = {**report, "nodes": nodes}
     threshold = study.outcome.threshold
     facts = {
         **{key: report[key] for key in ("model", "seed", "policy", "synthetic", "penalty", "took_part", "nodes")},
         "subgroups": [{k: v for k, v in group.items() if k != "nodes"} for group in report["subgroups"]],
-        "rounds": run.fit.rounds,
+        "rounds": fit.rounds,
         "threshold": {"value": threshold, **{k: report["global"][k] for k in ("sensitivity", "specificity")}},
         "metrics": report["global"],
         **({"privacy": report["privacy"]} if "privacy" in report else {}),
         **({"synthetic_nodes": partly} if (partly := _partly_synthetic(report)) else {}),
         "versions": {name: version(name) for name in ("fedhealth", "numpy")},
     }
-    return _write(study, run.fit.model, run.fit.reference, facts, report, runs)
+    return _write(study, fit.model, fit.reference, facts, report, runs)
 
 
 def write_audited(folder: Path, leakage: Mapping[str, Any]) -> tuple[Bundle, Path]:
@@ -95,17 +95,19 @@ def _mirror(report: dict[str, Any], folder: Path, runs: Path) -> None:
         track(report, folder, runs)
 
 
-def write_network_run(study: Study, run: NetworkRun, runs: Path, models: Path) -> tuple[dict[str, Any], Path]:
+def write_network_run(
+    study: Study, fit: NetworkFit, report: Mapping[str, Any], runs: Path, models: Path
+) -> tuple[dict[str, Any], Path]:
     """Write ``global_model.pth`` and ``report.json`` to a folder of ``runs``, and the former to ``models`` too."""
-    arrays = run.fit.model.arrays()
+    arrays = fit.model.arrays()
     digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
     folder = runs / f"{study.name}-mlp-{digest[:12]}"
     for place in (folder, models):
-        save_network(run.fit.model, place)
-    report = {**run.report, "bundle": None}
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    _mirror(report, folder, runs)
-    return report, folder
+        save_network(fit.model, place)
+    whole = {**report, "bundle": None}
+    (folder / "report.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    _mirror(whole, folder, runs)
+    return whole, folder
 
 
 def _rounded(value: Any) -> Any:

@@ -138,8 +138,8 @@ def _train(
     from fedhealth.registry import champion
     from fedhealth.runtime.champion import beside_champion
     from fedhealth.runtime.events import node_facts, read_log
-    from fedhealth.runtime.experiment import Run, run_experiment
-    from fedhealth.runtime.network import NetworkRun, run_network
+    from fedhealth.runtime.experiment import run_experiment
+    from fedhealth.runtime.network import run_network
     from fedhealth.runtime.private import run_private
 
     told, kind, seed = (progress.round, progress.stage), training.model.value, training.seed
@@ -155,14 +155,13 @@ def _train(
         private = run_private(study, exchange, training.budget, kind, seed, generated, progress.stage)
         private.report.update(where())
         if isinstance(private.fit, NetworkFit):
-            network = NetworkRun(private.fit, private.report)
-            return None, *write_network_run(study, network, training.runs, training.models)
-        return write_run(study, Run(private.fit, private.report), training.runs, nodes.policies)
+            return None, *write_network_run(study, private.fit, private.report, training.runs, training.models)
+        return write_run(study, private.fit, private.report, training.runs, nodes.policies)
     if training.model is Model.mlp:
         strategy = training.strategy or FEDAVG
         network = run_network(study, exchange, dataset, seed, generated, *told, strategy=strategy)
         network.report.update(where())
-        return None, *write_network_run(study, network, training.runs, training.models)
+        return None, *write_network_run(study, network.fit, network.report, training.runs, training.models)
     served = champion(training.models)
     run = run_experiment(study, exchange, dataset, kind, seed, generated, *told, interactions=training.interactions)
     if served and served.study.hash == study.hash:
@@ -170,7 +169,7 @@ def _train(
         if beside := beside_champion(study, exchange, run.fit.model, served.model):
             run.report["champion"] = {"version": served.version, "hash": served.hash, **beside}
     run.report.update(where())
-    return write_run(study, run, training.runs, nodes.policies)
+    return write_run(study, run.fit, run.report, training.runs, nodes.policies)
 
 
 @dataclass(frozen=True)

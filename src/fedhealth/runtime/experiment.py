@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fedhealth.federation import (
     Exchange,
     Fit,
     Metrics,
+    NetworkFit,
     Round,
     curves,
     exchange_within,
@@ -25,6 +26,8 @@ from fedhealth.federation import (
 from fedhealth.model import NetworkModel, RiskModel
 from fedhealth.runtime.report import node_reports, subgroup_reports
 from fedhealth.study import Study
+
+F = TypeVar("F", bound=Fit | NetworkFit)
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,10 @@ class RoundReport:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Generic[F]):
     """What a run produced: the fit and the report (JSON-ready)."""
 
-    fit: Fit
+    fit: F
     report: dict[str, Any]
 
 
@@ -55,7 +58,7 @@ def run_experiment(
     on_round: Callable[[RoundReport], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
     interactions: bool = False,
-) -> Run:
+) -> Run[Fit]:
     """Train over ``exchange``, evaluate, and compare with every baseline that can be had.
 
     With ``interactions`` products of pairs of features may join the additive model.

@@ -1,7 +1,6 @@
 """A training run of the neural network: averaging, evaluation, baselines, report, and the file it leaves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,10 @@ from fedhealth.federation.aggregation import AGGREGATIONS
 from fedhealth.federation.averaging import torch_module
 from fedhealth.federation.strategies import FEDAVG, Strategy
 from fedhealth.model import NetworkModel
-from fedhealth.runtime.experiment import RoundReport, describe_model, describe_run, evaluate, look_at
+from fedhealth.runtime.experiment import RoundReport, Run, describe_model, describe_run, evaluate, look_at
 from fedhealth.study import Study
 
 FILE = "global_model.pth"
-
-
-@dataclass(frozen=True)
-class NetworkRun:
-    """What a run produced: the fit and the report (JSON-ready)."""
-
-    fit: NetworkFit
-    report: dict[str, Any]
 
 
 def run_network(
@@ -46,7 +37,7 @@ def run_network(
     on_round: Callable[[RoundReport], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
     strategy: Strategy = FEDAVG,
-) -> NetworkRun:
+) -> Run[NetworkFit]:
     """Train the network over ``exchange``, evaluate, and compare with the same network on each node alone.
 
     With ``dataset`` (all rows in one place) also with the same network on pooled rows. Both comparisons train by
@@ -71,7 +62,7 @@ def run_network(
         "full_rows": None,
         "best": dataset.best if dataset else None,
     }
-    return NetworkRun(fitted, report)
+    return Run(fitted, report)
 
 
 def _describe(strategy: Strategy) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A training run under differential privacy of one row: nothing leaves a node without noise, evaluation included."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,18 +24,10 @@ from fedhealth.federation import (
     total,
 )
 from fedhealth.privacy import Budget, epsilon_of
-from fedhealth.runtime.experiment import describe_run
+from fedhealth.runtime.experiment import Run, describe_run
 from fedhealth.study import Study
 
 NOBODY = np.zeros(0)
-
-
-@dataclass(frozen=True)
-class PrivateRun:
-    """What a run produced: the fit and the report (JSON-ready)."""
-
-    fit: Fit | NetworkFit
-    report: dict[str, Any]
 
 
 def run_private(
@@ -47,7 +38,7 @@ def run_private(
     seed: int = 0,
     synthetic: bool = False,
     on_stage: Callable[[str], None] = lambda _: None,
-) -> PrivateRun:
+) -> Run[Fit | NetworkFit]:
     """Train over ``exchange`` within ``budget`` and evaluate once, with noise, at every node.
 
     What would cost more, or could not have noise, is left out of the report: metrics by round and subgroup, local
@@ -94,7 +85,7 @@ def run_private(
         "took_part": list(told),
         **dict.fromkeys(("pooled_rows", "fully_observed", "full_rows", "best")),
     }
-    return PrivateRun(fitted, report)
+    return Run(fitted, report)
 
 
 ALONE = "every node adds all of its noise itself, so it holds against the server and all other nodes"
