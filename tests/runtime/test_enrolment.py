@@ -237,7 +237,7 @@ def test_commands_from_init_to_revoke(tmp_path: Path) -> None:
     said = typed("server", "invite", "node_1", "--folder", folder, code=1)
     assert "fedhealth server init --host NAME" in said
     assert "Made an authority" in typed("server", "init", "--host", "localhost", "--folder", folder)
-    assert "has no node 'nobody'" in typed("server", "invite", "nobody", "--folder", folder, code=1)
+    assert "node 'nobody' is not in study" in typed("server", "invite", "nobody", "--folder", folder, code=1)
     said = typed("server", "invite", "node_1", "--to", file, "--port", str(free_port()), "--folder", folder)
     assert "It works once" in said or "it works once" in said
     assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600

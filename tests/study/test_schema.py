@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fedhealth.study import Study, load_study
+from fedhealth.study import Study, StudyError, load_study
 
 NHANES = load_study("nhanes", "cvd")
 
@@ -76,7 +76,7 @@ def test_positions_follow_the_order_of_the_file():
     assert study.node("node_2") is study.nodes[1]
     with pytest.raises(KeyError, match="feature 'pulse' is not in study 'health-risk'"):
         study.index("pulse")
-    with pytest.raises(KeyError, match="node 'x' is not in study 'health-risk'; it has node_1, node_2, node_3"):
+    with pytest.raises(StudyError, match="node 'x' is not in study 'health-risk'; it has node_1, node_2, node_3"):
         study.node("x")
 
 

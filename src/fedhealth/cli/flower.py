@@ -192,12 +192,8 @@ def with_nodes(
 def check_data(study: "Study", node: str, data: Path) -> None:
     """Raise StudyError where the study has no such node, and DataError where its table is not in ``data``."""
     from fedhealth.data.tables import DataError
-    from fedhealth.study import StudyError
 
-    try:
-        holder = study.node(node)
-    except KeyError as error:
-        raise StudyError(str(error.args[0])) from None
+    holder = study.node(node)
     path = data / holder.file
     if holder.file and not path.is_file():
         how = f"; to get it: {study.source.hint}" if study.source.hint else ""

@@ -1,14 +1,11 @@
 """``fedhealth node``: what a node's owner sees and decides."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fedhealth.cli.joining import join_server, run_node
-
-if TYPE_CHECKING:
-    from fedhealth.study import Study
 
 node_app = typer.Typer(
     no_args_is_help=True, help="For a node's owner: enrol it, keep it available, decide what leaves."
@@ -38,7 +35,7 @@ def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pat
 
     with plain_errors():
         loaded = load_study(study)
-        _check_name(loaded, node)
+        loaded.node(node)  # or say which nodes there are
         policy = policy_of(loaded, node, data)
     typer.echo(f"In study {loaded.name} (hash {loaded.hash[:12]}, policy {policy.name}) {node} will never")
     for promise in policy.promises():
@@ -61,7 +58,7 @@ def check_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pa
 
     with plain_errors():
         loaded = load_study(study)
-        _check_name(loaded, node)
+        loaded.node(node)  # or say which nodes there are
         policy = policy_of(loaded, node, data)
         shard = read_own_shard(loaded, node, data, seed=0)
     inside = policy.kept_inside(loaded, shard)
@@ -138,7 +135,7 @@ def approve_study(
 
     with plain_errors():
         loaded = load_study(study)
-        _check_name(loaded, node)
+        loaded.node(node)  # or say which nodes there are
         if len(study_hash) < 12 or not loaded.hash.startswith(study_hash):
             raise PolicyError(
                 f"got hash {study_hash}; study {loaded.name} has {loaded.hash[:12]}: look at what changed"
@@ -167,7 +164,7 @@ def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Pat
 
     with plain_errors():
         loaded = load_study(study)
-        _check_name(loaded, node)
+        loaded.node(node)  # or say which nodes there are
         policy = policy_of(loaded, node, data)
         path = ledger_file(data, node)
         ledger = Ledger(node, path, policy.most_epsilon, policy.delta)
@@ -184,12 +181,3 @@ def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Pat
         "no limit is set" if unlimited else f"{max(policy.most_epsilon - spent, 0):.4g} of {policy.most_epsilon:g} left"
     )
     typer.echo(f"{node}: epsilon {spent:.4g} at delta {policy.delta:g} spent on answers with noise; {left}")
-
-
-def _check_name(study: "Study", node: str) -> None:
-    from fedhealth.study import StudyError
-
-    try:
-        study.node(node)
-    except KeyError as error:
-        raise StudyError(str(error.args[0])) from None

@@ -54,13 +54,11 @@ def invite(
     from fedhealth.runtime.flower.book import Book
     from fedhealth.runtime.flower.certificates import fingerprint
     from fedhealth.runtime.flower.enrolment import Enrolment
-    from fedhealth.study import StudyError, load_study
+    from fedhealth.study import load_study
 
     with plain_errors():
         here, loaded = _initialised(folder), load_study(study)
-        if node not in [each.name for each in loaded.nodes]:
-            names = ", ".join(each.name for each in loaded.nodes)
-            raise StudyError(f"study {loaded.name} has no node {node!r}; it has {names}")
+        loaded.node(node)  # or say which nodes there are
         address, ca = _address(here, host, port), here.authority.read_text(encoding="ascii")
         path = to or Path(f"{node}.invitation.json")
         Enrolment(node, address, ca, Book(here.book).invite(node), loaded.name, loaded.hash).write(path)

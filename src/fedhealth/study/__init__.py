@@ -1,7 +1,7 @@
 """The floor: what is predicted, from which features, observed by which nodes."""
 
-from fedhealth.study.load import StudyError, builtin_studies, load_study, study_from_dict
-from fedhealth.study.schema import MODALITIES, Feature, Node, Outcome, Source, Study, Subgroup
+from fedhealth.study.load import builtin_studies, load_study, study_from_dict
+from fedhealth.study.schema import MODALITIES, Feature, Node, Outcome, Source, Study, StudyError, Subgroup
 
 __all__ = [
     "MODALITIES",

@@ -12,16 +12,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar
 
-from fedhealth.study.schema import Feature, Node, Outcome, Source, Study, Subgroup
+from fedhealth.study.schema import Feature, Node, Outcome, Source, Study, StudyError, Subgroup
 from fedhealth.study.units import is_ucum
 
 T = TypeVar("T")
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 BUILTIN = resources.files("fedhealth.study") / "builtin"
-
-
-class StudyError(ValueError):
-    """A study file is not valid; the message names file, key and what was expected."""
 
 
 def builtin_studies() -> list[str]:
@@ -40,10 +36,11 @@ def load_study(name_or_path: str | Path, outcome: str | None = None) -> Study:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{origin}: not valid TOML: {error}") from None
+    study = parse_study(raw, origin)
     try:
-        return parse_study(raw, origin).with_outcome(outcome)
-    except KeyError as error:
-        raise StudyError(f"{origin}: {error.args[0]}") from None
+        return study.with_outcome(outcome)
+    except StudyError as error:
+        raise StudyError(f"{origin}: {error}") from None
 
 
 def _read(name_or_path: str) -> tuple[str, str]:

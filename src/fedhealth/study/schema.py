@@ -14,6 +14,10 @@ Kind = Literal["number", "flag", "category"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
+class StudyError(ValueError):
+    """A study is not valid or lacks what was asked for; the message names what, and what was expected."""
+
+
 @dataclass(frozen=True)
 class Feature:
     """One thing that can be observed of a person or their surroundings.
@@ -167,22 +171,22 @@ class Study:
             raise KeyError(f"feature {name!r} is not in study {self.name!r}") from None
 
     def node(self, name: str) -> Node:
-        """The node of that name; KeyError lists the nodes there are."""
+        """The node of that name; StudyError lists the nodes there are."""
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise KeyError(f"node {name!r} is not in study {self.name!r}; it has {', '.join(n.name for n in self.nodes)}")
+        raise StudyError(f"node {name!r} is not in study {self.name!r}; it has {', '.join(n.name for n in self.nodes)}")
 
     def with_outcome(self, name: str | None) -> "Study":
         """This study with only the named outcome and without the features that leak it.
 
         Raises:
-            KeyError: no such outcome; the message lists the ones there are.
+            StudyError: no such outcome; the message lists the ones there are.
         """
         chosen = [o for o in self.outcomes if name in (None, o.name)][:1]
         if not chosen:
             known = ", ".join(o.name for o in self.outcomes)
-            raise KeyError(f"outcome {name!r} is not in study {self.name!r}; it has {known}")
+            raise StudyError(f"outcome {name!r} is not in study {self.name!r}; it has {known}")
         leaks = set(chosen[0].leaks)
         return dataclasses.replace(
             self,

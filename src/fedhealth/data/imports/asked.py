@@ -86,11 +86,9 @@ def node_of(study: Study, name: str) -> Node:
     """The node of that name, if its rows are a table.
 
     Raises:
-        DataError: there is none, or the study's rows come from a package.
+        DataError: the study's rows come from a package.
+        StudyError: there is none.
     """
     if study.source.kind != "tables":
         raise DataError(f"study {study.name!r} reads its rows from a package; expected one whose nodes have tables")
-    try:
-        return study.node(name)
-    except KeyError as error:
-        raise DataError(str(error.args[0])) from None
+    return study.node(name)
