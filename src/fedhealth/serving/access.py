@@ -15,12 +15,22 @@ from fastapi.security import APIKeyHeader
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Received
 
-from fedhealth.keys import INSTALLATION, KeyProblem, Role, hashed, issued_keys, issued_keys_file, key_file, load_key
+from fedhealth.keys import (
+    INSTALLATION,
+    ROLES,
+    KeyProblem,
+    Role,
+    hashed,
+    issued_keys,
+    issued_keys_file,
+    key_file,
+    load_key,
+)
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.errors import Message, Refusal, too_large
 from fedhealth.serving.rate import Rate
 
-RANK = {None: 0, "citizen": 1, "viewer": 2, "analyst": 3, "admin": 4}
+RANK: Mapping[Role | None, int] = {role: rank for rank, role in enumerate((None, *ROLES))}
 # The least role that each route needs; None: anybody, without a key. docs/api.md shows this table.
 NEEDS: Mapping[tuple[str, str], Role | None] = {
     ("POST", "/predict"): None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from fedhealth.keys import Role
 from fedhealth.monitoring.outcomes import UnknownReadings, add_outcomes
 from fedhealth.monitoring.people import erase, kept_of, set_consent
 from fedhealth.monitoring.retention import Retention
@@ -74,7 +75,7 @@ class Me(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     name: str
-    role: Literal["citizen", "viewer", "analyst", "admin"]
+    role: Role
     person: str | None = Field(description="Whose data a citizen's key is for")
 
 

@@ -10,10 +10,9 @@ from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.colours import emphasis
 from fedhealth.dashboards.parts import note
 from fedhealth.dashboards.texts import plain, say
-from fedhealth.keys import load_key
+from fedhealth.keys import ROLES, load_key
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-ROLES = ("citizen", "viewer", "analyst", "admin")  # each may do what those before it may
 
 
 @dataclass(frozen=True)
