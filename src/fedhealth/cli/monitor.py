@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli.progress import figure
+
 if TYPE_CHECKING:
     from fedhealth.cli.training import Training
     from fedhealth.monitoring.store import Store
@@ -128,9 +130,9 @@ def _show(found: "Look") -> None:
     gone = {one.feature: one for one in found.missing}
     for one in found.features:
         lost = gone[one.feature]
-        figures = [f"{one.n:,}", figure(one.psi), figure(one.jensen_shannon), figure(one.threshold), one.status]
+        figures = [figure(value, 3) for value in (one.psi, one.jensen_shannon, one.threshold)]
         missing = [f"{100 * lost.now:.0f} %", f"{100 * lost.before:.0f} %", lost.status]
-        table.add_row(one.feature, *figures, *missing)
+        table.add_row(one.feature, f"{one.n:,}", *figures, one.status, *missing)
     typer.echo(
         f"The {found.days} days up to {found.as_of:%Y-%m-%d %H:%M} UTC; each limit is passed by chance once in 100"
     )
@@ -142,17 +144,15 @@ def _show(found: "Look") -> None:
 
 def _show_score(found: "Look") -> None:
     score, expected, known = found.score, found.performance.expected, found.performance
-    typer.echo(f"Score: log-odds moved by {figure(score.shift)} (limit {figure(score.threshold)}): {score.status}")
-    typer.echo(f"Without labels: AUROC {figure(expected.auroc)}, Brier {figure(expected.brier)} are to be expected")
+    shift, limit, auroc, brier = (
+        figure(value, 3) for value in (score.shift, score.threshold, expected.auroc, expected.brier)
+    )
+    typer.echo(f"Score: log-odds moved by {shift} (limit {limit}): {score.status}")
+    typer.echo(f"Without labels: AUROC {auroc}, Brier {brier} are to be expected")
     typer.echo(f"Outcomes known: {known.known:,}; {known.status}")
     if known.realised:
         names = ("auroc", "brier", "calibration_slope", "calibration_intercept")
-        typer.echo("Realised: " + ", ".join(f"{name} {figure(known.realised[name])}" for name in names))
-
-
-def figure(value: float | None) -> str:
-    """A figure with three decimals; a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"
+        typer.echo("Realised: " + ", ".join(f"{name} {figure(known.realised[name], 3)}" for name in names))
 
 
 def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedhealth.cli.flower import SERVER_FOLDER, FolderOption, WaitOption
-from fedhealth.cli.monitor import ALARM, budget_of, checked, figure
+from fedhealth.cli.monitor import ALARM, budget_of, checked
+from fedhealth.cli.progress import count, figure
 from fedhealth.cli.train import PORT, PortOption
 
 if TYPE_CHECKING:
@@ -124,11 +125,11 @@ def _show(bundle: "Bundle", looks: "list[NodeLook]") -> None:
 def _figures(look: "NodeLook") -> list[str]:
     rows: Any = (look.now or {}).get("n")
     change = (look.changes or {}).get("auroc")
-    lower = f"{figure(change.worse)} ({figure(change.low)} to {figure(change.high)})" if change else "-"
-    expected = figure(look.expected.auroc if look.expected else None)
-    told = [f"{rows:,}" if rows is not None else "-", _then_and_now(look, "auroc"), lower, expected]
+    lower = f"{figure(change.worse, 3)} ({figure(change.low, 3)} to {figure(change.high, 3)})" if change else "–"
+    expected = figure(look.expected.auroc if look.expected else None, 3)
+    told = [count(rows), _then_and_now(look, "auroc"), lower, expected]
     return told + [_then_and_now(look, name) for name in ("calibration_slope", "ece")]
 
 
 def _then_and_now(look: "NodeLook", name: str) -> str:
-    return " → ".join(figure((figures or {}).get(name)) for figures in (look.trained, look.now))
+    return " → ".join(figure((figures or {}).get(name), 3) for figures in (look.trained, look.now))

@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fedhealth.study import Study
-
 if TYPE_CHECKING:
     from fedhealth.data.dataset import Dataset
     from fedhealth.runtime.experiment import RoundReport
+    from fedhealth.study import Study
 
 
 class TrainingProgress(Protocol):
@@ -73,7 +72,7 @@ class _Live:
 
 
 @contextmanager
-def training_progress(study: Study, dataset: "Dataset | None" = None) -> Iterator[TrainingProgress]:
+def training_progress(study: "Study", dataset: "Dataset | None" = None) -> Iterator[TrainingProgress]:
     """Say what is trained on, then show progress until the block ends; without ``dataset`` the rows are elsewhere."""
     console = Console()
     typer.echo(f"{study.title}: {_what_is_there(study, dataset)}, policy {study.policy}")
@@ -87,7 +86,7 @@ def training_progress(study: Study, dataset: "Dataset | None" = None) -> Iterato
         yield _Live(bar, len(study.nodes))
 
 
-def _what_is_there(study: Study, dataset: "Dataset | None") -> str:
+def _what_is_there(study: "Study", dataset: "Dataset | None") -> str:
     if dataset is None:
         return f"{len(study.nodes)} nodes, their rows stay with them"
     rows = sum(len(shard) for shard in dataset.shards)
@@ -158,9 +157,9 @@ def _comparisons(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
         yield "best reachable with every feature", report["best"]["subsets"]["all"]
 
 
-def figure(value: float | None) -> str:
-    """A metric with four decimals, a dash where it is undefined."""
-    return "–" if value is None else f"{value:.4f}"
+def figure(value: float | None, decimals: int = 4) -> str:
+    """A metric, a dash where it is undefined."""
+    return "–" if value is None else f"{value:.{decimals}f}"
 
 
 def count(rows: int | None) -> str:

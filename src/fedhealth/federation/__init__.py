@@ -1,7 +1,7 @@
 """Learning from sums: contributions, statistics, Newton's method, calibration and evaluation. Pure, without I/O."""
 
 from fedhealth.federation.averaging import NetworkFit, fit_network
-from fedhealth.federation.contribution import TOGETHER, Contribution, State, total
+from fedhealth.federation.contribution import TOGETHER, Contribution, Replies, State, total
 from fedhealth.federation.curves import curves
 from fedhealth.federation.evaluation import Difference, Metrics, difference, metrics, score_histogram, subgroup
 from fedhealth.federation.pairing import Paired, paired, question
@@ -25,6 +25,7 @@ __all__ = [
     "NetworkFit",
     "Paired",
     "Plan",
+    "Replies",
     "Round",
     "State",
     "curves",

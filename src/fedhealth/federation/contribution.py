@@ -43,6 +43,9 @@ class Contribution:
         return self.sums[name]
 
 
+Replies = Mapping[str, Contribution]  # to one step, by node
+
+
 def total(contributions: Iterable[Contribution]) -> Contribution:
     """The sum, added in the order given (node order), so that every runtime gets the same floats."""
     return reduce(Contribution.__add__, contributions)

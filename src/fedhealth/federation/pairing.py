@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import intervals
-from fedhealth.federation.contribution import Contribution, Floats, State, arrays, total
+from fedhealth.federation.contribution import Contribution, Floats, Replies, State, arrays, total
 from fedhealth.federation.evaluation import EDGES, LOSSES, Difference, losses, metrics
 from fedhealth.model import RiskModel, model_from_arrays
 from fedhealth.study import Study
 
 OTHER = "other."  # begins the names of the second model's arrays
-Replies = Mapping[str, Contribution]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ penalty with the least summed loss on left-out folds, if asked the pairs of feat
 Newton rounds of the final fit, and calibration on left-out scores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from statistics import NormalDist
@@ -14,13 +14,13 @@ import numpy as np
 
 from fedhealth.data.shard import HELD_OUT
 from fedhealth.federation import calibration, completion, newton, statistics
-from fedhealth.federation.contribution import Contribution, Floats, State, arrays, total
+from fedhealth.federation.contribution import Contribution, Floats, Replies, State, arrays, total
 from fedhealth.model.design import Design
 from fedhealth.model.network import NetworkModel
 from fedhealth.model.risk_model import RiskModel
 from fedhealth.study import Study
 
-Exchange = Callable[[str, State], Mapping[str, Contribution]]
+Exchange = Callable[[str, State], Replies]
 """Send a named step and its state to every node; get each node's contribution, in node order.
 
 Under secure aggregation the steps that train a model give one, their total, as ``TOGETHER``.

@@ -6,6 +6,7 @@ from typing import Any
 from fedhealth.federation import (
     Contribution,
     Exchange,
+    Replies,
     group_names,
     metrics,
     paired,
@@ -16,8 +17,6 @@ from fedhealth.federation import (
 from fedhealth.model import RiskModel
 from fedhealth.runtime.experiment import evaluate
 from fedhealth.study import Study
-
-Replies = Mapping[str, Contribution]
 
 
 def beside_champion(study: Study, exchange: Exchange, model: RiskModel, champion: RiskModel) -> dict[str, Any] | None:

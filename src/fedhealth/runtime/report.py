@@ -1,15 +1,22 @@
 """What a run's report says of every node and subgroup: how the global model does there, beside the node's own model."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from fedhealth.federation import Contribution, Difference, Metrics, difference, group_names, metrics, subgroup, total
+from fedhealth.federation import (
+    Contribution,
+    Difference,
+    Metrics,
+    Replies,
+    difference,
+    group_names,
+    metrics,
+    subgroup,
+    total,
+)
 from fedhealth.study import Study
 
 WORSE_BY = 0.005  # of AUROC: from here a node is told that it would do better alone
 WORSE_SHARE = 0.01  # of the local model's log loss: less is no loss to anybody
-
-Replies = Mapping[str, Contribution]
 
 
 def served_worse(more: Difference, local: Metrics) -> bool:

@@ -27,7 +27,7 @@ from fedhealth.keys import (
     load_key,
 )
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
-from fedhealth.serving.errors import Message, Refusal, too_large
+from fedhealth.serving.errors import Message, Refusal, Responses, too_large
 from fedhealth.serving.rate import Rate
 
 RANK: Mapping[Role | None, int] = {role: rank for rank, role in enumerate((None, *ROLES))}
@@ -68,12 +68,12 @@ NEEDS: Mapping[tuple[str, str], Role | None] = {
     ("POST", "/models/promote"): "admin",
     ("POST", "/models/rollback"): "admin",
 }
-KEYED: dict[int | str, dict[str, Any]] = {
+KEYED: Responses = {
     401: {"model": Message, "description": "No key, or a wrong one"},
     403: {"model": Message, "description": "The key's role is not enough"},
 }
 MAX_BODY = 4 * 1024 * 1024  # bytes of any body but a batch's
-INVALID: dict[int | str, dict[str, Any]] = {
+INVALID: Responses = {
     400: {"model": Message, "description": "The body cannot be read"},
     413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
 }

@@ -13,18 +13,18 @@ from fedhealth.serving.access import KEYED, allowed
 from fedhealth.serving.advice import Advice, advice
 from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
 from fedhealth.serving.bodies import read_body
-from fedhealth.serving.errors import Message, Refusal
+from fedhealth.serving.errors import Message, Refusal, Responses
 from fedhealth.serving.lane import MAX_BODY
 from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 from fedhealth.study.advice.safety import Safety
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: Responses = {
     413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
     422: {"model": Refusal, "description": "The body is not what the study asks for"},
 }
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Message, "description": "No model is loaded"}}
+UNAVAILABLE: Responses = {503: {"model": Message, "description": "No model is loaded"}}
 
 
 class Prediction(BaseModel):
@@ -142,9 +142,7 @@ def _add_advice(router: APIRouter, models: Models, safety: Safety) -> None:
 
 
 def _add_batch(router: APIRouter, models: Models) -> None:
-    large: dict[int | str, dict[str, Any]] = {
-        413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}
-    }
+    large: Responses = {413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}}
     others = {**REFUSALS, **large, **UNAVAILABLE, **KEYED}
 
     @router.post("/predict/batch", response_model=Predictions, dependencies=[Depends(allowed)], responses=others)
@@ -156,7 +154,7 @@ def _add_batch(router: APIRouter, models: Models) -> None:
 
 
 def _add_metrics(router: APIRouter, figures: Figures) -> None:
-    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}, **KEYED}
+    plain: Responses = {200: {"content": {"text/plain": {}}}, **KEYED}
 
     @router.get("/metrics", dependencies=[Depends(allowed)], response_class=PlainTextResponse, responses=plain)
     def metrics() -> Response:

@@ -15,7 +15,7 @@ from fedhealth.registry.lineage import lineage
 from fedhealth.registry.publish import check_served
 from fedhealth.registry.signing import signing_key_file
 from fedhealth.serving.access import INVALID, Caller, allowed
-from fedhealth.serving.errors import Message
+from fedhealth.serving.errors import Message, Responses
 from fedhealth.serving.judging import evidence, examine, models_or_unavailable, publish_judged
 from fedhealth.serving.models import Models
 from fedhealth.serving.reports import runs_folder
@@ -114,8 +114,8 @@ class Served(BaseModel):
 
 def add_versions(router: APIRouter, models: Models) -> None:
     """Add the routes to ``router``."""
-    missing: dict[int | str, dict[str, Any]] = {404: {"model": Message, "description": "There is no such version"}}
-    stays: dict[int | str, dict[str, Any]] = {
+    missing: Responses = {404: {"model": Message, "description": "There is no such version"}}
+    stays: Responses = {
         409: {"model": Message, "description": "Refused, and why; the version before is still served"},
         **INVALID,
     }
