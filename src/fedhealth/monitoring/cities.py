@@ -139,12 +139,18 @@ def is_stale(time: datetime | None, now: datetime) -> bool:
 
 
 def _told(group: Group | None, unsaid: bool) -> dict[str, Any]:
-    hidden = {"people": None, "mean_risk": None, "high_risk_share": None, "high_risk_readings": None, "unstable": False}
+    unknown = {
+        "people": None,
+        "mean_risk": None,
+        "high_risk_share": None,
+        "high_risk_readings": None,
+        "unstable": False,
+    }
     if group is None:
-        return {"readings": 0, **hidden, "people": 0, "suppressed": False, "synthetic": None}
+        return {"readings": 0, **unknown, "people": 0, "suppressed": False, "synthetic": None}
     origin = {"synthetic": how_synthetic(group.synthetic, group.readings)}
     if unsaid:
-        return {"readings": None, **hidden, "suppressed": True, **origin}
+        return {"readings": None, **unknown, "suppressed": True, **origin}
     return {
         "readings": group.readings,
         "people": group.people,

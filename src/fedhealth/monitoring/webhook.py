@@ -43,14 +43,14 @@ def _untold() -> Any:
     return select(Alert).where(Alert.fired.is_not(None), fired_now | over_now).order_by(Alert.id)
 
 
-def _now(alert: Alert) -> str:
+def _state(alert: Alert) -> str:
     return "firing" if alert.ended is None else "resolved"
 
 
 def _message(alert: Alert) -> dict[str, Any]:
     """About a city or the whole, never about a person."""
     return {
-        "state": _now(alert),
+        "state": _state(alert),
         "alert": alert.id,
         "city": alert.city or None,
         "rule": alert.rule,

@@ -34,7 +34,7 @@ def offer(view: View, what: str, rows: Rows, of_range: bool = True) -> None:
         )
 
 
-def twin(view: View, title: str, rows: Rows, name: str) -> None:
+def twin_with_file(view: View, title: str, rows: Rows, name: str) -> None:
     """The numbers behind a chart, folded away, as a table and as a file."""
     with st.expander(say("page.as_table", title=title)):
         table(rows, name)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from fedhealth.dashboards.admin.charts import draw, styled
-from fedhealth.dashboards.admin.downloads import offer, twin
+from fedhealth.dashboards.admin.downloads import offer, twin_with_file
 from fedhealth.dashboards.admin.view import View, choose, to_3, whole, with_ends
 from fedhealth.dashboards.colours import palette
 from fedhealth.dashboards.parts import table, when
@@ -61,7 +61,7 @@ def _then_and_now(view: View, one: Drift) -> None:
         }
         for label, then, now in zip(one["labels"], one["reference"], one["current"], strict=True)
     ]
-    twin(view, title, rows, say("admin.drift_chart_alt"))
+    twin_with_file(view, title, rows, say("admin.drift_chart_alt"))
 
 
 def show_missing(view: View) -> None:

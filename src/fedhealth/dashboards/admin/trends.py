@@ -10,7 +10,7 @@ import streamlit as st
 
 from fedhealth.dashboards import svg
 from fedhealth.dashboards.admin.charts import draw, styled
-from fedhealth.dashboards.admin.downloads import twin
+from fedhealth.dashboards.admin.downloads import twin_with_file
 from fedhealth.dashboards.admin.view import View
 from fedhealth.dashboards.api import ApiProblem
 from fedhealth.dashboards.colours import palette
@@ -63,7 +63,7 @@ def show_heat(view: View) -> None:
     draw(heat_map(days, found), say("admin.heat_alt"), "heat")
     st.caption(say("admin.heat_gap") + (" " + say("admin.days_24") if view.days == 1 else ""))
     rows = [_row(day, {city: found[city][i] for city in sorted(found)}) for i, day in enumerate(days)]
-    twin(view, say("admin.heat_title"), rows, say("admin.heat_alt"))
+    twin_with_file(view, say("admin.heat_title"), rows, say("admin.heat_alt"))
 
 
 def heat_map(days: list[str], found: Series) -> go.Figure:
@@ -139,7 +139,7 @@ def show_small(view: View) -> None:
     else:
         st.caption(say("admin.trends_note", top=f"{top:.0f}", limit=f"{limit:.1f}"))
     rows = [_row(day, _with_band(found, bands, i)) for i, day in enumerate(days)]
-    twin(view, say("admin.trends_title"), rows, say("admin.trends_title"))
+    twin_with_file(view, say("admin.trends_title"), rows, say("admin.trends_title"))
 
 
 def _with_band(found: Series, bands: Bands, i: int) -> dict[str, float | None]:
@@ -170,7 +170,7 @@ def show_air(view: View) -> None:
     _grid(found, days, top, WHO_PM25, "admin.air_value", "admin.air_alt")
     st.caption(say("admin.air_note", top=f"{top:.0f}", limit=f"{WHO_PM25:.0f}"))
     rows = [_row(day, {city: found[city][i] for city in found}) for i, day in enumerate(days)]
-    twin(view, say("admin.air_title"), rows, say("admin.air_title"))
+    twin_with_file(view, say("admin.air_title"), rows, say("admin.air_title"))
 
 
 def _grid(
@@ -212,7 +212,7 @@ def show_categories(view: View) -> None:
         )
     styled(figure, say("admin.aqi_days"), "", 150 + 30 * len(cities)).update_layout(barmode="stack")
     draw(figure, say("admin.aqi_alt"), "aqi")
-    twin(view, say("admin.aqi_title"), [_days(city, days) for city in reversed(cities)], say("admin.aqi_alt"))
+    twin_with_file(view, say("admin.aqi_title"), [_days(city, days) for city in reversed(cities)], say("admin.aqi_alt"))
 
 
 def _days(city: str, days: Mapping[tuple[str, str], int]) -> dict[str, Any]:
