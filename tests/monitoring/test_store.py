@@ -234,7 +234,8 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path):
         pass
 
 
-def test_the_cities_lie_where_the_synthetic_world_has_them():
+def test_the_cities_of_the_synthetic_world_lie_in_pakistan():
     from fedhealth.data.synthetic.cities import CITIES
 
-    assert {city.name: (city.latitude, city.longitude) for city in CITIES} == PLACES
+    assert PLACES.keys() == {city.name for city in CITIES}
+    assert all(23.5 < latitude < 37.1 and 60.8 < longitude < 77.9 for latitude, longitude in PLACES.values())

@@ -11,14 +11,13 @@ STUDY = "health-risk"
 
 @dataclass(frozen=True)
 class Subject:
-    """What is predicted from what; ``version`` is empty and ``threshold`` None where no model is in force."""
+    """What is predicted from what; ``version`` is empty where no model is in force."""
 
     features: tuple[Feature, ...]
     outcome: str
     window_days: int
     version: str = ""
     published: str = ""
-    threshold: float | None = None
     synthetic: bool | None = None
     synthetic_nodes: tuple[str, ...] = ()
     weaker_groups: tuple[str, ...] | None = None
@@ -48,7 +47,6 @@ def of_model(model: Mapping[str, Any]) -> Subject:
         int(model["outcome"]["window_days"]),
         str(model["model_version"]),
         str(model.get("published") or ""),
-        float(model["threshold"]["value"]),
         model.get("synthetic"),
         tuple(str(name) for name in model.get("synthetic_nodes") or ()),
         None if weaker is None else tuple(str(group) for group in weaker),

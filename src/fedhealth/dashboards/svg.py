@@ -7,21 +7,25 @@ from fedhealth.dashboards.colours import palette
 
 Value = float | None
 Band = tuple[float, float] | None  # from, to
+PEOPLE, PER_ROW = 100, 20  # of an icon array
+SPARKLINE = 220, 44  # width, height
+METER = 300, 26
 
 
-def icon_array(filled: int, colour: str, total: int = 100, per_row: int = 20) -> str:
-    """``total`` people as circles, ``filled`` of them solid."""
+def icon_array(filled: int, colour: str) -> str:
+    """100 people as circles, ``filled`` of them solid."""
     step, radius, empty, rim = 17, 6.2, palette().paper, palette().grey
     circles = "".join(
-        f'<circle cx="{step * (i % per_row) + 8.5:g}" cy="{step * (i // per_row) + 8.5:g}" r="{radius}" '
+        f'<circle cx="{step * (i % PER_ROW) + 8.5:g}" cy="{step * (i // PER_ROW) + 8.5:g}" r="{radius}" '
         f'fill="{colour if i < filled else empty}" stroke="{colour if i < filled else rim}" stroke-width="1.1"/>'
-        for i in range(total)
+        for i in range(PEOPLE)
     )
-    return _svg(step * per_row, step * -(-total // per_row), circles)
+    return _svg(step * PER_ROW, step * (PEOPLE // PER_ROW), circles)
 
 
-def sparkline(values: Sequence[Value], width: int = 220, height: int = 44) -> str:
+def sparkline(values: Sequence[Value]) -> str:
     """A line over equal steps with a dot at its end; None is a gap."""
+    width, height = SPARKLINE
     known = [value for value in values if value is not None]
     if not known:
         return _svg(width, height, "")
@@ -30,8 +34,9 @@ def sparkline(values: Sequence[Value], width: int = 220, height: int = 44) -> st
     return _svg(width, height, _line(points) + _dot(points))
 
 
-def meter(value: float, limit: float, width: int = 300, height: int = 26) -> str:
+def meter(value: float, limit: float) -> str:
     """A bar from 0 to ``limit``, filled up to ``value``, in the limit's colour from there on."""
+    width, height = METER
     colours, share = palette(), min(value / limit, 1.0) if limit else 1.0
     fill = colours.limit if value >= limit else colours.primary
     place = f'x="1" y="5" height="{height - 10}" rx="4"'

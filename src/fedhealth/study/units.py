@@ -4,7 +4,7 @@ import re
 
 ATOMS = (
     "1|10\\*\\d+|%|m|g|s|min|h|d|wk|mo|a|L|l|K|Cel|\\[degF\\]|\\[ppb\\]|\\[ppm\\]|mol|eq|\\[iU\\]|\\[pH\\]|m\\[Hg\\]|m\\[H2O\\]|Pa|"
-    "J|cal|W|V|Hz|Cel|deg|\\[lb_av\\]|\\[in_i\\]|\\[mi_i\\]|bar|B|dB|U"
+    "J|cal|W|V|Hz|deg|\\[lb_av\\]|\\[in_i\\]|\\[mi_i\\]|bar|B|dB|U"
 )
 _ATOM = rf"(?:[munpfkMcd]|da|h)?(?:{ATOMS})(?:[+-]?\d)?"
 _COMPONENT = rf"(?:{_ATOM}(?:\{{[^{{}}]+\}})?|\{{[^{{}}]+\}})"

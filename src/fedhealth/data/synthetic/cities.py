@@ -1,6 +1,6 @@
 """The nine cities of the synthetic world and what their air is like.
 
-Positions and populations are real (2023 census of Pakistan, rounded). Climate and pollution levels are round
+Populations are real (2023 census of Pakistan, rounded). Climate and pollution levels are round
 figures in the neighbourhood of published annual means and seasons; no day of any city is taken from a
 measurement.
 """
@@ -16,13 +16,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class City:
-    """Where a city lies, how many live there, and its typical air.
+    """How many live in a city, and its typical air.
 
     Attributes:
         city_id: three letters, as the city department's table has them.
         name: the city's name.
-        latitude: degrees north.
-        longitude: degrees east.
         millions: inhabitants, in millions; the share of people drawn from the city.
         region: cities of one region share their weather's ups and downs.
         temperature: annual mean, Cel.
@@ -40,8 +38,6 @@ class City:
 
     city_id: str
     name: str
-    latitude: float
-    longitude: float
     millions: float
     region: str
     temperature: float
@@ -59,15 +55,15 @@ class City:
 
 # fmt: off
 CITIES = (
-    City("KHI", "Karachi", 24.86, 67.01, 18.9, "sindh", 26.5, 6.5, 56, 18, 0, 4.2, 24, 1.15, 52, 26, 33),
-    City("LHE", "Lahore", 31.55, 74.34, 13.0, "punjab", 24.5, 10.5, 48, 24, 22, 1.8, 46, 1.50, 62, 36, 44),
-    City("ISB", "Islamabad", 33.68, 73.05, 1.1, "north", 21.5, 10.0, 46, 26, 12, 1.9, 24, 0.95, 34, 22, 46),
-    City("UET", "Quetta", 30.18, 67.00, 1.6, "west", 16.0, 11.0, 36, 6, 8, 2.6, 21, 0.75, 54, 20, 42),
-    City("PEW", "Peshawar", 34.01, 71.58, 1.9, "north", 22.5, 11.0, 46, 14, 10, 1.7, 42, 0.90, 62, 30, 43),
-    City("MUX", "Multan", 30.20, 71.45, 2.2, "punjab", 26.0, 11.0, 42, 18, 20, 2.0, 45, 1.30, 75, 26, 43),
-    City("LYP", "Faisalabad", 31.42, 73.08, 3.7, "punjab", 24.7, 10.8, 45, 20, 20, 1.9, 46, 1.40, 66, 28, 44),
-    City("RWP", "Rawalpindi", 33.60, 73.04, 3.4, "north", 21.8, 10.0, 46, 26, 12, 1.8, 29, 1.00, 40, 28, 43),
-    City("HDD", "Hyderabad", 25.37, 68.37, 1.9, "sindh", 27.8, 7.5, 48, 18, 3, 3.8, 29, 0.95, 62, 21, 36),
+    City("KHI", "Karachi", 18.9, "sindh", 26.5, 6.5, 56, 18, 0, 4.2, 24, 1.15, 52, 26, 33),
+    City("LHE", "Lahore", 13.0, "punjab", 24.5, 10.5, 48, 24, 22, 1.8, 46, 1.50, 62, 36, 44),
+    City("ISB", "Islamabad", 1.1, "north", 21.5, 10.0, 46, 26, 12, 1.9, 24, 0.95, 34, 22, 46),
+    City("UET", "Quetta", 1.6, "west", 16.0, 11.0, 36, 6, 8, 2.6, 21, 0.75, 54, 20, 42),
+    City("PEW", "Peshawar", 1.9, "north", 22.5, 11.0, 46, 14, 10, 1.7, 42, 0.90, 62, 30, 43),
+    City("MUX", "Multan", 2.2, "punjab", 26.0, 11.0, 42, 18, 20, 2.0, 45, 1.30, 75, 26, 43),
+    City("LYP", "Faisalabad", 3.7, "punjab", 24.7, 10.8, 45, 20, 20, 1.9, 46, 1.40, 66, 28, 44),
+    City("RWP", "Rawalpindi", 3.4, "north", 21.8, 10.0, 46, 26, 12, 1.8, 29, 1.00, 40, 28, 43),
+    City("HDD", "Hyderabad", 1.9, "sindh", 27.8, 7.5, 48, 18, 3, 3.8, 29, 0.95, 62, 21, 36),
 )
 # fmt: on
 

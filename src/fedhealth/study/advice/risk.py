@@ -15,14 +15,13 @@ class Risk:
     low: float
     high: float
     missing: tuple[str, ...] = ()
-    version: str = ""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "Risk":
         """The answer's risk; KeyError or ValueError if it is of another form."""
         low, high = answer["risk_interval"]
         missing = tuple(answer.get("missing") or ())
-        return cls(float(answer["risk_score"]), float(low), float(high), missing, str(answer.get("model_version", "")))
+        return cls(float(answer["risk_score"]), float(low), float(high), missing)
 
     @property
     def of_100(self) -> int:
