@@ -11,11 +11,10 @@ from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from fedhealth.data.aqi import CATEGORIES, category
+from fedhealth.federation.intervals import Z
 from fedhealth.monitoring.cells import DIGITS, hidden
 from fedhealth.monitoring.origin import SYNTHETIC, Synthetic, how_synthetic
 from fedhealth.monitoring.tables import Reading
-
-Z = 1.959964  # 97.5 % point of the normal distribution
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-Z = NormalDist().inv_cdf(0.975)
+from fedhealth.federation.intervals import Z
 
 
 @dataclass(frozen=True)
