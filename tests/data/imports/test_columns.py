@@ -84,6 +84,27 @@ def test_a_unit_that_measures_something_else_is_refused(imported, write):
         imported(write("d.csv", "user_id,date,sleep\na,2024-01-01,7\n"), columns={"sleep_hours": "sleep@kg"})
 
 
+def test_a_reading_of_nobody_is_dropped_and_nobody_elses(imported, write, tmp_path):
+    rows = "ann,2024-03-01,Lahore,,5000\n,2024-03-01,Lahore,150,\nbob,2024-03-01,Lahore,,300\n,2024-03-01,,,70\n"
+    file = write("a.csv", "user_id,date,city,heart_rate,steps\n" + rows)
+    report, table = imported(file)
+    assert table.select("steps", "heart_rate").sort("steps").rows() == [(300, None), (5000, None)]
+    assert dropped(report) == {"nobody is named": 2}
+    assert report["kept"] == {"daily_steps": 2}
+    path = tmp_path / "exports" / "a.parquet"
+    pl.read_csv(file).write_parquet(path)
+    assert_frame_equal(imported(path)[1], table)
+
+
+def test_air_of_no_city_is_dropped(imported, write):
+    file = write(
+        "a.csv", "user_id,date,city,steps,aqi\nann,2024-03-01,Lahore,9,\n,2024-03-01,,,70\n,2024-03-01,Lahore,,60\n"
+    )
+    report, table = imported(file)
+    assert dropped(report) == {"no city is named": 1}
+    assert table.select("steps", "aqi").rows() == [(9, 60)]
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

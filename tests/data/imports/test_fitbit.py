@@ -31,6 +31,11 @@ def test_a_day_of_it_as_it_stands_in_the_files(imported, real_data):
     assert table.select("date", "steps", "sleep_hours").rows() == [("2016-04-12", 13_162, 327 / 60)]
 
 
+def test_a_row_without_an_id_is_of_nobody(imported, write):
+    report, _ = imported(write("t.csv", "Id,ActivityDate,TotalSteps\n1,4/12/2016,9\n,4/12/2016,8\n"))
+    assert (report["people"], dropped(report)) == (1, {"nobody is named": 1})
+
+
 BEATS = [
     {"dateTime": f"01/31/20 {19 + m // 60:02}:{m % 60:02}:00", "value": {"bpm": 60 + m % 7, "confidence": 2}}
     for m in range(0, 300, 5)

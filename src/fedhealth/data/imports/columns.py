@@ -8,7 +8,7 @@ import polars as pl
 
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
 from fedhealth.data.imports.asked import Asked
-from fedhealth.data.imports.concepts import Concept, concepts_of, outcome_concepts
+from fedhealth.data.imports.concepts import PLACE_RULES, Concept, concepts_of, outcome_concepts
 from fedhealth.data.imports.magic import PARQUET, begins_with
 from fedhealth.data.imports.maps import CITY, DATE, PERSON, feature_where, where
 from fedhealth.data.imports.raw import BATCH, as_raw
@@ -16,8 +16,6 @@ from fedhealth.data.imports.units import conversion
 from fedhealth.data.reading import UNREADABLE
 from fedhealth.data.tables import MAX_OUT_OF_RANGE
 from fedhealth.study import Feature
-
-PLACE_RULES = ("mean_24h", "max_1h", "max_8h", "max_8h_all")
 
 
 @dataclass
@@ -133,7 +131,7 @@ def _value_columns(path: Path, names: list[str], asked: Asked) -> list[_Column]:
     if not found:
         wanted = ", ".join([f.column for f in known.values()])
         raise DataError(f"{path}: none of its columns ({', '.join(names)}) is one of {wanted}; use --map NAME=COLUMN")
-    personal = [c for c in found if c.concept.rule not in (*PLACE_RULES, "outcome") and c.concept.name != "aqi"]
+    personal = [c for c in found if not c.concept.of_place and c.concept.rule != "outcome"]
     if personal and asked.node.person and not asked.person and where(PERSON, asked)[0] not in names:
         raise DataError(
             f"{path}: column {where(PERSON, asked)[0]!r} is missing, so nobody knows whom "

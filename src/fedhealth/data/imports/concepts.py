@@ -19,6 +19,7 @@ Rule = Literal[
     "birth", "aged", "last", "ever",  # facts: known from a day on, not only on it
     "outcome",
 ]  # fmt: skip
+PLACE_RULES: tuple[Rule, ...] = ("mean_24h", "max_1h", "max_8h", "max_8h_all")
 FACTS: tuple[Rule, ...] = ("birth", "aged", "last", "ever")
 
 
@@ -36,6 +37,11 @@ class Concept:
     molar_mass: float = 0.0
     of_day: str = ""
     highest: float = inf
+
+    @property
+    def of_place(self) -> bool:
+        """Whether it tells of the air of a city, not of a person."""
+        return self.rule in PLACE_RULES or self.name == "aqi"
 
 
 CONCEPTS = {

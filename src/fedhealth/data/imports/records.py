@@ -80,10 +80,13 @@ class Records:
         found = found.with_columns(pl.when(asleep).then(hours).otherwise("value").alias("value"))
         today = (pl.col("start") + pl.duration(minutes=pl.col("offset"))).dt.date()
         absent = pl.col("start").is_null() | (pl.col("end").is_null() & pl.col("ended").is_not_null())
+        nobody, nowhere = self._unnamed()
         dated = ~pl.col("feature").is_in([c.name for c in self.asked.concepts.values() if c.rule in FACTS])
         return self._drop(
             found,
             {
+                "nobody is named": nobody,
+                "no city is named": nowhere,
                 "time not readable": absent,
                 "before 1900": pl.col("start") < FIRST,
                 "in the future": pl.col("start") > self.now,
@@ -93,6 +96,13 @@ class Records:
             },
             pl.col("written"),
         )
+
+    def _unnamed(self) -> tuple[pl.Expr, pl.Expr]:
+        """Of a node of people: whether a reading is of nobody, and whether one of the air is of no city."""
+        of_people = pl.lit(bool(self.asked.node.person))
+        of_place = pl.col("feature").is_in([c.name for c in self.asked.concepts.values() if c.of_place])
+        nobody = of_people & (pl.col("person").fill_null("") == "")
+        return nobody & ~of_place, nobody & of_place & pl.col("city").is_null()
 
     def _times(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
         """Start, end and change of each reading; read in one go, which is much faster."""
