@@ -96,6 +96,31 @@ def test_a_reading_of_nobody_is_dropped_and_nobody_elses(imported, write, tmp_pa
     assert_frame_equal(imported(path)[1], table)
 
 
+def test_outcomes_need_to_say_whose_they_are(imported, write):
+    steps = write("a.csv", "user_id,date,steps\nann,2024-03-01,9\n")
+    labels = write("o.csv", "patient,date,health_risk\nann,2024-03-01,1\n")
+    with pytest.raises(DataError, match="column 'user_id' is missing, so nobody knows whom 'health_risk' is about"):
+        imported(steps, labels)
+    assert imported(steps, labels, columns={"person": "patient"}, person="ann")[1]["health_risk"].to_list() == [1]
+
+
+@pytest.mark.parametrize(("node", "who", "what"), [("node_1", "user_id", "steps"), ("node_2", "city", "pm25")])
+def test_outcomes_of_days_without_readings_are_counted(imported, write, tmp_path, node, who, what):
+    readings = write("a.csv", f"{who},date,{what}\nann,2024-03-01,9\n")
+    labels = write("o.csv", f"{who},date,health_risk\n" + "".join(f"ann,2024-03-0{d},1\n" for d in (1, 2, 3)))
+    report, table = imported(readings, labels, node=node)
+    assert table["health_risk"].to_list() == [1]
+    assert report["kept"]["outcome health_risk"] == 1
+    assert dropped(report) == {"outcome of a day without readings": 2}
+    assert "health_risk" not in report["missing"]
+    records = next((tmp_path / "data" / node).glob("*.records.parquet"))
+    assert pl.read_parquet(records).height == 2
+
+
+def test_a_table_without_outcomes_says_so(imported, write):
+    assert "health_risk" in imported(write("a.csv", "user_id,date,steps\nann,2024-03-01,9\n"))[0]["missing"]
+
+
 def test_air_of_no_city_is_dropped(imported, write):
     file = write(
         "a.csv", "user_id,date,city,steps,aqi\nann,2024-03-01,Lahore,9,\n,2024-03-01,,,70\n,2024-03-01,Lahore,,60\n"

@@ -43,7 +43,7 @@ class Assembly:
         of_places = self._all_readings(pl.col("person").is_null(), "city", by_day=True)
         places, now = self._places(of_places), index_now(of_places)
         if not self.asked.node.person:
-            return _labelled(places, self._outcomes(of_places)).with_columns(city=pl.col("who")), now
+            return _labelled(places, self._outcomes(of_places, places)).with_columns(city=pl.col("who")), now
         air = _joined([places.rename({"who": "city"}), context], on=["city", "date"])
         people = pl.concat([NO_ROWS, *map(self._people, self.gathered.people())], how="diagonal")
         return _joined([people, air], on=["city", "date"], how="left"), now
@@ -74,7 +74,7 @@ class Assembly:
                 found = [self._plausible(f, c, KNOWN[c.rule](readings[c.name], days)) for c in known]
                 values[f.name] = _first(found)
         rows = _joined([days, _wide(values)], on=_DAY, how="left")
-        outcomes = self._outcomes(readings).group_by(_DAY).agg(pl.exclude("id", *_DAY).max())
+        outcomes = self._outcomes(readings, days).group_by(_DAY).agg(pl.exclude("id", *_DAY).max())
         return _labelled(_joined([rows, self.gathered.cities(batch, days)], on=_DAY, how="left"), outcomes)
 
     def _daily_in_slices(self, chosen: pl.Expr) -> dict[str, pl.DataFrame]:
@@ -124,12 +124,15 @@ class Assembly:
         days = pl.concat([days.select(_DAY) for days in dated]).unique().sort(_DAY)
         return days.filter(pl.col("date").dt.to_string() > UNDATED)
 
-    def _outcomes(self, readings: Readings) -> pl.DataFrame:
-        """Outcome columns by day; ``id`` tells rows of one day apart."""
-        columns = {name: c.name for name, c in outcome_concepts(self.asked.study).items() if c.name in readings}
-        found = [
-            readings[concept].select(*_DAY, "id", pl.col("value").alias(name)) for name, concept in columns.items()
-        ]
+    def _outcomes(self, readings: Readings, days: pl.DataFrame) -> pl.DataFrame:
+        """Outcome columns of ``days``; ``id`` tells rows of one day apart."""
+        found = []
+        for name, concept in outcome_concepts(self.asked.study).items():
+            if concept.name in readings:
+                told = readings[concept.name]
+                known = told.join(days, on=_DAY, how="semi")
+                self.gathered.leave_out(concept.name, "outcome of a day without readings", told, known)
+                found.append(known.select(*_DAY, "id", pl.col("value").alias(name)))
         return _joined(found, on=[*_DAY, "id"])
 
 

@@ -131,7 +131,7 @@ def _value_columns(path: Path, names: list[str], asked: Asked) -> list[_Column]:
     if not found:
         wanted = ", ".join([f.column for f in known.values()])
         raise DataError(f"{path}: none of its columns ({', '.join(names)}) is one of {wanted}; use --map NAME=COLUMN")
-    personal = [c for c in found if not c.concept.of_place and c.concept.rule != "outcome"]
+    personal = [c for c in found if not c.concept.of_place]
     if personal and asked.node.person and not asked.person and where(PERSON, asked)[0] not in names:
         raise DataError(
             f"{path}: column {where(PERSON, asked)[0]!r} is missing, so nobody knows whom "

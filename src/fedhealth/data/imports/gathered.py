@@ -32,7 +32,7 @@ class Gathered:
         found = self._scan().filter(chosen, pl.col("feature") == name).select(pl.col(who).alias("who"), *columns)
         known = self._still_so(name, found.collect())
         once = self._once(name, who, known)
-        self._leave_out(name, "duplicate", known, once)
+        self.leave_out(name, "duplicate", known, once)
         east = pl.duration(minutes=pl.col("offset"))
         once = once.with_columns(local=pl.col("start") + east, local_end=pl.col("end") + east)
         return once.with_columns(date=pl.col("local").dt.date(), end_date=pl.col("local_end").dt.date())
@@ -44,7 +44,7 @@ class Gathered:
         ended = pl.col("ended") >= pl.col("updated")
         gone = found.join(self._withdrawn, on="id").filter(ended.fill_null(True))["row"]
         known = found.filter(~pl.col("row").is_in(gone.implode()))
-        self._leave_out(name, "withdrawn later", found, known)
+        self.leave_out(name, "withdrawn later", found, known)
         return known
 
     @cached_property
@@ -64,7 +64,8 @@ class Gathered:
         first = once.select(pl.struct(SAME).hash().is_first_distinct()).to_series()
         return once if first.all() else once.filter(first)
 
-    def _leave_out(self, name: str, reason: str, found: pl.DataFrame, kept: pl.DataFrame) -> None:
+    def leave_out(self, name: str, reason: str, found: pl.DataFrame, kept: pl.DataFrame) -> None:
+        """Count as dropped, and do not write, what is in ``found`` and not in ``kept``."""
         count = found.height - kept.height
         if count:
             self.left_out.append(found.filter(~pl.col("row").is_in(kept["row"].implode()))["row"])

@@ -32,6 +32,7 @@ def quality_report(
         context: city-days that were pulled, by ``city`` and ``date``.
     """
     tally = asked.tally
+    own = [f.name for f in asked.features if f.name in asked.node.features]
     first, last = rows["date"].min(), rows["date"].max()
     return {
         "study": asked.study.name,
@@ -54,7 +55,7 @@ def quality_report(
         "air_now": {city: {"hour": hour, "aqi": index} for city, (hour, index) in air_now.items()},
         "context": _context(rows, context) if context.height and asked.node.person else None,
         "features": {f.name: _feature(f, rows, tally.outside) for f in asked.features if f.name in _known(asked, rows)},
-        "missing": [f.name for f in asked.features if f.name in asked.node.features and f.name not in rows.columns],
+        "missing": [name for name in (*own, *asked.study.outcome.columns) if name not in rows.columns],
     }
 
 
