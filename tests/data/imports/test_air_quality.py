@@ -116,6 +116,29 @@ def test_people_get_the_air_of_their_city_on_their_day(imported, write):
     assert table["aqi"].to_list() == [50, 102, None]
 
 
+def test_a_file_of_several_cities_is_not_mixed(imported, write):
+    rows = "2024-03-01,Lahore,12\n2024-03-01,Karachi,40\n2024-03-01, ,9\n"
+    file = write("a.csv", "date,city,pm25_ug_per_m3\n" + rows)
+    for told in ({}, {"city": "Quetta"}):
+        report, table = imported(file, node="node_2", **told)
+        expected = {"Lahore": 12, "Karachi": 40} | ({"Quetta": 9} if told else {})
+        assert dict(table.select("city", "pm25").iter_rows()) == expected
+        assert dropped(report) == ({} if told else {"no city is named": 1})
+
+
+def test_hours_of_several_cities_are_not_mixed(imported, write):
+    rows = "".join(
+        f"2020,1,1,{h},{pm25},{city}\n" for h in range(24) for city, pm25 in (("Lahore", 12), ("Quetta", 40))
+    )
+    table = imported(write("s.csv", "year,month,day,hour,PM2.5,city\n" + rows), node="node_2", city="Karachi")[1]
+    assert dict(table.select("city", "pm25").iter_rows()) == {"Lahore": 12, "Quetta": 40}
+
+
+def test_rows_of_people_that_tell_of_air_are_theirs(imported, write):
+    file = write("a.csv", "user_id,date,city,steps,pm25_ug_per_m3\nann,2024-03-01,Lahore,9,12\n")
+    assert imported(file)[1].select("city", "steps").rows() == [("Lahore", 9)]
+
+
 def test_people_get_the_air_of_the_city_where_they_were_that_day(imported, write):
     rows = "".join(f"2024-0{month}-01,{steps},{city}\n" for month, steps, city in ((5, 1, "Lahore"), (6, 2, "Karachi")))
     person = write("p.csv", "user_id,date,steps,city\n" + "".join(f"ann,{row}\n" for row in rows.split()))

@@ -14,6 +14,7 @@ import polars as pl
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.columns import csv_batches
+from fedhealth.data.imports.maps import CITY
 from fedhealth.data.imports.raw import as_raw
 
 CLOCK = ("year", "month", "day", "hour")
@@ -58,9 +59,8 @@ def _hourly(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> 
     year, month, day, hour = (pl.col(c).str.strip_chars().str.zfill(4 if c == "year" else 2) for c in CLOCK)
     written = pl.concat_str(year, pl.lit("-"), month, pl.lit("-"), day, pl.lit(" "), hour, pl.lit(":00"))
     station = pl.col("station") if "station" in names else pl.lit(path.name)
-    if asked.city is None and "station" not in names:
-        raise DataError(f"{path}: no column 'station'; say which city it is: --city NAME")
-    city = pl.lit(asked.city) if asked.city else station
+    by_station = "station" in names and CITY not in names and asked.city is None
+    city = station if by_station else _city(path, names, asked)
     base = frame.with_columns(start=written, end=_later(written, "%Y-%m-%d %H:%M", "1h"), city=city, source=station)
     for name, (concept, unit) in STATION_COLUMNS.items():
         if name in names and concept in asked.concepts:
@@ -85,16 +85,24 @@ def _daily(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> I
             f"{path}: columns {', '.join(names)}; expected year, month, day, hour, PM2.5, ... of a station, or date "
             "and one such as pm25_concentration_ug_per_m3; for other names use kind csv with --map"
         )
-    if asked.city is None:
-        raise DataError(f"{path}: names no city; say which it is: --city NAME")
     start = pl.col("date").str.strip_chars()
     base = frame.with_columns(
-        start=start, end=_later(start, "%Y-%m-%d", "1d"), city=pl.lit(asked.city), source=pl.lit(path.name)
+        start=start, end=_later(start, "%Y-%m-%d", "1d"), city=_city(path, names, asked), source=pl.lit(path.name)
     )
     for match in matches:
         concept = match[1].lower().replace(".", "")
         if concept in asked.concepts:
             yield _readings(path.name, base, match[0], concept, UNITS[match[2].lower()], asked)
+
+
+def _city(path: Path, names: Sequence[str], asked: Asked) -> pl.Expr:
+    """The city of each row: its own, else the one that was told."""
+    if CITY in names:
+        own = pl.col(CITY).str.strip_chars()
+        return pl.when(own != "").then(own).otherwise(pl.lit(asked.city))
+    if asked.city is None:
+        raise DataError(f"{path}: names no city; say which it is: --city NAME")
+    return pl.lit(asked.city)
 
 
 def _later(text: pl.Expr, form: str, by: str) -> pl.Expr:

@@ -7,22 +7,23 @@ from pathlib import Path
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
+from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.fitbit import is_fitbit, is_in_archive, members
 from fedhealth.data.imports.magic import PARQUET, ZIP
-from fedhealth.data.imports.tally import Tally
+from fedhealth.data.imports.maps import PERSON, where
 from fedhealth.data.imports.zips import opened_zip
 
 HEAD = 65_536  # bytes that are looked at
 EXPECTED = "CSV or Parquet, an Apple Health export, FHIR R4 (JSON, NDJSON), Fitbit's CSV or archive, a station's CSV"
 
 
-def find_exports(path: Path, kind: str | None, tally: Tally) -> Iterator[tuple[Path, str]]:
+def find_exports(path: Path, kind: str | None, asked: Asked) -> Iterator[tuple[Path, str]]:
     """The files to read at ``path``, with the kind of each; in a folder what is no export is left out.
 
     Args:
         path: a file or a folder.
         kind: what the files are, if told.
-        tally: told how many files of a folder are of no kind that is known.
+        asked: says what columns are called; its tally is told what of a folder is left out.
 
     Raises:
         DataError: there is no such file, or nothing in it that can be read.
@@ -30,21 +31,21 @@ def find_exports(path: Path, kind: str | None, tally: Tally) -> Iterator[tuple[P
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
-        found = kind or kind_of(path)
+        found = kind or kind_of(path, asked)
         if found is None:
             raise DataError(
                 f"{path}: not an export that is known; expected {EXPECTED}; or say the kind before the path"
             )
         yield path, found
         return
-    files = [(file, kind_of(file)) for file in sorted(path.rglob("*"), key=_order) if file.is_file()]
+    files = [(file, kind_of(file, asked)) for file in sorted(path.rglob("*"), key=_order) if file.is_file()]
     chosen = [(file, found) for file, found in files if found and kind in (None, found)]
     if not chosen:
         raise DataError(f"{path}: no {kind or 'export'} in this folder; expected {EXPECTED}")
     yield from chosen
     unknown = [file.name for file, found in files if found is None]
     if unknown:
-        tally.found("other files", f"left out: not recognised, such as {unknown[0]}", len(unknown))
+        asked.tally.found("other files", f"left out: not recognised, such as {unknown[0]}", len(unknown))
 
 
 def _order(file: Path) -> tuple[bool, Path]:
@@ -52,7 +53,7 @@ def _order(file: Path) -> tuple[bool, Path]:
     return "patient" not in file.name.lower(), file
 
 
-def kind_of(path: Path) -> str | None:
+def kind_of(path: Path, asked: Asked) -> str | None:
     """The kind of one file; None where it is none that is known."""
     with path.open("rb") as file:
         head = file.read(HEAD)
@@ -61,7 +62,7 @@ def kind_of(path: Path) -> str | None:
     if head.startswith(ZIP):
         return _kind_of_archive(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return None if b"\0" in text else _kind_of_text(path, text)
+    return None if b"\0" in text else _kind_of_text(path, text, asked)
 
 
 def _kind_of_archive(path: Path) -> str | None:
@@ -72,7 +73,7 @@ def _kind_of_archive(path: Path) -> str | None:
         return "apple-health"  # whose reader says what is wrong with it
 
 
-def _kind_of_text(path: Path, text: bytes) -> str | None:
+def _kind_of_text(path: Path, text: bytes, asked: Asked) -> str | None:
     if text[:1] == b"<":
         return "apple-health" if ROOT in text else None
     if text[:1] == b"{":
@@ -80,7 +81,7 @@ def _kind_of_text(path: Path, text: bytes) -> str | None:
     if text[:1] == b"[":
         return "fitbit" if is_in_archive(path.name) else None
     names = _first_row(text)
-    if is_air_quality(names):
+    if is_air_quality(names) and where(PERSON, asked)[0] not in names:
         return "air-quality"
     if is_fitbit(path, names):
         return "fitbit"

@@ -98,11 +98,11 @@ class Records:
         )
 
     def _unnamed(self) -> tuple[pl.Expr, pl.Expr]:
-        """Of a node of people: whether a reading is of nobody, and whether one of the air is of no city."""
-        of_people = pl.lit(bool(self.asked.node.person))
+        """Whether a reading that is about a person names none, and whether one of a place names none."""
         of_place = pl.col("feature").is_in([c.name for c in self.asked.concepts.values() if c.of_place])
-        nobody = of_people & (pl.col("person").fill_null("") == "")
-        return nobody & ~of_place, nobody & of_place & pl.col("city").is_null()
+        nobody = pl.col("person").fill_null("") == ""
+        personal = ~of_place if self.asked.node.person else pl.lit(False)
+        return nobody & personal, nobody & ~personal & pl.col("city").is_null()
 
     def _times(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
         """Start, end and change of each reading; read in one go, which is much faster."""

@@ -84,7 +84,7 @@ def import_files(
         pseudonym = Pseudonyms(table.parent)
         records = Records(parts, asked, pseudonym, now)
         for path in paths:
-            for file, found in find_exports(path, kind, asked.tally):
+            for file, found in find_exports(path, kind, asked):
                 for batch in READERS[found](file, asked):
                     records.add(batch)
         check_columns(asked)
