@@ -154,6 +154,23 @@ def test_what_is_left_out_of_a_folder_is_counted(imported, write):
     assert imported(folder)[0]["files"]["other files"] == {"left out: not recognised, such as b.csv": 2}
 
 
+def test_what_vendors_put_into_a_folder_is_left_out_and_counted(imported, write):
+    write("all/electrocardiograms/ecg_2024-01-01.csv", "Name,Ann\nDate of Birth,1980\n\nx\n")
+    write("all/Sleep Score/sleep_score.csv", "sleep_log_entry_id,timestamp,overall_score\n1,2024-03-01,70\n")
+    write("all/README.txt", "These are your data, as of today.\n")
+    write("all/empty.csv", "")
+    write("all/others.csv", "date,colour\n2024-03-01,red\n")
+    write("all/what.csv", "who,when,oxygen\nann,2024-03-01,97\n")
+    folder = write("all/a.csv", people(3)).parent
+    report, _ = imported(folder)
+    assert report["files"] == {
+        "a.csv": {"rows": 3},
+        "other files": {"left out: not recognised, such as README.txt": 6},
+    }
+    told = {"person": "who", "date": "when", "spo2": "oxygen"}
+    assert imported(folder, columns=told, person="x")[0]["files"]["what.csv"] == {"rows": 1}
+
+
 def test_people_are_known_by_a_keyed_hash_and_the_key_stays(imported, write, tmp_path):
     _, first = imported(write("a.csv", people(2)))
     _, again = imported(write("a.csv", people(2)))

@@ -1,6 +1,6 @@
 """CSV and Parquet files with a row per observation, and a column for each name of the study (or told by a map)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,13 @@ def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
             yield _readings(path.name, base, frame[column.name], column, asked)
     for column in columns:
         _check_unit(path, column)
+
+
+def is_columns(names: Sequence[str], asked: Asked) -> bool:
+    """Whether a file's names are a date's and at least one that is looked for."""
+    features = {feature_where(f, asked)[0] for f in asked.features}
+    outcomes = {where(column, asked)[0] for column in asked.study.outcome.columns}
+    return where(DATE, asked)[0] in names and not (features | outcomes).isdisjoint(names)
 
 
 def csv_batches(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFrame]]:

@@ -8,6 +8,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.air_quality import is_air_quality
 from fedhealth.data.imports.apple_health import ROOT, health_data
 from fedhealth.data.imports.asked import Asked
+from fedhealth.data.imports.columns import is_columns
 from fedhealth.data.imports.fitbit import is_fitbit, is_in_archive, members
 from fedhealth.data.imports.magic import PARQUET, ZIP
 from fedhealth.data.imports.maps import PERSON, where
@@ -31,7 +32,7 @@ def find_exports(path: Path, kind: str | None, asked: Asked) -> Iterator[tuple[P
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
-        found = kind or kind_of(path, asked)
+        found = kind or kind_of(path, asked, alone=True)
         if found is None:
             raise DataError(
                 f"{path}: not an export that is known; expected {EXPECTED}; or say the kind before the path"
@@ -53,8 +54,11 @@ def _order(file: Path) -> tuple[bool, Path]:
     return "patient" not in file.name.lower(), file
 
 
-def kind_of(path: Path, asked: Asked) -> str | None:
-    """The kind of one file; None where it is none that is known."""
+def kind_of(path: Path, asked: Asked, alone: bool = False) -> str | None:
+    """The kind of one file; None where it is none that is known.
+
+    A table without any column that is looked for is CSV only where it stands ``alone``, not as one file of a folder.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head.startswith(PARQUET):
@@ -62,7 +66,7 @@ def kind_of(path: Path, asked: Asked) -> str | None:
     if head.startswith(ZIP):
         return _kind_of_archive(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return None if b"\0" in text else _kind_of_text(path, text, asked)
+    return None if b"\0" in text else _kind_of_text(path, text, asked, alone)
 
 
 def _kind_of_archive(path: Path) -> str | None:
@@ -73,7 +77,7 @@ def _kind_of_archive(path: Path) -> str | None:
         return "apple-health"  # whose reader says what is wrong with it
 
 
-def _kind_of_text(path: Path, text: bytes, asked: Asked) -> str | None:
+def _kind_of_text(path: Path, text: bytes, asked: Asked, alone: bool) -> str | None:
     if text[:1] == b"<":
         return "apple-health" if ROOT in text else None
     if text[:1] == b"{":
@@ -85,7 +89,8 @@ def _kind_of_text(path: Path, text: bytes, asked: Asked) -> str | None:
         return "air-quality"
     if is_fitbit(path, names):
         return "fitbit"
-    return "csv" if path.suffix.lower() in (".csv", ".txt", ".tsv") or len(names) > 1 else None
+    perhaps = alone and (path.suffix.lower() in (".csv", ".txt", ".tsv") or len(names) > 1)
+    return "csv" if perhaps or is_columns(names, asked) else None
 
 
 def _first_row(text: bytes) -> list[str]:
