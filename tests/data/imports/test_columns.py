@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import stat
 
@@ -169,6 +170,49 @@ def test_what_vendors_put_into_a_folder_is_left_out_and_counted(imported, write)
     }
     told = {"person": "who", "date": "when", "spo2": "oxygen"}
     assert imported(folder, columns=told, person="x")[0]["files"]["what.csv"] == {"rows": 1}
+
+
+def test_what_is_of_another_kind_than_was_told_is_counted(imported, write):
+    write("all/steps.csv", "Id,ActivityDate,TotalSteps\n1,4/12/2016,9\n")
+    write("all/b.csv", people(3).encode("utf-16"))
+    folder = write("all/a.csv", people(3)).parent
+    assert imported(folder, kind="csv")[0]["files"] == {
+        "a.csv": {"rows": 3},
+        "other files": {
+            "left out: not recognised, such as b.csv": 1,
+            "left out: fitbit, not csv, such as steps.csv": 1,
+        },
+    }
+
+
+def test_fhir_is_recognised_wherever_it_says_so(imported, write):
+    rate = {
+        "status": "final", "subject": {"reference": "Patient/ann"}, "effectiveDateTime": "2024-05-01T08:00:00Z",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "40443-4"}]},
+        "valueQuantity": {"value": 60, "code": "/min"}, "resourceType": "Observation",
+    }  # fmt: skip
+    file = write("all/a.json", json.dumps({"text": {"div": "x" * 100_000}, **rate}))
+    write("all/b.json", "{}")
+    for kind, path in (("fhir", file.parent), (None, file.parent), (None, file)):
+        assert imported(path, kind=kind)[1]["heart_rate"].to_list() == [60]
+
+
+def test_folders_that_are_not_looked_into_are_counted(imported, write, tmp_path, monkeypatch):
+    folder = write("all/a.csv", people(3)).parent
+    write("all/shut/a.csv", people(9))
+    (folder / "link").symlink_to(write("elsewhere/a.csv", people(9)).parent)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert imported(folder)[0]["files"] == {
+        "a.csv": {"rows": 3},
+        "other files": {"left out: folder that is a link or cannot be read, such as link": 2},
+    }
 
 
 def test_people_are_known_by_a_keyed_hash_and_the_key_stays(imported, write, tmp_path):

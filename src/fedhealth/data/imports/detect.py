@@ -1,6 +1,8 @@
 """What kind of export a file is, by what stands in it."""
 
 import csv
+import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,14 +41,31 @@ def find_exports(path: Path, kind: str | None, asked: Asked) -> Iterator[tuple[P
             )
         yield path, found
         return
-    files = [(file, kind_of(file, asked)) for file in sorted(path.rglob("*"), key=_order) if file.is_file()]
-    chosen = [(file, found) for file, found in files if found and kind in (None, found)]
+    files, shut = _within(path)
+    left_out = {"folder that is a link or cannot be read": shut}
+    chosen = []
+    for file in sorted(files, key=_order):
+        found = kind_of(file, asked)
+        if found and kind in (None, found):
+            chosen.append((file, found))
+        else:
+            left_out.setdefault(f"{found}, not {kind}" if found else "not recognised", []).append(file)
     if not chosen:
         raise DataError(f"{path}: no {kind or 'export'} in this folder; expected {EXPECTED}")
     yield from chosen
-    unknown = [file.name for file, found in files if found is None]
-    if unknown:
-        asked.tally.found("other files", f"left out: not recognised, such as {unknown[0]}", len(unknown))
+    for why, those in left_out.items():
+        if those:
+            asked.tally.found("other files", f"left out: {why}, such as {those[0].name}", len(those))
+
+
+def _within(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files below a folder, and those of its folders that are not looked into."""
+    files: list[Path] = []
+    shut: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda error: shut.append(Path(error.filename))):
+        shut.extend(Path(place, name) for name in folders if Path(place, name).is_symlink())
+        files.extend(Path(place, name) for name in names if Path(place, name).is_file())
+    return files, shut
 
 
 def _order(file: Path) -> tuple[bool, Path]:
@@ -81,7 +100,7 @@ def _kind_of_text(path: Path, text: bytes, asked: Asked, alone: bool) -> str | N
     if text[:1] == b"<":
         return "apple-health" if ROOT in text else None
     if text[:1] == b"{":
-        return "fhir" if b'"resourceType"' in text else None
+        return "fhir" if _holds(path, b'"resourceType"') else None
     if text[:1] == b"[":
         return "fitbit" if is_in_archive(path.name) else None
     names = _first_row(text)
@@ -91,6 +110,12 @@ def _kind_of_text(path: Path, text: bytes, asked: Asked, alone: bool) -> str | N
         return "fitbit"
     perhaps = alone and (path.suffix.lower() in (".csv", ".txt", ".tsv") or len(names) > 1)
     return "csv" if perhaps or is_columns(names, asked) else None
+
+
+def _holds(path: Path, what: bytes) -> bool:
+    """Whether these bytes are anywhere in a file, which is not empty."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(what) >= 0
 
 
 def _first_row(text: bytes) -> list[str]:
