@@ -197,6 +197,20 @@ def test_fhir_is_recognised_wherever_it_says_so(imported, write):
         assert imported(path, kind=kind)[1]["heart_rate"].to_list() == [60]
 
 
+def test_patients_are_read_first_in_whatever_order_files_are_named(imported, write):
+    ann = {"subject": {"reference": "Patient/ann"}}
+    asthma = {"coding": [{"system": "http://snomed.info/sct", "code": "195967001"}]}
+    rate = {
+        "code": {"coding": [{"system": "http://loinc.org", "code": "40443-4"}]}, "status": "final", **ann,
+        "valueQuantity": {"value": 60, "code": "/min"}, "effectiveDateTime": "2024-05-01T08:00:00Z",
+    }  # fmt: skip
+    born = write("Patient.ndjson", '{"resourceType": "Patient", "id": "ann", "birthDate": "1980-01-01"}')
+    told = {"resourceType": "Condition", "code": asthma, "onsetAge": {"value": 45, "code": "a"}, **ann}
+    ill = write("Condition.ndjson", json.dumps(told))
+    seen = write("Observation.ndjson", json.dumps({"resourceType": "Observation", **rate}))
+    assert imported(seen, ill, born)[1].select("age", "chronic").rows() == [(44, 0)]
+
+
 def test_folders_that_are_not_looked_into_are_counted(imported, write, tmp_path, monkeypatch):
     folder = write("all/a.csv", people(3)).parent
     write("all/shut/a.csv", people(9))

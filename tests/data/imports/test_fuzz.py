@@ -39,7 +39,7 @@ def canonical(name, content, **told):
         asked = asked_of(**told)
         tally = asked.tally
         records = Records(folder / "out", asked, Pseudonyms(folder), NOW)
-        for file, kind in find_exports(folder / "in" / name, None, asked):
+        for file, kind in find_exports([folder / "in" / name], None, asked):
             for batch in READERS[kind](file, asked):
                 records.add(batch)
         parts = [pl.read_parquet(part) for part in sorted((folder / "out").iterdir())]

@@ -3,7 +3,7 @@
 import csv
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fedhealth.data.files import DataError
@@ -20,17 +20,28 @@ HEAD = 65_536  # bytes that are looked at
 EXPECTED = "CSV or Parquet, an Apple Health export, FHIR R4 (JSON, NDJSON), Fitbit's CSV or archive, a station's CSV"
 
 
-def find_exports(path: Path, kind: str | None, asked: Asked) -> Iterator[tuple[Path, str]]:
-    """The files to read at ``path``, with the kind of each; in a folder what is no export is left out.
+def find_exports(paths: Iterable[Path], kind: str | None, asked: Asked) -> Iterator[tuple[Path, str]]:
+    """The files to read, with the kind of each; in a folder what is no export is left out.
+
+    Patients come first: whose birth date is known, the age at which a disease began tells its date.
 
     Args:
-        path: a file or a folder.
+        paths: files and folders.
         kind: what the files are, if told.
         asked: says what columns are called; its tally is told what of a folder is left out.
 
     Raises:
         DataError: there is no such file, or nothing in it that can be read.
     """
+    left_out: dict[str, list[Path]] = {}
+    found = [one for path in paths for one in _exports(path, kind, asked, left_out)]
+    yield from sorted(found, key=lambda one: "patient" not in one[0].name.lower())
+    for why, those in left_out.items():
+        asked.tally.found("other files", f"left out: {why}, such as {those[0].name}", len(those))
+
+
+def _exports(path: Path, kind: str | None, asked: Asked, left_out: dict[str, list[Path]]) -> Iterator[tuple[Path, str]]:
+    """The files at ``path`` in order; what is not read is noted in ``left_out``, by the reason."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
@@ -41,21 +52,19 @@ def find_exports(path: Path, kind: str | None, asked: Asked) -> Iterator[tuple[P
             )
         yield path, found
         return
+    some = False
     files, shut = _within(path)
-    left_out = {"folder that is a link or cannot be read": shut}
-    chosen = []
-    for file in sorted(files, key=_order):
+    for file in sorted(files):
         found = kind_of(file, asked)
         if found and kind in (None, found):
-            chosen.append((file, found))
+            some = True
+            yield file, found
         else:
             left_out.setdefault(f"{found}, not {kind}" if found else "not recognised", []).append(file)
-    if not chosen:
+    if shut:
+        left_out.setdefault("folder that is a link or cannot be read", []).extend(shut)
+    if not some:
         raise DataError(f"{path}: no {kind or 'export'} in this folder; expected {EXPECTED}")
-    yield from chosen
-    for why, those in left_out.items():
-        if those:
-            asked.tally.found("other files", f"left out: {why}, such as {those[0].name}", len(those))
 
 
 def _within(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -66,11 +75,6 @@ def _within(folder: Path) -> tuple[list[Path], list[Path]]:
         shut.extend(Path(place, name) for name in folders if Path(place, name).is_symlink())
         files.extend(Path(place, name) for name in names if Path(place, name).is_file())
     return files, shut
-
-
-def _order(file: Path) -> tuple[bool, Path]:
-    """Patients first: whose birth date is known, the age at which a disease began tells its date."""
-    return "patient" not in file.name.lower(), file
 
 
 def kind_of(path: Path, asked: Asked, alone: bool = False) -> str | None:

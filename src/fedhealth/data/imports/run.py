@@ -83,10 +83,9 @@ def import_files(
         parts = Path(folder)
         pseudonym = Pseudonyms(table.parent)
         records = Records(parts, asked, pseudonym, now)
-        for path in paths:
-            for file, found in find_exports(path, kind, asked):
-                for batch in READERS[found](file, asked):
-                    records.add(batch)
+        for file, found in find_exports(paths, kind, asked):
+            for batch in READERS[found](file, asked):
+                records.add(batch)
         check_columns(asked)
         return _finish(asked, Gathered(parts, asked), table)
 
