@@ -2,14 +2,17 @@
 
 import csv
 import dataclasses
+import datetime as dt
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.data.imports.conftest import dropped
 
 from fedhealth.data.aqi import aqi
 from fedhealth.data.files import DataError
+from fedhealth.data.imports import columns
 from fedhealth.data.imports.air import nowcast
 from fedhealth.study import load_study
 
@@ -124,6 +127,22 @@ def test_a_file_of_several_cities_is_not_mixed(imported, write):
         expected = {"Lahore": 12, "Karachi": 40} | ({"Quetta": 9} if told else {})
         assert dict(table.select("city", "pm25").iter_rows()) == expected
         assert dropped(report) == ({} if told else {"no city is named": 1})
+
+
+@pytest.mark.parametrize("column", ["pm25", "pm25_ug_per_m3"])
+def test_days_told_as_midnights_are_whole_days(imported, write, tmp_path, column):
+    file = write("a.csv", f"city,date,{column}\nLahore,2024-03-01 00:00:00,12\nLahore,2024-03-02T00:00,\n")
+    assert imported(file, node="node_2")[1].select("date", "pm25").rows() == [("2024-03-01", 12)]
+    path = tmp_path / "exports" / "a.parquet"
+    pl.DataFrame({"city": ["Lahore"], "date": [dt.datetime(2024, 3, 1)], "pm25": [12.0]}).write_parquet(path)
+    assert imported(path, node="node_2")[1].select("date", "pm25").rows() == [("2024-03-01", 12)]
+
+
+def test_the_midnight_of_an_hourly_table_is_an_hour(imported, write, monkeypatch):
+    monkeypatch.setattr(columns, "BATCH", 24)
+    hours = [f"Lahore,2024-03-0{1 + h // 24}T{h % 24:02}:00,{h}\n" for h in range(25)]
+    table = imported(write("a.csv", "city,date,pm25\n" + "".join(hours)), node="node_2")[1]
+    assert table.select("date", "pm25").rows() == [("2024-03-01", 11.5)]
 
 
 def test_hours_of_several_cities_are_not_mixed(imported, write):

@@ -42,7 +42,19 @@ def test_a_map_names_columns_and_their_units(imported, write):
 def test_steps_within_a_day_add_up_and_totals_of_a_day_do_not(imported, write):
     parts = write("parts.csv", "user_id,date,steps\na,2024-03-01T08:00Z,300\na,2024-03-01T20:00Z,200\n")
     assert imported(parts, columns={"steps": "steps@{steps}"})[1]["steps"].to_list() == [500]
-    assert imported(parts)[1]["steps"].to_list() == [300]
+    assert imported(parts, columns={"steps": "steps@{steps}/d"})[1]["steps"].to_list() == [300]
+
+
+def test_several_totals_of_a_day_are_refused_unless_somebody_says_what_they_are(imported, write):
+    rows = "".join(f"a,2024-03-01 {hour:02}:00,{500 if hour < 18 else ''}\n" for hour in range(8, 20))
+    with pytest.raises(
+        DataError,
+        match=r"p.csv: column 'steps' has several values a day, such as at 2024-03-01 08:00 and 2024-03-01 17:00; say "
+        r"whether they add up, --map steps=steps@{steps}, or each is the day's so far, --map steps=steps@{steps}/d",
+    ):
+        imported(write("p.csv", "user_id,date,steps\n" + rows))
+    days = "".join(f"a,2024-03-0{day} {7 + day:02}:00,500\n" for day in range(1, 9))
+    assert imported(write("q.csv", "user_id,date,steps\n" + days))[1]["steps"].to_list() == [500] * 8
 
 
 def test_every_reading_is_kept_or_dropped_for_a_reason(imported, write):

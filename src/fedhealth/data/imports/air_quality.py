@@ -13,7 +13,7 @@ import polars as pl
 
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.asked import Asked
-from fedhealth.data.imports.columns import csv_batches
+from fedhealth.data.imports.columns import csv_batches, dated
 from fedhealth.data.imports.maps import CITY
 from fedhealth.data.imports.raw import as_raw
 
@@ -43,7 +43,7 @@ def read_air_quality(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
     Raises:
         DataError: the columns are of neither form, a line is broken, or nobody says which city it is.
     """
-    for names, frame in csv_batches(path, asked):
+    for names, frame in dated(csv_batches(path, asked), "date"):
         read = _hourly if set(CLOCK) <= set(names) else _daily
         asked.tally.found(path.name, "hours" if read is _hourly else "days", frame.height)
         yield from read(path, names, frame, asked)
@@ -85,9 +85,11 @@ def _daily(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> I
             f"{path}: columns {', '.join(names)}; expected year, month, day, hour, PM2.5, ... of a station, or date "
             "and one such as pm25_concentration_ug_per_m3; for other names use kind csv with --map"
         )
-    start = pl.col("date").str.strip_chars()
     base = frame.with_columns(
-        start=start, end=_later(start, "%Y-%m-%d", "1d"), city=_city(path, names, asked), source=pl.lit(path.name)
+        start="date",
+        end=_later(pl.col("date"), "%Y-%m-%d", "1d"),
+        city=_city(path, names, asked),
+        source=pl.lit(path.name),
     )
     for match in matches:
         concept = match[1].lower().replace(".", "")

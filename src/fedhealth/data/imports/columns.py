@@ -1,6 +1,6 @@
 """CSV and Parquet files with a row per observation, and a column for each name of the study (or told by a map)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from fedhealth.data.imports.units import conversion
 from fedhealth.data.reading import UNREADABLE
 from fedhealth.data.tables import MAX_OUT_OF_RANGE
 from fedhealth.study import Feature
+
+MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"
 
 
 @dataclass
@@ -39,13 +41,16 @@ def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
         DataError: a column that is needed is missing, a line is broken, or a column is in another unit than it seems.
     """
     columns: list[_Column] = []
-    for names, frame in _parquet(path) if begins_with(path, PARQUET) else csv_batches(path, asked):
+    batches = _parquet(path) if begins_with(path, PARQUET) else csv_batches(path, asked)
+    for names, frame in dated(batches, where(DATE, asked)[0]):
         asked.columns_found.update(names)
         columns = columns or _value_columns(path, names, asked)
         asked.tally.found(path.name, "rows", frame.height)
         base = _base(path, names, frame, asked)
         for column in columns:
-            yield _readings(path.name, base, frame[column.name], column, asked)
+            found = _readings(path.name, base, frame[column.name], column, asked)
+            _check_totals(path, found, column, asked)
+            yield found
     for column in columns:
         _check_unit(path, column)
 
@@ -81,6 +86,19 @@ def csv_batches(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFr
         raise DataError(f"{path}: the file is empty")
     if batch:
         yield names, _texts(batch, names)
+
+
+def dated(batches: Iterable[tuple[list[str], pl.DataFrame]], date: str) -> Iterator[tuple[list[str], pl.DataFrame]]:
+    """Batches with dates alone in the column ``date``, if the first tells no other time of day than midnight."""
+    whole_days: bool | None = None
+    for names, frame in batches:
+        if date in names:
+            text = frame[date].str.strip_chars()
+            alone = text.str.replace(MIDNIGHT, "")
+            if whole_days is None:
+                whole_days = bool((alone.str.len_chars() <= len("YYYY-MM-DD")).all())
+            frame = frame.with_columns((alone if whole_days else text).alias(date))
+        yield names, frame
 
 
 def _texts(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
@@ -121,7 +139,7 @@ def _base(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> pl
         {
             "person": cells(PERSON, asked.person),
             "city": cells(CITY, asked.city),
-            "start": frame[date].str.strip_chars(),
+            "start": frame[date],
             "place": path.name + " line " + frame["#"],
         }
     )
@@ -199,6 +217,23 @@ def _outside(values: pl.Series, column: _Column) -> int:
         return 0
     inside = (values * found.factor + found.shift).is_between(column.feature.low - 1e-9, column.feature.high + 1e-9)
     return int((~inside).sum())
+
+
+def _check_totals(path: Path, found: pl.DataFrame, column: _Column, asked: Asked) -> None:
+    """Refuse what may be a day's total or a part of it, where nobody told the unit."""
+    feature = column.feature
+    if feature is None or column.concept.rule != "largest" or feature_where(feature, asked)[1]:
+        return
+    days = found.drop_nulls("person").group_by("person", day=pl.col("start").str.slice(0, len("YYYY-MM-DD")))
+    times = days.agg(first=pl.col("start").min(), last=pl.col("start").max()).filter(pl.col("first") < pl.col("last"))
+    if times.height:
+        part = next(c.unit for c in concepts_of(feature) if c.of_day)
+        first, last = times.sort("first").row(0)[2:]
+        told = f"--map {feature.name}={column.name}"
+        raise DataError(
+            f"{path}: column {column.name!r} has several values a day, such as at {first} and {last}; say whether they "
+            f"add up, {told}@{part}, or each is the day's so far, {told}@{column.unit}"
+        )
 
 
 def _check_unit(path: Path, column: _Column) -> None:
