@@ -10,7 +10,7 @@ import typer
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Print what a user can act on; let programming errors through."""
-    from fedhealth.data.files import DataError
+    from fedhealth.data.files import DataError, printable
     from fedhealth.federation.aggregation import TooFewAnswers
     from fedhealth.federation.norms import NormExceeded
     from fedhealth.federation.training import OneLabel
@@ -27,7 +27,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (*known, *others) as error:
-        refuse(str(error))
+        refuse(printable(str(error)))
 
 
 def refuse(reason: str, code: int = 1) -> Never:

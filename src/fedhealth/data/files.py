@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,15 @@ from pathlib import Path
 
 class DataError(ValueError):
     """A node's data cannot be used as it is; the message names file, line or column, and what was expected."""
+
+
+# Control characters but tab and line end; what stands for bytes that are not UTF-8.
+NOT_PRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text that can be shown and written, with � for what cannot be, as in names of files."""
+    return NOT_PRINTABLE.sub("�", text)
 
 
 def csv_rows(path: Path) -> Iterator[tuple[list[str], int]]:

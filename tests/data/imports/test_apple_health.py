@@ -1,6 +1,7 @@
 """Exports of Apple Health: a real one, and the traps of others."""
 
 import io
+import os
 import zipfile
 
 import polars as pl
@@ -229,6 +230,10 @@ def test_two_files_of_one_name_are_not_taken_for_one_person(imported, write):
     with pytest.raises(DataError, match=r"would be about the same person as .*ann/export.xml; give the files names"):
         imported(one, other)
     assert imported(one, other, person="ann")[0]["people"] == 1
+
+
+def test_a_person_is_called_after_a_file_whose_name_is_no_text(imported, write):
+    assert imported(write(os.fsdecode(b"caf\xe9.xml"), export(steps("08:00:00", "08:10:00", 9))))[0]["people"] == 1
 
 
 GOOD = export(*(steps(f"{h:02}:00:00", f"{h:02}:10:00", h) for h in range(24)))

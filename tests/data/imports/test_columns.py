@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from tests.data.imports.conftest import dropped
+from typer.testing import CliRunner
 
+from fedhealth.cli import app
 from fedhealth.data.files import DataError
 from fedhealth.data.tables import read_shard
 from fedhealth.study import load_study
@@ -239,6 +241,23 @@ def test_folders_that_are_not_looked_into_are_counted(imported, write, tmp_path,
         "a.csv": {"rows": 3},
         "other files": {"left out: folder that is a link or cannot be read, such as link": 2},
     }
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.csv", b"a\x1b]0;b\x07.csv"])
+def test_a_name_of_a_file_that_is_no_text_is_shown_as_one(imported, write, name):
+    file = write(os.fsdecode(name), people(9) + "a,2024-03-01,many,97,5000,7,30,0,0\n")
+    report, _ = imported(file)
+    (shown,) = report["files"]
+    assert shown == os.fsdecode(name).translate(dict.fromkeys([0xDCE9, 0x1B, 0x07], "�"))
+    assert report["dropped"][0]["example"].startswith(f"{shown} line 11")
+    air = write(f"air {os.fsdecode(name)}", "date,pm25_ug_per_m3\n2024-03-01,9\n")
+    assert imported(air, node="node_2", city="Lahore")[0]["rows"] == 1
+
+
+def test_a_refusal_sends_no_control_characters_to_the_terminal(tmp_path):
+    told = ["--node", "node_1", "--data", str(tmp_path)]
+    done = CliRunner().invoke(app, ["data", "import", "a\x1b]0;b\x07.csv", *told])
+    assert "Error: a�]0;b�.csv: no such file or folder" in done.output
 
 
 def test_people_are_known_by_a_keyed_hash_and_the_key_stays(imported, write, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from fedhealth.data.files import DataError
+from fedhealth.data.files import DataError, printable
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.columns import csv_batches, dated
 from fedhealth.data.imports.maps import CITY
@@ -58,7 +58,7 @@ def is_air_quality(names: Sequence[str]) -> bool:
 def _hourly(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> Iterator[pl.DataFrame]:
     year, month, day, hour = (pl.col(c).str.strip_chars().str.zfill(4 if c == "year" else 2) for c in CLOCK)
     written = pl.concat_str(year, pl.lit("-"), month, pl.lit("-"), day, pl.lit(" "), hour, pl.lit(":00"))
-    station = pl.col("station") if "station" in names else pl.lit(path.name)
+    station = pl.col("station") if "station" in names else pl.lit(printable(path.name))
     by_station = "station" in names and CITY not in names and asked.city is None
     city = station if by_station else _city(path, names, asked)
     base = frame.with_columns(start=written, end=_later(written, "%Y-%m-%d %H:%M", "1h"), city=city, source=station)
@@ -89,7 +89,7 @@ def _daily(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> I
         start="date",
         end=_later(pl.col("date"), "%Y-%m-%d", "1d"),
         city=_city(path, names, asked),
-        source=pl.lit(path.name),
+        source=pl.lit(printable(path.name)),
     )
     for match in matches:
         concept = match[1].lower().replace(".", "")

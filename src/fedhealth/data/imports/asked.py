@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from fedhealth.data.files import DataError
+from fedhealth.data.files import DataError, printable
 from fedhealth.data.imports.concepts import Concept
 from fedhealth.data.imports.raw import as_raw
 from fedhealth.data.imports.tally import Tally
@@ -58,7 +58,7 @@ class Asked:
         """
         if self.person:
             return self.person
-        name = path.name.split(".")[0]
+        name = printable(path.name.split(".")[0])
         other = self.owners.setdefault(name, path)
         if other != path:
             raise DataError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from fedhealth.data.files import DataError, check_width, checked_names, csv_rows
+from fedhealth.data.files import DataError, check_width, checked_names, csv_rows, printable
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import PLACE_RULES, Concept, concepts_of, outcome_concepts
 from fedhealth.data.imports.magic import PARQUET, begins_with
@@ -48,7 +48,7 @@ def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
         asked.tally.found(path.name, "rows", frame.height)
         base = _base(path, names, frame, asked)
         for column in columns:
-            found = _readings(path.name, base, frame[column.name], column, asked)
+            found = _readings(printable(path.name), base, frame[column.name], column, asked)
             _check_totals(path, found, column, asked)
             yield found
     for column in columns:
@@ -140,7 +140,7 @@ def _base(path: Path, names: list[str], frame: pl.DataFrame, asked: Asked) -> pl
             "person": cells(PERSON, asked.person),
             "city": cells(CITY, asked.city),
             "start": frame[date],
-            "place": path.name + " line " + frame["#"],
+            "place": printable(path.name) + " line " + frame["#"],
         }
     )
 

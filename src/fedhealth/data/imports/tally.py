@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from fedhealth.data.files import printable
+
 
 @dataclass
 class Tally:
@@ -29,10 +31,10 @@ class Tally:
     def found(self, file: str, what: str, count: int = 1) -> None:
         """Count rows of ``file``."""
         if count:
-            self.rows.setdefault(file, Counter())[what] += count
+            self.rows.setdefault(printable(file), Counter())[printable(what)] += count
 
     def drop(self, reason: str, count: int = 1, example: str = "") -> None:
         """Count readings that are not kept."""
         if count:
             self.dropped[reason] += count
-            self.examples.setdefault(reason, example)
+            self.examples.setdefault(reason, printable(example))
