@@ -44,13 +44,14 @@ def import_data(
     All files are read together; the table that was there is replaced once all is complete. Without KIND each file is
     looked at to see what it is.
     """
+    from fedhealth.cli.flower import polite_end
     from fedhealth.data.imports.run import import_files
     from fedhealth.study import load_study
 
     kind, paths = _kind_and_paths(what)
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     told = {"person": person, "city": city, "zone": zone, "columns": _columns(columns or [])}
-    with plain_errors():
+    with polite_end(), plain_errors():
         loaded = load_study(study)
         with _progress(paths) as advance:
             report = import_files(loaded, node, paths, kind, data, now, advance, **told)

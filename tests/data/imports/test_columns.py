@@ -1,7 +1,11 @@
+import fcntl
 import json
 import os
 import re
 import stat
+import subprocess
+import sys
+import time
 
 import polars as pl
 import pytest
@@ -258,6 +262,40 @@ def test_a_refusal_sends_no_control_characters_to_the_terminal(tmp_path):
     told = ["--node", "node_1", "--data", str(tmp_path)]
     done = CliRunner().invoke(app, ["data", "import", "a\x1b]0;b\x07.csv", *told])
     assert "Error: a�]0;b�.csv: no such file or folder" in done.output
+
+
+def test_what_a_killed_import_left_is_cleared_away(imported, write, tmp_path):
+    folder = tmp_path / "data" / "node_1"
+    (folder / ".import-x1").mkdir(parents=True)
+    (folder / ".import-x1" / "000000.parquet").write_bytes(b"readings")
+    for name in (".wearables.csv.77.part", ".wearables.records.parquet.77.part", ".context.csv.77.part"):
+        (folder / name).write_bytes(b"x")
+    imported(write("a.csv", people(3)))
+    assert [path.name for path in folder.glob(".*")] == [".context.csv.77.part"]
+
+
+def test_two_imports_at_once_do_not_clear_away_each_others_readings(imported, write, tmp_path):
+    file = write("a.csv", people(3))
+    imported(file)
+    held = os.open(tmp_path / "data" / "node_1", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(DataError, match="node_1: another import is going on here; wait until it has ended"):
+        imported(file)
+    os.close(held)
+    imported(file)
+
+
+@pytest.mark.slow
+def test_an_import_that_is_ended_leaves_nothing(write, tmp_path):
+    file = write("a.csv", people(600_000))
+    told = ["--node", "node_1", "--data", str(tmp_path / "data")]
+    with subprocess.Popen([sys.executable, "-m", "fedhealth", "data", "import", str(file), *told]) as going:
+        while not list((tmp_path / "data").glob("node_1/.import-*/*")):
+            assert going.poll() is None
+            time.sleep(0.01)
+        going.terminate()
+        assert going.wait(60) == 130
+    assert [path.name for path in (tmp_path / "data" / "node_1").iterdir()] == ["pseudonym.key"]
 
 
 def test_people_are_known_by_a_keyed_hash_and_the_key_stays(imported, write, tmp_path):

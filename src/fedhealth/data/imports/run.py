@@ -1,10 +1,13 @@
 """A whole import: read, check, sum up by day, and put everything in place at once."""
 
 import datetime as dt
+import glob
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ READERS: Mapping[str, Reader] = {
     "fhir": read_fhir,
     "fitbit": read_fitbit,
 }
+READ = ".import-"  # begins the name of the folder in which readings wait
 
 
 def import_files(
@@ -70,7 +74,7 @@ def import_files(
         The quality report (JSON-ready).
 
     Raises:
-        DataError: a file cannot be used, or none holds a reading for the node.
+        DataError: a file cannot be used, none holds a reading for the node, or another import is going on there.
     """
     node = node_of(study, node_name)
     table = data / node.file
@@ -79,7 +83,7 @@ def import_files(
     check_zone(asked.zone)
     check_names(asked)
     table.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=table.parent, prefix=".import-") as folder:
+    with _alone(table), tempfile.TemporaryDirectory(dir=table.parent, prefix=READ) as folder:
         parts = Path(folder)
         pseudonym = Pseudonyms(table.parent)
         records = Records(parts, asked, pseudonym, now)
@@ -88,6 +92,27 @@ def import_files(
                 records.add(batch)
         check_columns(asked)
         return _finish(asked, Gathered(parts, asked), table)
+
+
+@contextmanager
+def _alone(table: Path) -> Iterator[None]:
+    """Hold the folder of a table, without what an import that was killed has left there."""
+    import fcntl
+
+    held = os.open(table.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{table.parent}: another import is going on here; wait until it has ended") from None
+        for folder in table.parent.glob(f"{READ}*"):
+            shutil.rmtree(folder)
+        for path in (table, *_beside(table)):
+            for part in table.parent.glob(f".{glob.escape(path.name)}.*.part"):
+                part.unlink()
+        yield
+    finally:
+        os.close(held)
 
 
 def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
