@@ -132,6 +132,20 @@ def test_own_air_goes_before_what_was_pulled(imported, write, tmp_path):
     assert imported(people, air, city="Lahore")[1]["aqi"].to_list() == [50, 8]
 
 
+def test_cities_that_own_air_does_not_know_are_told(imported, write, tmp_path):
+    air = write("air.csv", "date,pm25_ug_per_m3\n2024-03-01,9.0\n")
+    rows = "a,2024-03-01,10,lahore\nb,2024-03-01,20,Lahore\nc,2024-03-01,20,Quetta\n"
+    people = write("p.csv", f"user_id,date,steps,city\n{rows}")
+    assert imported(people)[0]["context"] is None
+    report, table = imported(people, air, city="Lahore")
+    assert report["context"] == {"rows": 1, "unknown_cities": ["Quetta", "lahore"], "without_city": 0}
+    context = pl.DataFrame({"city": ["Quetta"], "date": ["2024-03-01"], "aqi": [7.0]})
+    write_context(STUDY, context, tmp_path / "data" / "node_1" / "context.csv")
+    report, table = imported(people, air, city="Lahore")
+    assert report["context"] == {"rows": 2, "unknown_cities": ["lahore"], "without_city": 0}
+    assert table["aqi"].null_count() == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

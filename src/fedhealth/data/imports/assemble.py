@@ -32,21 +32,21 @@ class Assembly:
     asked: Asked
     gathered: Gathered
 
-    def table(self, context: pl.DataFrame) -> tuple[pl.DataFrame, AirNow]:
-        """The table, and the air quality index of the latest hour.
+    def table(self, context: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, AirNow]:
+        """The table, the air that it was joined with, and the air quality index of the latest hour.
 
         Columns: ``who``, ``date``, ``city``, anchors and features by name, outcomes; null where unknown. ``context``
         (``city``, ``date``, environment features) fills in the air of a person's city.
         """
         if not self.asked.tally.kept.total():
-            return NO_ROWS, {}
+            return NO_ROWS, context, {}
         of_places = self._all_readings(pl.col("person").is_null(), "city", by_day=True)
         places, now = self._places(of_places), index_now(of_places)
         if not self.asked.node.person:
-            return _labelled(places, self._outcomes(of_places, places)).with_columns(city=pl.col("who")), now
+            return _labelled(places, self._outcomes(of_places, places)).with_columns(city=pl.col("who")), context, now
         air = _joined([places.rename({"who": "city"}), context], on=["city", "date"])
         people = pl.concat([NO_ROWS, *map(self._people, self.gathered.people())], how="diagonal")
-        return _joined([people, air], on=["city", "date"], how="left"), now
+        return _joined([people, air], on=["city", "date"], how="left"), air, now
 
     def _all_readings(self, chosen: pl.Expr, who: str, by_day: bool = False) -> dict[str, pl.DataFrame]:
         """Readings by concept; those that are summed up ``by_day`` only if asked for."""

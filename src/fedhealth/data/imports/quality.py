@@ -18,8 +18,8 @@ def quality_report(
     rows: pl.DataFrame,
     table: Path,
     sha256: str,
+    air: pl.DataFrame,
     air_now: Mapping[str, tuple[str, float]],
-    context: pl.DataFrame,
 ) -> dict[str, Any]:
     """All about an import (JSON-ready).
 
@@ -28,8 +28,8 @@ def quality_report(
         rows: a row a day, columns ``who``, ``date`` and features by name.
         table: where they are written.
         sha256: of that file.
+        air: city-days that were imported or pulled, by ``city`` and ``date``.
         air_now: by city, the latest hour and the air quality index of its NowCast.
-        context: city-days that were pulled, by ``city`` and ``date``.
     """
     tally = asked.tally
     own = [f.name for f in asked.features if f.name in asked.node.features]
@@ -53,7 +53,7 @@ def quality_report(
         "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
         "gaps": _gaps(rows),
         "air_now": {city: {"hour": hour, "aqi": index} for city, (hour, index) in air_now.items()},
-        "context": _context(rows, context) if context.height and asked.node.person else None,
+        "context": _context(rows, air) if air.height and asked.node.person else None,
         "features": {f.name: _feature(f, rows, tally.outside) for f in asked.features if f.name in _known(asked, rows)},
         "missing": [name for name in (*own, *asked.study.outcome.columns) if name not in rows.columns],
     }
@@ -63,10 +63,10 @@ def _known(asked: Asked, rows: pl.DataFrame) -> set[str]:
     return {f.name for f in asked.features if f.name in rows.columns and rows[f.name].is_not_null().any()}
 
 
-def _context(rows: pl.DataFrame, context: pl.DataFrame) -> dict[str, Any]:
-    """For how many rows the pulled context knows city and day, and which cities it does not know."""
-    joined = rows.join(context.select("city", "date"), on=["city", "date"], how="semi")
-    unknown = sorted(set(rows["city"].drop_nulls()) - set(context["city"]))
+def _context(rows: pl.DataFrame, air: pl.DataFrame) -> dict[str, Any]:
+    """For how many rows the air of city and day is known, and of which cities it is not."""
+    joined = rows.join(air.select("city", "date"), on=["city", "date"], how="semi")
+    unknown = sorted(set(rows["city"].drop_nulls()) - set(air["city"]))
     return {"rows": joined.height, "unknown_cities": unknown, "without_city": rows["city"].null_count()}
 
 

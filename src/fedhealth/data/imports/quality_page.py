@@ -63,7 +63,7 @@ def _context(report: Mapping[str, Any]) -> str:
 
 
 def context_words(report: Mapping[str, Any]) -> str:
-    """How far the environment context that was pulled reaches, in a sentence."""
+    """How far the environment that was imported or pulled reaches, in a sentence."""
     found = report["context"]
     words = f"Context of city and day: found for {found['rows']:,} of {report['rows']:,} rows"
     if found["without_city"]:

@@ -117,8 +117,7 @@ def _alone(table: Path) -> Iterator[None]:
 
 def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
     assembly = Assembly(asked, gathered)
-    context = read_context(asked.study, table)
-    rows, air_now = assembly.table(context)
+    rows, air, air_now = assembly.table(read_context(asked.study, table))
     if not rows.height:
         raise DataError(_nothing(asked))
     written = _as_written(asked.study, asked.node, rows)
@@ -126,7 +125,7 @@ def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         gathered.write(places[1])
-        report = quality_report(asked, rows, table, sha256_of(places[0]), air_now, context)
+        report = quality_report(asked, rows, table, sha256_of(places[0]), air, air_now)
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report
