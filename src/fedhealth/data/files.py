@@ -6,13 +6,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 
 class DataError(ValueError):
     """A node's data cannot be used as it is; the message names file, line or column, and what was expected."""
 
 
+LONGEST_LINE = 1 << 22  # characters
 # Control characters but tab and line end; what stands for bytes that are not UTF-8.
 NOT_PRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
@@ -26,10 +29,10 @@ def csv_rows(path: Path) -> Iterator[tuple[list[str], int]]:
     """The rows of a CSV file that are not blank, and the line that each ends on, from 1.
 
     Raises:
-        DataError: the text is not UTF-8, or a quoted cell is broken.
+        DataError: the text is not UTF-8, a quoted cell is broken, or a line is too long.
     """
     with path.open(newline="", encoding="utf-8-sig") as text:
-        reader = csv.reader(text, strict=True)
+        reader = csv.reader(_lines(path, text), strict=True)
         try:
             for row in reader:
                 if row:
@@ -38,6 +41,15 @@ def csv_rows(path: Path) -> Iterator[tuple[list[str], int]]:
             raise DataError(f"{path}: near line {reader.line_num + 1}: not UTF-8 text; save it as UTF-8") from None
         except csv.Error as error:
             raise DataError(f"{path}: line {reader.line_num}: {error}") from None
+
+
+def _lines(path: Path, text: TextIO) -> Iterator[str]:
+    for number, line in enumerate(iter(partial(text.readline, LONGEST_LINE + 1), ""), start=1):
+        if len(line) > LONGEST_LINE:
+            raise DataError(
+                f"{path}: line {number}: more than {LONGEST_LINE:,} characters; expected a row in each line"
+            )
+        yield line
 
 
 def sha256_of(path: Path) -> str:

@@ -75,10 +75,18 @@ def test_every_reading_is_kept_or_dropped_for_a_reason(imported, write):
     assert table.height == 22
 
 
+LONG = "x," * 3_000_000
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "c.csv: the file is empty"),
+        (
+            f"user_id,date,steps\na,2024-01-01,1\n{LONG}\n",
+            "c.csv: line 3: more than 4,194,304 characters; expected a row",
+        ),
+        (f"date,user_id,steps,{LONG}", "c.csv: line 1: more than 4,194,304 characters; expected a row"),
         ("user_id,date,colour\na,2024-01-01,red\n", "none of its columns .user_id, date, colour. is one of sex"),
         ("user_id,heart_rate\na,60\n", "column 'date' is missing; name it: --map date=COLUMN"),
         ("date,heart_rate\n2024-01-01,60\n", "column 'user_id' is missing, so nobody knows whom 'heart_rate' is about"),
