@@ -141,12 +141,25 @@ def test_every_value_is_what_fhir_resources_reads(real_data, tmp_path):
         ("8867-4", 1.2, "Hz", "heart_rate", 72),
         ("41950-7", 5000, "{steps}/(24.h)", "steps", 5000),
         ("41950-7", 5000, "{steps}", "steps", 5000),
+        ("41950-7", 5, "10*3", "steps", 5000),
+        ("41950-7", 5000, "steps", "steps", 5000),
         ("30525-0", 516, "mo", "age", 43),
     ],
 )
 def test_values_come_in_the_studys_unit(imported, write, code, value, unit, feature, expected):
     table = imported(write("a.ndjson", lines(observation(code, value, unit))))[1]
     assert table[feature].to_list() == [pytest.approx(expected, abs=0.01)]
+
+
+def test_what_counts_no_steps_of_one_day_is_no_days_steps(imported, write):
+    def week(end):
+        return observation("41950-7", 35_000, "{steps}", None, effectivePeriod={"start": WHEN, "end": end})
+
+    wrong = [observation("41950-7", 50, unit) for unit in ("%", "[ppm]", "{kcal}")]
+    right = observation("41950-7", 5000, "{steps}", when="2024-05-02")
+    report, table = imported(write("a.ndjson", lines(*wrong, week("2024-05-08T08:00:00+05:00"), right)))
+    assert table.select("date", "steps").rows() == [("2024-05-02", 5000)]
+    assert dropped(report) == {"unit not understood": 3, "longer than a day": 1}
 
 
 def test_the_code_says_the_unit_and_must_agree_with_what_people_read(imported, write):

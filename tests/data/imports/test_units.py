@@ -20,6 +20,8 @@ from fedhealth.data.imports.units import conversion
         (120, "mmHg", "kPa", 15.99868),
         (5, "10*3/uL", "/nL", 5),
         (8000, "{steps}/(24.h)", "{steps}/d", 8000),
+        (8, "10*3{steps}/d", "{steps}/d", 8000),
+        (8000, "count", "{steps}", 8000),
     ],
 )
 def test_values_keep_what_they_mean(value, unit, target, expected):
@@ -47,6 +49,9 @@ def test_a_gas_by_mass_and_by_volume():
         ("ug/m3", "[ppb]"),
         ("{steps}", "{steps}/d"),
         ("a", "%"),
+        ("%", "{steps}"),
+        ("[ppm]/d", "{steps}/d"),
+        ("{kcal}", "{steps}"),
     ],
 )
 def test_what_does_not_fit_is_not_converted(unit, target):

@@ -6,7 +6,7 @@ from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import concepts_of
 from fedhealth.data.imports.fhir_codes import SMOKING, UCUM
 from fedhealth.data.imports.fhir_resources import CodeableConcept, Component, Quantity
-from fedhealth.data.imports.units import conversion
+from fedhealth.data.imports.units import conversion, spelled
 
 
 class Values:
@@ -67,4 +67,4 @@ def _unit(name: str, found: Quantity) -> str | None:
         return None
     # LOINC 41950-7 counts the steps of 24 hours, so that a unit need not say it again.
     unit = code or found.unit
-    return "{steps}/d" if name == "daily_steps" and conversion(unit, "{steps}") else unit
+    return f"{spelled(unit)}/d" if name == "daily_steps" and conversion(unit, "{steps}") else unit

@@ -32,7 +32,7 @@ CANONICAL = pl.Schema(
     }
 )
 GATHERED = pl.Schema({**CANONICAL, "id": pl.String(), "updated": pl.Datetime("us")})
-LONGEST = 24.0  # hours that one reading of an interval may last
+LONGEST = 25.0  # hours that one reading of an interval may last: those of the day on which clocks are set back
 FIRST = dt.datetime(1900, 1, 1) - dt.timedelta(days=1)
 CLOCK_NOT_SET = dt.date(1970, 1, 1)
 
@@ -76,7 +76,7 @@ class Records:
         ).rename({"concept": "feature"})  # fmt: skip
         self._count_offsets(found)
         hours = (pl.col("end") - pl.col("start")).dt.total_seconds() / 3600
-        asleep, interval = pl.col("feature") == "sleep", pl.col("feature").is_in(["steps", "sleep"])
+        asleep, interval = pl.col("feature") == "sleep", pl.col("feature").is_in(["steps", "daily_steps", "sleep"])
         found = found.with_columns(pl.when(asleep).then(hours).otherwise("value").alias("value"))
         today = (pl.col("start") + pl.duration(minutes=pl.col("offset"))).dt.date()
         absent = pl.col("start").is_null() | (pl.col("end").is_null() & pl.col("ended").is_not_null())

@@ -67,6 +67,8 @@ ATOMS: dict[str, tuple[float, tuple[int, ...]]] = {
     "cal": (4184, (2, 1, -2, 0, 0)),
 }
 ZERO_POINTS = {"Cel": 273.15, "[degF]": 459.67 * 5 / 9}  # kelvin at zero of the scale
+_OF_STEPS = ("count", "counts", "step", "steps")  # what a number of steps may be annotated with
+_SHARES = re.compile(r"%|\[pp[mb]\]")
 _COMPONENT = re.compile(r"([./]?)([^./]+)")
 _TEN = re.compile(r"10\*(\d+)")
 _POWER = re.compile(r"(.+?)([+-]?\d)")
@@ -94,7 +96,7 @@ def conversion(unit: str, target: str, molar_mass: float = 0.0) -> Conversion | 
     With ``molar_mass`` (g/mol) a gas may be given by mass or by volume: ``ppb = ug/m3 * MOLAR_VOLUME / molar_mass``.
     """
     have, want = _scale(unit), _scale(target)
-    if have is None or want is None:
+    if have is None or want is None or ("{steps}" in target and _other_than_steps(unit)):
         return None
     gas = molar_mass and have.powers == (-3, 1, 0, 0, 0) and not any(want.powers)
     if have.powers != want.powers and not gas:
@@ -104,9 +106,15 @@ def conversion(unit: str, target: str, molar_mass: float = 0.0) -> Conversion | 
     return Conversion(have.factor / want.factor, (have.zero - want.zero) / want.factor)
 
 
+def _other_than_steps(unit: str) -> bool:
+    """Whether a unit without dimension is a share, or counts something else, such as ``{kcal}``."""
+    text = spelled(unit)
+    return bool(_SHARES.search(text)) or not set(re.findall(r"\{([^}]*)\}", text)) <= set(_OF_STEPS)
+
+
 @cache
 def _scale(unit: str) -> _Scale | None:
-    text = _spelled(unit)
+    text = spelled(unit)
     if not is_ucum(text):
         return None
     if text in ZERO_POINTS:
@@ -123,7 +131,8 @@ def _scale(unit: str) -> _Scale | None:
     return _Scale(factor, powers) if 0 < factor < inf else None
 
 
-def _spelled(unit: str) -> str:
+def spelled(unit: str) -> str:
+    """A unit as UCUM writes it, where the way in which it is spelled is known."""
     text = unit.strip().replace("µ", "u").replace("μ", "u").replace("³", "3")
     return SPELLINGS.get(text, text)
 
