@@ -122,7 +122,9 @@ def test_every_value_is_what_fhir_resources_reads(real_data, tmp_path):
     seen = 0
     for file in files:
         for batch in read_fhir(file, asked):
-            for row in batch.filter(batch["concept"].is_in(wanted - {"smoker"})).iter_rows(named=True):
+            for row in (
+                batch.drop_nulls("value").filter(pl.col("concept").is_in(wanted - {"smoker"})).iter_rows(named=True)
+            ):
                 at = datetime.fromisoformat(row["start"])
                 at = at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
                 assert (row["value"], row["unit"]) in expected[row["person"], row["concept"], at], row
@@ -323,6 +325,56 @@ def test_what_was_withdrawn_does_not_count_wherever_it_stands(imported, write):
     assert table["heart_rate"].to_list() == [70]  # of 60, 70 and 80
     assert dropped(report) == {"withdrawn, or not yet measured": 2, "withdrawn later": 1, "duplicate": 1}
     assert report["kept"] == {"resting_heart_rate": 3}
+
+
+NEWER = [
+    observation("40443-4", 7200, "/min"),
+    observation("40443-4", 72, "kg"),
+    observation("40443-4") | {"dataAbsentReason": {"text": "unknown"}},
+    observation("40443-4", 72, "/min", status="registered"),
+    observation("40443-4", 72, "/min", when="2024-05"),
+    observation("59408-5", 97, "%"),
+]
+
+
+@pytest.mark.parametrize("newer", NEWER)
+@pytest.mark.parametrize("together", [True, False])
+def test_the_last_version_of_a_record_counts_though_it_cannot_be_used(imported, write, newer, together):
+    def version(found, day):
+        return found | {"id": "1", "meta": {"lastUpdated": f"2024-06-0{day}T00:00:00Z"}}
+
+    old = version(observation("40443-4", 72, "/min"), 1)
+    rows = [version(newer, 2), old, observation("40443-4", 60, "/min", when="2024-05-03")]
+    files = [rows] if together else [rows[1:], rows[:1]]
+    report, table = imported(*(write(f"{i}.ndjson", lines(*found)) for i, found in enumerate(files)))
+    assert table["heart_rate"].drop_nulls().to_list() == [60]
+    assert report["kept"].get("spo2", 0) == (newer is NEWER[-1])
+    assert report["kept"]["resting_heart_rate"] == 1
+
+
+def test_of_versions_without_a_date_the_last_that_was_read_counts(imported, write):
+    bad = observation("40443-4", 7200, "/min", id="1")
+    good = observation("40443-4", 72, "/min", id="1")
+    after = observation("40443-4", 60, "/min", when="2024-05-03")
+    assert imported(write("a.ndjson", lines(bad, good, after)))[1]["heart_rate"].to_list() == [72, 60]
+    assert imported(write("a.ndjson", lines(good, bad, after)))[1]["heart_rate"].to_list() == [60]
+
+
+def test_one_part_of_a_record_that_cannot_be_used_leaves_the_others(imported, write):
+    parts = [{"code": {"coding": [{"system": LOINC, "code": code}]}} for code in ("8480-6", "39156-5")]
+    parts[0]["valueQuantity"], parts[1]["valueQuantity"] = {"value": 120, "unit": "mm[Hg]"}, {"value": 25, "unit": "kg"}
+    both = observation("55418-8", component=parts, id="1")
+    report, table = imported(write("a.ndjson", lines(both)), study=CLINICAL)
+    assert table.select("systolic", "bmi").rows() == [(120, None)]
+    assert dropped(report) == {"unit not understood": 1}
+
+
+@pytest.mark.parametrize("status", [{"clinicalStatus": "resolved"}, {"verificationStatus": "differential"}])
+def test_a_disease_that_is_later_over_or_in_doubt_is_no_longer_known(imported, write, status):
+    ill = condition(SNOMED, "13645005", id="1")
+    newer = ill | {name: {"coding": [{"code": code}]} for name, code in status.items()}
+    rate = observation("40443-4", 60, "/min")
+    assert imported(write("a.ndjson", lines(ill, newer, rate)))[1]["chronic"].to_list() == [None]
 
 
 @pytest.mark.parametrize("at_once", [1, 10**6])

@@ -31,7 +31,6 @@ class Asked:
         advance: told how many bytes were read.
         owners: the file that each person's name was taken from.
         births: birth dates that were read, as days since 1970-01-01, by person.
-        withdrawn: records that are no longer so, by id, and when that was told.
         columns_found: names of columns in CSV and Parquet files.
     """
 
@@ -47,7 +46,6 @@ class Asked:
     advance: Callable[[int], None] = lambda _: None
     owners: dict[str, Path] = field(default_factory=dict)
     births: dict[str, float] = field(default_factory=dict)
-    withdrawn: dict[str, str | None] = field(default_factory=dict)
     columns_found: set[str] = field(default_factory=set)
 
     def about(self, path: Path) -> str:

@@ -10,11 +10,10 @@ from fedhealth.data.imports.fhir_codes import LOINC, OBSERVATIONS
 from fedhealth.data.imports.fhir_conditions import chronic, first_day, in_doubt, is_over, last_day, said_not_so
 from fedhealth.data.imports.fhir_resources import Codes, Component, Condition, Identifier, Observation, Patient, inside
 from fedhealth.data.imports.fhir_values import Values
-from fedhealth.data.imports.raw import RAW, in_columns
+from fedhealth.data.imports.raw import NO_VALUE, RAW, in_columns
 from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
 
 TOLD = ("final", "amended", "corrected", "preliminary")  # an observation's status
-WITHDRAWN = ("entered-in-error", "cancelled")
 SOURCE = "FHIR"  # of what no device is named for
 SEXES = {"male": 1.0, "female": 0.0}
 ORDER = {concept: place for place, concept in enumerate(OBSERVATIONS.values())}
@@ -41,15 +40,15 @@ class Readings:
         return found
 
     def _add(
-        self, person: str, name: str, start: str | None, end: str | None, value: float, unit: str, source: str = SOURCE,
-        own: str | None = None, updated: str | None = None, city: str | None = None,
+        self, person: str, name: str | None, start: str | None, end: str | None, value: float | None, unit: str,
+        source: str = SOURCE, own: str | None = None, updated: str | None = None, city: str | None = None,
     ) -> None:  # fmt: skip
         city = self._asked.city or city
         self._cells.extend((person, city, name, start, end, value, unit, source, own, updated))
 
     def observation(self, found: Observation) -> None:
         """Take what was measured, part by part."""
-        if found.status in WITHDRAWN:
+        if found.status not in TOLD:
             self._withdraw(found)
         name = self._concept(found.code)
         parts: list[tuple[str, Component]] = [(name, found)] if name else []
@@ -68,7 +67,7 @@ class Readings:
         source, own = found.device.reference or found.device.display or SOURCE, _own(person, found)
         for name, part in parts:
             value, unit = self._values.of(name, part)
-            if value is not None:
+            if value is not None or own is not None:
                 self._add(person, name, start, end, value, unit, source, own, found.meta.lastUpdated)
 
     def condition(self, found: Condition) -> None:
@@ -83,8 +82,10 @@ class Readings:
             self._withdraw(found)
         elif in_doubt(found):
             self._tally.drop("not confirmed", 1, found.code.text)
+            self._withdraw(found)
         elif end is None and is_over(found):
             self._tally.drop("over, but since when is not told", 1, found.code.text)
+            self._withdraw(found)
         else:
             start = first_day(found, self._asked.births.get(person))
             own, updated = _own(person, found), found.meta.lastUpdated
@@ -92,9 +93,10 @@ class Readings:
 
     def _withdraw(self, found: Observation | Condition) -> None:
         """Take back what was read of the same record before."""
-        own = _own(self._person(found), found)
-        if own is not None:
-            self._asked.withdrawn[own] = found.meta.lastUpdated
+        person = self._person(found)
+        if person is not None and found.id is not None:
+            own, updated = _own(person, found), found.meta.lastUpdated
+            self._add(person, None, None, None, None, NO_VALUE, SOURCE, own, updated)
 
     def patient(self, found: Patient, address: str) -> None:
         """Take birth date, sex and city; ``address`` is what other entries of the Bundle call the patient."""
@@ -148,7 +150,7 @@ def _rank(name: str) -> int:
     return ORDER.get(name, len(ORDER))
 
 
-def _own(person: str | None, found: Observation | Condition) -> str | None:
+def _own(person: str, found: Observation | Condition) -> str | None:
     """What tells one record from all others."""
     return None if found.id is None else f"{person} {type(found).__name__} {found.id}"
 

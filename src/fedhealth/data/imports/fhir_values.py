@@ -6,6 +6,7 @@ from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import concepts_of
 from fedhealth.data.imports.fhir_codes import SMOKING, UCUM
 from fedhealth.data.imports.fhir_resources import CodeableConcept, Component, Quantity
+from fedhealth.data.imports.raw import NO_VALUE
 from fedhealth.data.imports.units import conversion, spelled
 
 
@@ -27,26 +28,28 @@ class Values:
         if part.valueQuantity is not None:
             return self._quantity(name, part.valueQuantity)
         if part.valueCodeableConcept is not None:
-            return self._coded(name, part.valueCodeableConcept), "1"
+            answer = self._coded(name, part.valueCodeableConcept)
+            return answer, NO_VALUE if answer is None else "1"
         plain = part.valueInteger if part.valueInteger is not None else part.valueBoolean
         if plain is None:
             self._tally.drop("without a value", 1, name)
+            return None, NO_VALUE
         return plain, "1"
 
     def _quantity(self, name: str, found: Quantity) -> tuple[float | None, str]:
         if found.value is None:
             self._tally.drop("without a value", 1, name)
-            return None, ""
+            return None, NO_VALUE
         if found.comparator:
             self._tally.drop("not an exact value", 1, f"{name} {found.comparator} {found.value:g}")
-            return None, ""
+            return None, NO_VALUE
         told = (name, found.unit, found.system, found.code)
         if told not in self._units:
             self._units[told] = _unit(name, found)
         unit = self._units[told]
         if unit is None:
             self._tally.drop("unit and its code differ", 1, f"{name} in {found.unit!r} and {found.code!r}")
-            return None, ""
+            return None, NO_VALUE
         return found.value, unit
 
     def _coded(self, name: str, found: CodeableConcept) -> float | None:

@@ -1,8 +1,7 @@
-"""The canonical readings of an import, each once: what is repeated, or was withdrawn later, is left out."""
+"""The canonical readings of an import, each once: what is repeated, or has another version later, is left out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +9,6 @@ import polars as pl
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.daily import EACH_DAY
 from fedhealth.data.imports.records import CANONICAL
-from fedhealth.data.imports.times import parse_times
 
 AT_ONCE = 500_000  # readings of people that are summed up together
 SLICE = 150_000  # readings of one concept that are, where days do not depend on each other
@@ -20,53 +18,55 @@ _LOCAL = pl.col("start") + pl.duration(minutes=pl.col("offset"))  # on the clock
 
 @dataclass(frozen=True)
 class Gathered:
-    """Readings in the Parquet files of ``folder``; ``left_out`` are the numbers of rows that do not count."""
+    """Readings in the Parquet files of ``folder``; numbers of rows that do not count are in ``left_out``.
+
+    ``older`` are those that a newer version of the same record stands against, be it of another concept.
+    """
 
     folder: Path
     asked: Asked
     left_out: list[pl.Series] = field(default_factory=list)
+    older: list[pl.Series] = field(default_factory=list)
 
     def readings(self, name: str, chosen: pl.Expr, who: str) -> pl.DataFrame:
         """Readings of one concept, each once, with their times on the clock where they were taken."""
         columns = ("start", "end", "offset", "value", "source", "id", "updated", "row")
-        found = self._scan().filter(chosen, pl.col("feature") == name).select(pl.col(who).alias("who"), *columns)
-        known = self._still_so(name, found.collect())
-        once = self._once(name, who, known)
-        self.leave_out(name, "duplicate", known, once)
+        of_it = (pl.col("feature") == name) | pl.col("feature").is_null()
+        found = self._scan().filter(chosen, of_it).select(pl.col(who).alias("who"), *columns).collect()
+        once = self._once(name, who, self._last_versions(name, found))
         east = pl.duration(minutes=pl.col("offset"))
         once = once.with_columns(local=pl.col("start") + east, local_end=pl.col("end") + east)
         return once.with_columns(date=pl.col("local").dt.date(), end_date=pl.col("local_end").dt.date())
 
-    def _still_so(self, name: str, found: pl.DataFrame) -> pl.DataFrame:
-        """Without readings of records that were withdrawn after them."""
-        if not self.asked.withdrawn:
+    def _last_versions(self, name: str, found: pl.DataFrame) -> pl.DataFrame:
+        """Readings of the last version of each record."""
+        if found["id"].null_count() == found.height:
             return found
-        ended = pl.col("ended") >= pl.col("updated")
-        gone = found.join(self._withdrawn, on="id").filter(ended.fill_null(True))["row"]
-        known = found.filter(~pl.col("row").is_in(gone.implode()))
+        if found["updated"].null_count() < found.height:
+            older = pl.concat([pl.Series([], dtype=pl.get_index_type()), *self.older])
+            newer = found.filter(~pl.col("row").is_in(older.implode()))
+            self.leave_out(name, "duplicate", found, newer)
+            found = newer.sort("updated", maintain_order=True)
+        last = found.filter(pl.col("id").is_null() | pl.col("id").is_last_distinct())
+        ended = last.filter(pl.col("value").is_null())["id"]
+        known = found.filter(~pl.col("id").is_in(ended.implode()).fill_null(False))
         self.leave_out(name, "withdrawn later", found, known)
-        return known
+        current = last.drop_nulls("value")
+        self.leave_out(name, "duplicate", known, current)
+        return current
 
-    @cached_property
-    def _withdrawn(self) -> pl.DataFrame:
-        told = pl.Series(self.asked.withdrawn.values(), dtype=pl.String)
-        return pl.DataFrame({"id": self.asked.withdrawn.keys(), "ended": parse_times(told, self.asked.zone)["utc"]})
-
-    def _once(self, name: str, who: str, found: pl.DataFrame) -> pl.DataFrame:
-        """The last version of each record, and one of readings that are the same."""
-        once = found
-        if found["id"].null_count() < found.height:
-            if found["updated"].null_count() < found.height:
-                once = found.sort("updated", maintain_order=True)
-            once = once.filter(pl.col("id").is_null() | pl.col("id").is_last_distinct())
+    def _once(self, name: str, who: str, known: pl.DataFrame) -> pl.DataFrame:
+        """One of readings that are the same."""
         if who == "city" and self.asked.concepts[name].rule == "outcome":
-            return once  # equal readings may be about different people
-        first = once.select(pl.struct(SAME).hash().is_first_distinct()).to_series()
-        return once if first.all() else once.filter(first)
+            return known  # equal readings may be about different people
+        first = known.select(pl.struct(SAME).hash().is_first_distinct()).to_series()
+        once = known if first.all() else known.filter(first)
+        self.leave_out(name, "duplicate", known, once)
+        return once
 
     def leave_out(self, name: str, reason: str, found: pl.DataFrame, kept: pl.DataFrame) -> None:
         """Count as dropped, and do not write, what is in ``found`` and not in ``kept``."""
-        count = found.height - kept.height
+        count = found["value"].count() - kept["value"].count()
         if count:
             self.left_out.append(found.filter(~pl.col("row").is_in(kept["row"].implode()))["row"])
         self.asked.tally.drop(reason, count, name)
@@ -86,10 +86,20 @@ class Gathered:
 
     def people(self) -> Iterator[list[str]]:
         """People, in groups that have about ``AT_ONCE`` readings together."""
-        counts = self._scan().filter(pl.col("person").is_not_null()).group_by("person").len().collect().sort("person")
+        named = self._scan().filter(pl.col("person").is_not_null()).group_by("person")
+        counts = named.agg(pl.len(), dated=pl.col("updated").count()).collect().sort("person")
         place = counts["len"].cum_sum() // AT_ONCE
         for _, group in counts.group_by(place.alias("batch"), maintain_order=True):
+            if group["dated"].sum():
+                self._pass_over(pl.col("person").is_in(group["person"].to_list()))
             yield group["person"].to_list()
+
+    def _pass_over(self, chosen: pl.Expr) -> None:
+        """Note the older versions of records, which may be of something else."""
+        columns = ("id", "updated", "feature", "row")
+        told = self._scan().filter(chosen, pl.col("feature").is_not_null(), pl.col("updated").is_not_null())
+        found = told.select(columns).collect()
+        self.older.append(found.filter(pl.col("updated") < pl.col("updated").max().over("id"))["row"])
 
     def cities(self, people: Sequence[str], days: pl.DataFrame) -> pl.DataFrame:
         """``who, date, city`` of days: the city that was told last, on days before that the first."""
@@ -103,7 +113,8 @@ class Gathered:
     def write(self, path: Path) -> None:
         """Write the readings that count, but no birth dates, as a Parquet file."""
         gone = pl.concat([pl.Series([], dtype=pl.get_index_type()), *self.left_out])
-        counting = self._scan().filter(pl.col("feature") != "birth_date", ~pl.col("row").is_in(gone.implode()))
+        counting = self._scan().filter(pl.col("value").is_not_null(), pl.col("feature") != "birth_date")
+        counting = counting.filter(~pl.col("row").is_in(gone.implode()))
         counting.select(CANONICAL.names()).sink_parquet(path)
 
     def _scan(self) -> pl.LazyFrame:

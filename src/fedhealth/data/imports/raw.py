@@ -7,7 +7,9 @@ import polars as pl
 
 BATCH = 30_000  # readings that a reader holds
 # person: as the file names them; null for a place. city: where, if known. end: null for a moment. id: of the record in
-# the file, if it has one; updated: when that was last changed.
+# the file, if it has one; updated: when that was last changed. A row without a value whose unit is NO_VALUE is no
+# reading, and counted by the reader: it stands for a version of a record; without a concept, of one that is withdrawn.
+NO_VALUE = ""
 RAW = pl.Schema(
     {
         "person": pl.String(),

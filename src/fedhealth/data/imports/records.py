@@ -14,6 +14,7 @@ import polars as pl
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import FACTS, Concept, concepts_of
 from fedhealth.data.imports.pseudonyms import Pseudonyms
+from fedhealth.data.imports.raw import NO_VALUE
 from fedhealth.data.imports.times import UNDATED, parse_times
 from fedhealth.data.imports.units import conversion
 from fedhealth.study import Feature
@@ -32,6 +33,7 @@ CANONICAL = pl.Schema(
     }
 )
 GATHERED = pl.Schema({**CANONICAL, "id": pl.String(), "updated": pl.Datetime("us")})
+NONE = pl.col("value").is_null() & pl.col("unit").eq_missing(NO_VALUE)
 LONGEST = 25.0  # hours that one reading of an interval may last: those of the day on which clocks are set back
 FIRST = dt.datetime(1900, 1, 1) - dt.timedelta(days=1)
 CLOCK_NOT_SET = dt.date(1970, 1, 1)
@@ -39,7 +41,10 @@ CLOCK_NOT_SET = dt.date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Records:
-    """Where readings go: a folder of Parquet files of :data:`GATHERED`."""
+    """Where readings go: a folder of Parquet files of :data:`GATHERED`.
+
+    What is dropped of a record that has an id stays as a row without a value: an older version does not count either.
+    """
 
     folder: Path
     asked: Asked
@@ -56,13 +61,22 @@ class Records:
 
     def add(self, batch: pl.DataFrame) -> None:
         """Keep what can be used of a batch of raw readings, and count the rest by reason."""
-        kept = self._converted(self._timed(batch))
+        batch = batch.with_row_index("place")
+        kept = self._converted(self._timed(batch.filter(~NONE)))
+        if kept.height < batch.height:
+            kept = pl.concat([kept, self._without_value(batch, kept)], how="diagonal_relaxed").sort("place")
         if kept.height:
             hidden = [self._hidden(kept[name]) for name in ("person", "source")]
             kept = kept.with_columns(hidden).select(GATHERED.names()).cast(GATHERED)
             kept.write_parquet(self.folder / f"{len(list(self.folder.iterdir())):06}.parquet", compression="lz4")
-            counts = kept["feature"].value_counts().iter_rows()
+            counts = kept.drop_nulls("value")["feature"].value_counts().iter_rows()
             self.asked.tally.kept.update({str(name): count for name, count in counts})
+
+    def _without_value(self, batch: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+        """The rest of a batch, as far as it has ids: whose record it is of, and when that was changed."""
+        rest = batch.filter(pl.col("id").is_not_null()).join(kept, on="place", how="anti")
+        updated = parse_times(rest["updated"], self.asked.zone)["utc"]
+        return rest.select("place", "person", "id", feature="concept").with_columns(updated.alias("updated"))
 
     def _hidden(self, names: pl.Series) -> pl.Series:
         hidden = {name: self.pseudonym(name) for name in names.unique().drop_nulls()}
