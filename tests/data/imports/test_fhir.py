@@ -369,6 +369,24 @@ def test_one_part_of_a_record_that_cannot_be_used_leaves_the_others(imported, wr
     assert dropped(report) == {"unit not understood": 1}
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_of_versions_of_a_patient_the_last_changed_counts_in_whatever_order(imported, write, newest_first):
+    def version(day, born, gender, city):
+        meta = {"lastUpdated": f"2024-01-0{day}T00:00:00+0{9 - day}:00"}
+        return patient(birthDate=born, gender=gender, address=[{"city": city}], meta=meta)
+
+    versions = [version(1, "1950-01-01", "male", "Karachi"), version(2, "1990-01-01", "female", "Lahore")]
+    ill = condition(SNOMED, "84114007", onset=None, onsetAge={"value": 30, "unit": "a"})
+    rates = [observation("40443-4", 60, "/min", when=day) for day in ("2019-05-01", "2024-05-01")]
+    file = write("a.ndjson", lines(*(versions[::-1] if newest_first else versions), ill, *rates))
+    report, table = imported(file)
+    row = table.row(1, named=True)
+    assert (row["age"], row["sex"], row["city"]) == (34, 0, "Lahore")
+    assert table["chronic"].to_list() == [0, 1]
+    assert dropped(report) == {"duplicate": 3}
+    assert imported(write("a.ndjson", lines(versions[1], rates[0])))[1]["city"].to_list() == ["Lahore"]
+
+
 @pytest.mark.parametrize("status", [{"clinicalStatus": "resolved"}, {"verificationStatus": "differential"}])
 def test_a_disease_that_is_later_over_or_in_doubt_is_no_longer_known(imported, write, status):
     ill = condition(SNOMED, "13645005", id="1")

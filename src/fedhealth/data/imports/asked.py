@@ -30,7 +30,7 @@ class Asked:
         columns: the column (and unit) of a CSV or Parquet file for a name in the study.
         advance: told how many bytes were read.
         owners: the file that each person's name was taken from.
-        births: birth dates that were read, as days since 1970-01-01, by person.
+        births: birth dates that were read, as days since 1970-01-01, by person, and when the record was last changed.
         columns_found: names of columns in CSV and Parquet files.
     """
 
@@ -45,7 +45,7 @@ class Asked:
     columns: Mapping[str, str] = field(default_factory=dict)
     advance: Callable[[int], None] = lambda _: None
     owners: dict[str, Path] = field(default_factory=dict)
-    births: dict[str, float] = field(default_factory=dict)
+    births: dict[str, tuple[float, str | None]] = field(default_factory=dict)
     columns_found: set[str] = field(default_factory=set)
 
     def about(self, path: Path) -> str:

@@ -11,7 +11,7 @@ from fedhealth.data.imports.fhir_conditions import chronic, first_day, in_doubt,
 from fedhealth.data.imports.fhir_resources import Codes, Component, Condition, Identifier, Observation, Patient, inside
 from fedhealth.data.imports.fhir_values import Values
 from fedhealth.data.imports.raw import NO_VALUE, RAW, in_columns
-from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch
+from fedhealth.data.imports.times import EPOCH_DAY, UNDATED, days_since_epoch, parse_times
 
 TOLD = ("final", "amended", "corrected", "preliminary")  # an observation's status
 SOURCE = "FHIR"  # of what no device is named for
@@ -87,7 +87,8 @@ class Readings:
             self._tally.drop("over, but since when is not told", 1, found.code.text)
             self._withdraw(found)
         else:
-            start = first_day(found, self._asked.births.get(person))
+            born, _ = self._asked.births.get(person, (None, None))
+            start = first_day(found, born)
             own, updated = _own(person, found), found.meta.lastUpdated
             self._add(person, "chronic", start, end, chronic(found), "1", SOURCE, own, updated)
 
@@ -104,9 +105,9 @@ class Readings:
         if not person:
             return
         self._addresses.update((name, person) for name in (address, *(one.name for one in found.identifier)) if name)
-        born = days_since_epoch(found.birthDate)
-        if born is not None:
-            self._asked.births[person] = born
+        born, updated = days_since_epoch(found.birthDate), found.meta.lastUpdated
+        if born is not None and not self._known_since(person, updated):
+            self._asked.births[person] = born, updated
         city = next((one.city for one in found.address if one.city and one.use != "old" and not one.period.end), None)
         facts = {
             "birth_date": (born, EPOCH_DAY),
@@ -115,7 +116,15 @@ class Readings:
         }
         for name, (value, unit) in facts.items():
             if value is not None and name in self._asked.concepts:
-                self._add(person, name, UNDATED, None, value, unit, city=city)
+                self._add(person, name, UNDATED, None, value, unit, SOURCE, f"{person} Patient", updated, city)
+
+    def _known_since(self, person: str, updated: str | None) -> bool:
+        """Whether the birth date was read in a version of the record that was changed later."""
+        _, known = self._asked.births.get(person, (0.0, None))
+        if known is None or updated is None:
+            return known is not None
+        then, now = parse_times(pl.Series([known, updated]), self._asked.zone)["utc"]
+        return then is not None and (now is None or then > now)
 
     def _person(self, found: Observation | Condition) -> str | None:
         """Whom a record is about; whom the import was told where there is no subject; None for what is no patient."""

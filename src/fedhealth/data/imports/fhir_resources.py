@@ -163,6 +163,7 @@ class Patient(Struct, frozen=True, gc=False):
     """Whom records are about."""
 
     id: str | None = None
+    meta: Meta = Meta()
     identifier: tuple[Identifier, ...] = ()
     birthDate: str = ""
     gender: str = ""

@@ -43,8 +43,7 @@ class Gathered:
         if found["id"].null_count() == found.height:
             return found
         if found["updated"].null_count() < found.height:
-            older = pl.concat([pl.Series([], dtype=pl.get_index_type()), *self.older])
-            newer = found.filter(~pl.col("row").is_in(older.implode()))
+            newer = found.filter(~pl.col("row").is_in(_numbers(self.older).implode()))
             self.leave_out(name, "duplicate", found, newer)
             found = newer.sort("updated", maintain_order=True)
         last = found.filter(pl.col("id").is_null() | pl.col("id").is_last_distinct())
@@ -103,8 +102,8 @@ class Gathered:
 
     def cities(self, people: Sequence[str], days: pl.DataFrame) -> pl.DataFrame:
         """``who, date, city`` of days: the city that was told last, on days before that the first."""
-        told = self._scan().filter(pl.col("person").is_in(people), pl.col("city").is_not_null())
-        told = told.group_by(_LOCAL.dt.date().alias("date"), who="person").agg(pl.col("city").first())
+        told = self._scan().filter(pl.col("person").is_in(people), pl.col("city").is_not_null(), self._counts())
+        told = told.group_by(_LOCAL.dt.date().alias("date"), who="person").agg(pl.col("city").sort_by("start").last())
         named = told.collect().sort("date")
         latest = days.sort("date").join_asof(named, on="date", by="who", strategy="backward", check_sortedness=False)
         first = named.group_by("who").agg(first=pl.col("city").first())
@@ -112,10 +111,16 @@ class Gathered:
 
     def write(self, path: Path) -> None:
         """Write the readings that count, but no birth dates, as a Parquet file."""
-        gone = pl.concat([pl.Series([], dtype=pl.get_index_type()), *self.left_out])
-        counting = self._scan().filter(pl.col("value").is_not_null(), pl.col("feature") != "birth_date")
-        counting = counting.filter(~pl.col("row").is_in(gone.implode()))
+        counting = self._scan().filter(pl.col("value").is_not_null(), pl.col("feature") != "birth_date", self._counts())
         counting.select(CANONICAL.names()).sink_parquet(path)
+
+    def _counts(self) -> pl.Expr:
+        """Rows that are not among those left out."""
+        return ~pl.col("row").is_in(_numbers(self.left_out).implode())
 
     def _scan(self) -> pl.LazyFrame:
         return pl.scan_parquet(self.folder / "*.parquet", row_index_name="row")
+
+
+def _numbers(rows: Sequence[pl.Series]) -> pl.Series:
+    return pl.concat([pl.Series([], dtype=pl.get_index_type()), *rows])
