@@ -29,7 +29,7 @@ def fhir():
         "the feature with that code",
         "UCUM `code`, else `unit`",
     )
-    yield "Condition `code`, onset to abatement", "chronic", "SNOMED CT or ICD-10"
+    yield "Condition `code`, onset to abatement", "chronic", "SNOMED CT, ICD-10 or ICD-9-CM"
     yield "Patient `birthDate`", "birth_date", ""
     yield "Patient `gender`", "sex", ""
     yield "Patient `address.city`", "city", ""

@@ -216,6 +216,12 @@ def test_a_smoking_status_that_says_nothing_is_not_taken_for_no(imported, write)
         (condition(SNOMED, "84114007"), [0, 1]),
         (condition(ICD, "J44.9"), [0, 1]),
         (condition(ICD, "J961"), [0, 1]),
+        (condition("urn:oid:2.16.840.1.113883.6.90", "J44.9"), [0, 1]),
+        (condition("http://hl7.org/fhir/sid/icd-9-cm", "428.0"), [0, 1]),
+        (condition("http://hl7.org/fhir/sid/icd-9-cm", "401.9"), [0, 0]),
+        (condition("urn:oid:2.16.840.1.113883.6.96", "426979002"), [0, 1]),
+        (condition("http://hospital.example/codes", "17"), [None, None]),
+        (condition(SNOMED, "") | {"code": {"text": "COPD, severe"}}, [None, None]),
         (condition(ICD, "J20.9"), [0, 0]),
         (condition(SNOMED, "84114007", onset="2020"), [0, 1]),
         (condition(SNOMED, "195967001", onset="1990-01-01", abatementDateTime="2019-07-01"), [1, 0]),
@@ -233,6 +239,28 @@ def test_a_smoking_status_that_says_nothing_is_not_taken_for_no(imported, write)
 def test_chronic_disease_holds_from_its_beginning_to_its_end(imported, write, found, chronic):
     rates = (observation("40443-4", 60, "/min", when=day) for day in ("2019-01-01", "2024-01-01"))
     assert imported(write("a.ndjson", lines(found, *rates)))[1]["chronic"].to_list() == chronic
+
+
+def test_another_disease_does_not_tell_that_one_in_doubt_is_none(imported, write):
+    cold = condition(SNOMED, "36971009")
+    over, doubt = (
+        {"clinicalStatus": {"coding": [{"code": "remission"}]}},
+        {"verificationStatus": {"text": "unconfirmed"}},
+    )
+    unclear = [
+        condition(SNOMED, "13645005", **over),
+        condition(SNOMED, "13645005", id="1", **doubt),
+        condition(SNOMED, "") | {"code": {"text": "COPD, severe"}},
+    ]
+    clear = [condition(SNOMED, "36971009", **doubt), condition(SNOMED, "13645005", onset="2025-01-01")]
+    rate = observation("40443-4", 60, "/min")
+    for one in unclear:
+        report, table = imported(write("a.ndjson", lines(one, cold, rate)))
+        assert table["chronic"].to_list() == [None]
+        assert (report["kept"]["chronic"], sum(dropped(report).values())) == (1, 1)
+    assert imported(write("a.ndjson", lines(*clear, rate)))[1]["chronic"].to_list() == [0]
+    ill = condition(SNOMED, "195967001")
+    assert imported(write("a.ndjson", lines(ill, *unclear, rate)))[1]["chronic"].to_list() == [1]
 
 
 def test_what_cannot_be_used_is_dropped_and_counted(imported, write):

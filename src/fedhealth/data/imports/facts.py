@@ -44,15 +44,19 @@ def _day_of_year(date: pl.Expr) -> pl.Expr:
 
 
 def ever(readings: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    """1 while a reading of 1 lasts (without an end: for good), 0 on other days of people with any reading."""
+    """1 while a reading of 1 lasts (without an end: for good), 0 on other days of people with any reading.
+
+    Of people who also have a reading without a value, it is not known on other days.
+    """
     ill = readings.filter(pl.col("value") == 1)
     during = days.join(ill.select("who", "date", "end_date"), on="who", suffix="_read")
     during = during.filter(
         pl.col("date_read") <= pl.col("date"), pl.col("end_date").is_null() | (pl.col("date") <= pl.col("end_date"))
     )
-    known = days.join(readings.select("who").unique(), on="who", how="semi")
+    others = readings.group_by("who").agg(pl.when(pl.col("value").is_not_null().all()).then(0.0).alias("other"))
     ones = during.select("who", "date").unique().with_columns(value=pl.lit(1.0))
-    return known.join(ones, on=["who", "date"], how="left").with_columns(pl.col("value").fill_null(0.0))
+    found = days.join(others, on="who").join(ones, on=["who", "date"], how="left")
+    return found.select("who", "date", pl.coalesce("value", "other").alias("value")).drop_nulls("value")
 
 
 KNOWN: Mapping[Rule, Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]] = {

@@ -1,4 +1,4 @@
-"""Which codes in a FHIR record mean what: LOINC for observations, SNOMED CT and ICD-10 for conditions and smoking."""
+"""Which codes in a FHIR record mean what: LOINC for observations, SNOMED CT and ICD for conditions, and smoking."""
 
 from collections.abc import Mapping
 
@@ -32,10 +32,23 @@ CHRONIC_SNOMED: Mapping[str, str] = {
     "194828000": "angina",
     "84114007": "heart failure",
     "42343007": "congestive heart failure",
+    "85232009": "left heart failure",
+    "367363000": "right ventricular failure",
+    "56675007": "acute heart failure",
+    "417996009": "systolic heart failure",
+    "418304008": "diastolic heart failure",
+    "441481004": "chronic systolic heart failure",
+    "441530006": "chronic diastolic heart failure",
+    "703272007": "heart failure with reduced ejection fraction",
+    "446221000": "heart failure with normal ejection fraction",
     "88805009": "chronic congestive heart failure",
     "48447003": "chronic heart failure",
     "85898001": "cardiomyopathy",
     "49436004": "atrial fibrillation",
+    "282825002": "paroxysmal atrial fibrillation",
+    "440059007": "persistent atrial fibrillation",
+    "440028005": "permanent atrial fibrillation",
+    "426749004": "chronic atrial fibrillation",
     "5370000": "atrial flutter",
     "13213009": "congenital heart disease",
     "368009": "heart valve disease",
@@ -46,11 +59,27 @@ CHRONIC_SNOMED: Mapping[str, str] = {
     "64715009": "hypertensive heart disease",
     "70995007": "pulmonary hypertension",
     "13645005": "chronic obstructive lung disease",
+    "313296004": "mild chronic obstructive lung disease",
+    "313297008": "moderate chronic obstructive lung disease",
+    "313299006": "severe chronic obstructive lung disease",
+    "135836000": "end stage chronic obstructive lung disease",
+    "195951007": "acute exacerbation of chronic obstructive lung disease",
     "185086009": "chronic obstructive bronchitis",
     "63480004": "chronic bronchitis",
     "87433001": "pulmonary emphysema",
     "195967001": "asthma",
     "233678006": "childhood asthma",
+    "427679007": "mild intermittent asthma",
+    "426979002": "mild persistent asthma",
+    "427295004": "moderate persistent asthma",
+    "426656000": "severe persistent asthma",
+    "370218001": "mild asthma",
+    "370219009": "moderate asthma",
+    "370221004": "severe asthma",
+    "389145006": "allergic asthma",
+    "266361008": "non-allergic asthma",
+    "31387002": "exercise-induced asthma",
+    "281239006": "exacerbation of asthma",
     "12295008": "bronchiectasis",
     "51615001": "fibrosis of lung",
     "190905008": "cystic fibrosis",
@@ -61,10 +90,28 @@ CHRONIC_ICD10 = (
     *("I48", "I50", "I51", "J41", "J42", "J43", "J44", "J45", "J47", "J60", "J61", "J62", "J63", "J64"),
     *("J84", "J961", "E84", "Q20", "Q21", "Q22", "Q23", "Q24"),
 )
+# The same diseases in ICD-9-CM, without the dot.
+CHRONIC_ICD9 = (
+    *("393", "394", "395", "396", "397", "398", "402", "404", "412", "413", "414", "416", "424", "425", "4273", "428"),
+    *("429", "491", "492", "493", "494", "496", "500", "501", "502", "503", "505", "515", "516", "51883", "2770"),
+    *("745", "746"),
+)
+# The object identifiers of SNOMED CT, of ICD-10 and ICD-10-CM, and of ICD-9-CM's diagnoses.
+OIDS = {
+    "urn:oid:2.16.840.1.113883.6.96": SNOMED,
+    "urn:oid:2.16.840.1.113883.6.3": "icd-10",
+    "urn:oid:2.16.840.1.113883.6.90": "icd-10-cm",
+    "urn:oid:2.16.840.1.113883.6.103": "icd-9-cm",
+}
 
 
-def is_chronic(system: str, code: str) -> bool:
-    """Whether a condition's code means a chronic disease of heart or lungs."""
+def is_chronic(system: str, code: str) -> bool | None:
+    """Whether a condition's code means a chronic disease of heart or lungs; None where the system is not known."""
+    system = OIDS.get(system, system)
+    if not code:
+        return None
     if system == SNOMED:
         return code in CHRONIC_SNOMED
-    return "icd-10" in system.lower() and code.replace(".", "").startswith(CHRONIC_ICD10)
+    if "icd-10" in system.lower():
+        return code.replace(".", "").startswith(CHRONIC_ICD10)
+    return code.replace(".", "").startswith(CHRONIC_ICD9) if "icd-9" in system.lower() else None

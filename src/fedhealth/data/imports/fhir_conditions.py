@@ -21,9 +21,10 @@ def in_doubt(found: Condition) -> bool:
     return bool(words) and "confirmed" not in words
 
 
-def chronic(found: Condition) -> float:
-    """1 for a chronic disease of heart or lungs, 0 for any other."""
-    return float(any(is_chronic(coding.system, coding.code) for coding in found.code.coding))
+def chronic(found: Condition) -> float | None:
+    """1 for a chronic disease of heart or lungs, 0 for any other; None where no code says which it is."""
+    known = [is_chronic(coding.system, coding.code) for coding in found.code.coding]
+    return 1.0 if True in known else 0.0 if False in known else None
 
 
 def first_day(found: Condition, born: float | None) -> str:

@@ -74,23 +74,31 @@ class Readings:
         """Take whether a condition is a chronic disease, from its beginning to its end."""
         if "chronic" not in self._asked.concepts:
             return
-        person, end = self._person(found), last_day(found)
+        person, end, value = self._person(found), last_day(found), chronic(found)
         if person is None:
             self._tally.drop("not about a patient", 1, _subject(found))
         elif said_not_so(found):
             self._tally.drop("refuted, or entered in error", 1, found.code.text)
             self._withdraw(found)
+        elif value is None:
+            self._unclear(person, found, value, "condition not understood")
         elif in_doubt(found):
-            self._tally.drop("not confirmed", 1, found.code.text)
-            self._withdraw(found)
+            self._unclear(person, found, value, "not confirmed")
         elif end is None and is_over(found):
-            self._tally.drop("over, but since when is not told", 1, found.code.text)
-            self._withdraw(found)
+            self._unclear(person, found, value, "over, but since when is not told")
         else:
             born, _ = self._asked.births.get(person, (None, None))
             start = first_day(found, born)
+            self._add(person, "chronic", start, end, value, "1", SOURCE, _own(person, found), found.meta.lastUpdated)
+
+    def _unclear(self, person: str, found: Condition, value: float | None, reason: str) -> None:
+        """Drop a condition; where it may be a chronic disease, that a person has none is not known either."""
+        self._tally.drop(reason, 1, ", ".join(word for word in found.code.words() if word))
+        if value == 0:
+            self._withdraw(found)
+        else:
             own, updated = _own(person, found), found.meta.lastUpdated
-            self._add(person, "chronic", start, end, chronic(found), "1", SOURCE, own, updated)
+            self._add(person, "chronic", None, None, None, NO_VALUE, SOURCE, own, updated)
 
     def _withdraw(self, found: Observation | Condition) -> None:
         """Take back what was read of the same record before."""

@@ -30,7 +30,7 @@ class Gathered:
 
     def readings(self, name: str, chosen: pl.Expr, who: str) -> pl.DataFrame:
         """Readings of one concept, each once, with their times on the clock where they were taken."""
-        columns = ("start", "end", "offset", "value", "source", "id", "updated", "row")
+        columns = ("feature", "start", "end", "offset", "value", "source", "id", "updated", "row")
         of_it = (pl.col("feature") == name) | pl.col("feature").is_null()
         found = self._scan().filter(chosen, of_it).select(pl.col(who).alias("who"), *columns).collect()
         once = self._once(name, who, self._last_versions(name, found))
@@ -39,7 +39,7 @@ class Gathered:
         return once.with_columns(date=pl.col("local").dt.date(), end_date=pl.col("local_end").dt.date())
 
     def _last_versions(self, name: str, found: pl.DataFrame) -> pl.DataFrame:
-        """Readings of the last version of each record."""
+        """Readings of the last version of each record; for the rule "ever" those without a value too."""
         if found["id"].null_count() == found.height:
             return found
         if found["updated"].null_count() < found.height:
@@ -50,7 +50,7 @@ class Gathered:
         ended = last.filter(pl.col("value").is_null())["id"]
         known = found.filter(~pl.col("id").is_in(ended.implode()).fill_null(False))
         self.leave_out(name, "withdrawn later", found, known)
-        current = last.drop_nulls("value")
+        current = last.drop_nulls("feature" if self.asked.concepts[name].rule == "ever" else "value")
         self.leave_out(name, "duplicate", known, current)
         return current
 

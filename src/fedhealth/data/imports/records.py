@@ -73,8 +73,8 @@ class Records:
             self.asked.tally.kept.update({str(name): count for name, count in counts})
 
     def _without_value(self, batch: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
-        """The rest of a batch, as far as it has ids: whose record it is of, and when that was changed."""
-        rest = batch.filter(pl.col("id").is_not_null()).join(kept, on="place", how="anti")
+        """The rest of a batch, as far as it says something: whose record it is of, and when that was changed."""
+        rest = batch.filter(pl.col("id").is_not_null() | NONE).join(kept, on="place", how="anti")
         updated = parse_times(rest["updated"], self.asked.zone)["utc"]
         return rest.select("place", "person", "id", feature="concept").with_columns(updated.alias("updated"))
 
