@@ -539,7 +539,8 @@ BUNDLE = json.dumps({"resourceType": "Bundle", "entry": [{"resource": observatio
     ("content", "message"),
     [
         (GOOD[:-60], r"a.json: line 5, not valid JSON: Input data was truncated; the export may be cut off"),
-        (GOOD.replace('"status"', '"sta', 1), r"a.json: not valid JSON: .*\(byte \d+\)"),
+        (GOOD.replace('"status"', '"sta', 1), r"a.json: line 1, not valid JSON: .*\(byte \d+\)"),
+        (GOOD[:90] + "\n" + GOOD, r"a.json: line 1, not valid JSON: Input data was truncated"),
         (GOOD + "oops\n", r"a.json: line 6, not valid JSON: JSON is malformed: invalid character \(byte 0\)"),
         (BUNDLE[:-20], r"a.json: not valid JSON: Input data was truncated"),
         (BUNDLE.replace("}", "]", 1), r"a.json: not valid JSON: JSON is malformed: .*\(byte \d+\)"),
@@ -552,6 +553,10 @@ BUNDLE = json.dumps({"resourceType": "Bundle", "entry": [{"resource": observatio
 def test_broken_json_is_refused_with_the_place(imported, write, content, message):
     with pytest.raises(DataError, match=message):
         imported(write("a.json", content))
+
+
+def test_blank_lines_of_ndjson_are_passed_over(imported, write):
+    assert imported(write("a.ndjson", "\n \r\n" + GOOD.replace("\n", "\n\n")))[1].height == 5
 
 
 def test_the_line_is_told_however_far_down_it_stands(imported, write, monkeypatch):

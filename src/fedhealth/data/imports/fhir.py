@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -42,17 +44,22 @@ def read_fhir(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
 
 
 def _has_lines(file: IO[bytes]) -> bool:
-    """Whether the first line is a whole document; the file is then at its beginning, after a byte order mark."""
+    """Whether one of the first two lines is a whole document; the file is then at its beginning, after a BOM."""
     start = len(BOM) if file.read(len(BOM)) == BOM else 0
     file.seek(start)
+    lines = (line for line in iter(partial(file.readline, LARGEST), b"") if not line.isspace())
+    found = any(_is_document(line) for line in islice(lines, 2))
+    file.seek(start)
+    return found
+
+
+def _is_document(line: bytes) -> bool:
     try:
-        _kind(file.readline(LARGEST))
+        _kind(line)
     except msgspec.ValidationError:
-        return True
+        return line.lstrip()[:1] == b"{"
     except NOT_JSON:
         return False
-    finally:
-        file.seek(start)
     return True
 
 
