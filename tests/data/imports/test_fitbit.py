@@ -172,6 +172,11 @@ def test_what_cannot_be_used_is_dropped_and_counted(imported, write):
         ("calories-2020-01-31.json", "[]", "not an export that is known"),
         ("a.csv", "Id,ActivityDate,TotalSteps\n1,4/12/2016\n", "a.csv: line 2: got 2 cells; expected 3"),
         ("ann.zip", zipped(ARCHIVE)[:-60], "the zip is cut off or broken"),
+        (
+            "ann.zip",
+            zipped({"steps-2020-01-31.json": '[{"dateTime": "01/31'}),
+            "exports/ann.zip: Takeout/Fitbit/Global Export Data/steps-2020-01-31.json: not valid JSON: Input data",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place(imported, write, name, content, message):

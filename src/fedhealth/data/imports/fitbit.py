@@ -79,7 +79,10 @@ def _read_zip(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
             unpacked = Path(folder) / Path(entry.filename).name
             with archive.open(entry) as source, unpacked.open("wb") as target:
                 shutil.copyfileobj(source, target)
-            yield from _read_file(unpacked, person, asked)
+            try:
+                yield from _read_file(unpacked, person, asked)
+            except DataError as error:
+                raise DataError(str(error).replace(str(unpacked), f"{path}: {entry.filename}")) from None
             unpacked.unlink()
             asked.advance(entry.compress_size)
 
