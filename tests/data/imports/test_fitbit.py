@@ -104,6 +104,14 @@ def test_a_zip_gives_what_the_folder_gives(imported, write):
     assert days(imported(write("takeout-1-001.zip", zipped(ARCHIVE)), zone="Asia/Karachi")[1]) == EXPECTED
 
 
+def test_two_accounts_may_number_their_nights_alike(imported, write):
+    name = "sleep-2020-02-01.json"
+    paths = [write(f"{person}.zip", zipped({name: ARCHIVE[name]})) for person in ("ann", "bob")]
+    report, table = imported(*paths)
+    assert table["sleep_hours"].to_list() == [7, 7]
+    assert dropped(report) == {}
+
+
 def test_steps_by_the_hour_and_by_the_minute_count_once(imported, write):
     hourly = write("hourlySteps.csv", "Id,ActivityHour,StepTotal\n7,4/12/2016 8:00:00 AM,600\n")
     rows = "".join(f"7,4/12/2016 8:{minute:02}:00 AM,10\n" for minute in range(60))

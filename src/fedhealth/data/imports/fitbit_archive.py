@@ -120,7 +120,8 @@ def read_json(path: Path, person: str, asked: Asked) -> pl.DataFrame:
     if concept not in asked.concepts or not found:
         return RAW.to_frame()
     told = {"person": person, "city": asked.city, "concept": concept, "unit": unit, "source": f"Fitbit {name}"}
-    return as_raw(build(found, asked).with_columns(pl.lit(v).alias(k) for k, v in told.items()))
+    own = (pl.lit(f"{person} ") + pl.col("id")).alias("id")
+    return as_raw(build(found, asked).with_columns(own, *(pl.lit(v).alias(k) for k, v in told.items())))
 
 
 def _decoded(path: Path, kind: type[Struct], asked: Asked) -> list[Any]:
