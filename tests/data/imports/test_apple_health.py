@@ -9,7 +9,9 @@ import pytest
 from tests.data.imports.conftest import dropped
 
 from fedhealth.data.files import DataError
+from fedhealth.data.imports import daily
 
+union = daily._union
 BROKEN_TYPE = """<!DOCTYPE HealthData [
 <!-- HealthKit Export Version: 13 -->
 <!ELEMENT HealthData (ExportDate,Me,(Record|Correlation)*)>
@@ -103,6 +105,15 @@ def test_a_phone_and_a_watch_that_count_the_same_steps(imported, write):
         ),
     )
     assert imported(file)[1]["steps"].to_list() == [1000 + 300 + 200]
+
+
+def test_many_sources_of_a_day_take_no_longer_than_a_few(imported, write, monkeypatch):
+    rounds = []
+    monkeypatch.setattr(daily, "_union", lambda start, end: rounds.append(1) or union(start, end))
+    counts = [steps(f"08:{i // 60:02}:{i % 60:02}", f"08:{i // 60:02}:{i % 60:02}", 10, f"App {i}") for i in range(300)]
+    hidden = steps("08:00:00", "08:01:00", 700, "Watch")
+    assert imported(write("ann.xml", export(*counts, hidden)))[1]["steps"].to_list() == [700 + 240 * 10]
+    assert len(rounds) <= daily.MOST_SOURCES + 1
 
 
 def test_sleep_counts_once_and_on_the_day_of_waking(imported, write):

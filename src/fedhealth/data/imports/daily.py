@@ -16,6 +16,7 @@ WEAR_HOURS = 4  # different hours of a day that must have heart rates before the
 LOWEST_SHARE = 0.05
 NIGHT = (22, 8)  # o'clock; the night belongs to the day on which it ends
 SESSION_GAP = 1  # hours; longer awake than this, and a new sleep begins
+MOST_SOURCES = 50  # of a day; those that counted least are taken together
 HOURS_NEEDED = 18  # of 24, for a day's mean or maximum (75 %, 40 CFR part 50, appendix N)
 WINDOW_NEEDED = 6  # of the 8 hours of a window
 OZONE_WINDOWS = (7, 13)  # o'clock of a day's first window, and how many are needed (40 CFR part 50, appendix U)
@@ -80,11 +81,11 @@ def intervals(readings: Readings) -> pl.DataFrame:
     """Sum of counts over stretches of time, where several sources count the same thing.
 
     By day, sources come in order of their totals, the highest first. A reading counts for the share of its time in
-    which no source before its own counted.
+    which no source before its own counted; sources beyond the first 50 are taken for one.
     """
     totals = readings.group_by(*_DAY, "source").agg(total=pl.col("value").sum())
     ranks = totals.sort(*_DAY, "total", "source", descending=[False, False, True, False])
-    ranks = ranks.with_columns(rank=pl.int_range(pl.len()).over(_DAY)).drop("total")
+    ranks = ranks.with_columns(rank=pl.int_range(pl.len()).over(_DAY).clip(upper_bound=MOST_SOURCES)).drop("total")
     found = readings.join(ranks, on=[*_DAY, "source"], nulls_equal=True)
     counted = found["value"].to_numpy() * _own_share(found)
     return found.with_columns(value=counted).group_by(_DAY).agg(pl.col("value").sum().round())
