@@ -110,6 +110,18 @@ def test_a_day_needs_eighteen_hours(imported, write):
     assert table.select("date", "pm25").rows() == [("2020-01-01", 11.5)]
 
 
+def test_hours_of_a_day_go_before_what_is_told_of_the_whole_day(imported, write):
+    head = "year,month,day,hour,PM2.5,NO2,O3,station\n"
+    full = "".join(f"2020,1,{1 + h // 24},{h % 24},10,40,60,Lahore\n" for h in range(24 + 7))
+    few = "".join(f"2020,1,3,{h},10,40,60,Lahore\n" for h in range(9, 12))
+    days = "date,pm25_ug_per_m3,no2_ppb,o3_ppb\n2020-01-01,40,90,90\n2020-01-02,41,91,91\n2020-01-03,42,92,92\n"
+    both = [write("hours.csv", head + full + few), write("days.csv", days)]
+    table = imported(*both, node="node_2", kind="air-quality", city="Lahore")[1]
+    volume = 24.45 * 273.15 / 298.15  # of a mole, as if at 0 °C
+    first = (10, pytest.approx(40 * volume / 46.006, abs=1e-3), pytest.approx(60 * volume / 47.998, abs=1e-3))
+    assert table.select("pm25", "no2", "o3").rows() == [first, (41, 91, 91), (42, 92, 92)]
+
+
 def test_people_get_the_air_of_their_city_on_their_day(imported, write):
     air = write("pm25.csv", "date,pm25_ug_per_m3\n2024-03-01,9.0\n2024-03-02,35.9\n")
     rows = "user_id,date,steps,city\na,2024-03-01,10,Lahore\nb,2024-03-02,20,Lahore\nc,2024-03-02,30,Quetta\n"

@@ -135,24 +135,37 @@ def _inside(taken: tuple[NDArray[np.int64], NDArray[np.int64]], time: NDArray[np
     return np.asarray((place > 0) & (time < end[place - 1]))
 
 
-def _hourly(readings: Readings) -> pl.DataFrame:
-    """``who, date, hour, value, hours``: stations of one place averaged; a reading of a whole day counts 24 hours."""
+def _hours_and_days(readings: Readings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Readings of hours (``who, date, hour, value, hours``) and of whole days (``who, date, value``).
+
+    Stations of one place are averaged, each kind by itself.
+    """
     hours = ((pl.col("end") - pl.col("start")).dt.total_seconds() / 3600).fill_null(1.0).clip(1.0, 24.0)
-    hour = pl.col("local").dt.truncate("1h")
-    return readings.group_by("who", "date", hour=hour).agg(pl.col("value").mean(), hours=hours.max())
+    found = readings.with_columns(hours=hours)
+    whole = found.filter(pl.col("hours") >= HOURS_NEEDED).group_by(_DAY).agg(pl.col("value").mean())
+    shorter = found.filter(pl.col("hours") < HOURS_NEEDED)
+    hourly = shorter.group_by("who", "date", hour=pl.col("local").dt.truncate("1h"))
+    return hourly.agg(pl.col("value").mean(), pl.col("hours").max()), whole
+
+
+def _of_hours(days: pl.DataFrame, whole: pl.DataFrame) -> pl.DataFrame:
+    """What hours tell of a day; where they do not suffice, what was told of the whole day."""
+    return pl.concat([days, whole]).unique(_DAY, keep="first", maintain_order=True)
 
 
 def mean_24h(readings: Readings) -> pl.DataFrame:
     """Mean over the hours of the day, where at least 18 of them were measured."""
+    hourly, whole = _hours_and_days(readings)
     weighted = (pl.col("value") * pl.col("hours")).sum() / pl.col("hours").sum()
-    found = _hourly(readings).group_by(_DAY).agg(value=weighted, hours=pl.col("hours").sum())
-    return found.filter(pl.col("hours") >= HOURS_NEEDED).drop("hours")
+    found = hourly.group_by(_DAY).agg(value=weighted, hours=pl.col("hours").sum())
+    return _of_hours(found.filter(pl.col("hours") >= HOURS_NEEDED).drop("hours"), whole)
 
 
 def max_1h(readings: Readings) -> pl.DataFrame:
     """The highest hour of the day, where at least 18 were measured."""
-    found = _hourly(readings).group_by(_DAY).agg(pl.col("value").max(), hours=pl.col("hours").sum())
-    return found.filter(pl.col("hours") >= HOURS_NEEDED).drop("hours")
+    hourly, whole = _hours_and_days(readings)
+    found = hourly.group_by(_DAY).agg(pl.col("value").max(), hours=pl.col("hours").sum())
+    return _of_hours(found.filter(pl.col("hours") >= HOURS_NEEDED).drop("hours"), whole)
 
 
 def max_8h(readings: Readings) -> pl.DataFrame:
@@ -168,20 +181,22 @@ def max_8h_all(readings: Readings) -> pl.DataFrame:
 def _windows(readings: Readings, first: int, needed: int) -> pl.DataFrame:
     """The highest of the means that start from ``first`` o'clock to 23, where so many as ``needed`` are known.
 
-    A mean needs 6 of its 8 hours. Readings of a whole day count as they are.
+    A mean needs 6 of its 8 hours. Readings of a whole day count as they are, where the hours of it do not suffice.
     """
-    hourly = _hourly(readings)
-    whole = hourly.filter(pl.col("hours") >= HOURS_NEEDED).select(*_DAY, "value")
-    series = hourly.filter(pl.col("hours") < HOURS_NEEDED).sort("who", "hour")
-    if not series.height:
+    hourly, whole = _hours_and_days(readings)
+    if not hourly.height:
         return whole
-    series = series.select("who", "hour", "value").upsample("hour", every="1h", group_by="who", maintain_order=True)
+    series = (
+        hourly.sort("who", "hour")
+        .select("who", "hour", "value")
+        .upsample("hour", every="1h", group_by="who", maintain_order=True)
+    )
     series = series.with_columns(pl.col("who").forward_fill())
     rolled = pl.col("value").rolling_mean(8, min_samples=WINDOW_NEEDED).shift(-7).over("who")
     windows = series.with_columns(value=rolled, date=pl.col("hour").dt.date())
     windows = windows.filter(pl.col("hour").dt.hour() >= first, pl.col("value").is_not_null())
     found = windows.group_by(_DAY).agg(pl.col("value").max(), known=pl.len())
-    return pl.concat([whole, found.filter(pl.col("known") >= needed).drop("known")])
+    return _of_hours(found.filter(pl.col("known") >= needed).drop("known"), whole)
 
 
 DAILY: Mapping[Rule, Callable[[Readings], pl.DataFrame]] = {
