@@ -101,6 +101,11 @@ def _show(report: Mapping[str, Any]) -> None:
     for dropped in report["dropped"]:
         example = f" (such as {dropped['example']})" if dropped["example"] else ""
         typer.echo(f"  dropped {dropped['readings']:,} readings: {dropped['reason']}{example}")
+    for what, count in report["too_few"].items():
+        typer.echo(f"  days without a value: {count:,} of {what}")
+    for name, feature in report["features"].items():
+        if feature["outside"]:
+            typer.echo(f"  days without a value: {feature['outside']:,} of {name}: outside the plausible range")
     for change, count in report["converted"].items():
         typer.echo(f"  converted {count:,}: {change}")
     gaps = report["gaps"]
@@ -120,4 +125,4 @@ def _show(report: Mapping[str, Any]) -> None:
         )
     console.print(table)
     if report["missing"]:
-        typer.echo(f"Not in these files: {', '.join(report['missing'])}")
+        typer.echo(f"Without a usable day: {', '.join(report['missing'])}")

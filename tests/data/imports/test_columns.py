@@ -336,6 +336,15 @@ def test_the_report_stays_beside_the_table_and_asks_nothing_of_the_network(impor
     assert set(records["feature"]) >= {"resting_heart_rate", "daily_steps"}
 
 
+def test_the_command_says_which_days_have_no_value(write, tmp_path):
+    rows = "".join(f"ann,2024-03-01T{h:02}:00Z,40000\n" for h in range(3)) + "ann,2024-03-02T08:00Z,500\n"
+    file = write("a.csv", "user_id,date,steps\n" + rows)
+    told = ["--map", "steps=steps@{steps}", "--node", "node_1", "--data", str(tmp_path / "data")]
+    output = CliRunner().invoke(app, ["data", "import", str(file), *told]).output
+    assert "days without a value: 1 of steps: outside the plausible range" in output
+    assert "Without a usable day: heart_rate," in output
+
+
 def test_parquet_is_read_as_csv_is(imported, write, tmp_path):
     frame = pl.read_csv(write("a.csv", people(12)), try_parse_dates=True)
     path = tmp_path / "exports" / "a.parquet"

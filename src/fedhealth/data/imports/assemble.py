@@ -10,7 +10,7 @@ from fedhealth.data.files import DataError
 from fedhealth.data.imports.air import daily_index, index_now
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import FACTS, POLLUTANTS, Concept, concepts_of, outcome_concepts
-from fedhealth.data.imports.daily import DAILY
+from fedhealth.data.imports.daily import DAILY, TOO_FEW
 from fedhealth.data.imports.facts import KNOWN
 from fedhealth.data.imports.gathered import Gathered
 from fedhealth.data.imports.times import UNDATED
@@ -82,7 +82,7 @@ class Assembly:
         daily = [c for c in self.asked.concepts.values() if c.rule in DAILY and self.asked.tally.kept[c.name]]
         found = {
             c.name: pl.concat(
-                DAILY[c.rule](self.gathered.readings(c.name, part, "person"))
+                self._days_of(c, self.gathered.readings(c.name, part, "person"))
                 for part in self.gathered.slices(c.name, chosen)
             )
             for c in daily
@@ -91,8 +91,16 @@ class Assembly:
 
     def _daily(self, readings: Readings) -> dict[str, pl.DataFrame]:
         """A value a day by concept."""
-        rules = {name: self.asked.concepts[name].rule for name in readings}
-        return {name: DAILY[rule](readings[name]) for name, rule in rules.items() if rule in DAILY}
+        daily = [c for name, c in self.asked.concepts.items() if name in readings and c.rule in DAILY]
+        return {c.name: self._days_of(c, readings[c.name]) for c in daily}
+
+    def _days_of(self, concept: Concept, readings: pl.DataFrame) -> pl.DataFrame:
+        """A value a day of one concept; days that have too few readings are counted."""
+        days = DAILY[concept.rule](readings)
+        if concept.rule in TOO_FEW:
+            short = readings.select(_DAY).n_unique() - days.height
+            self.asked.tally.too_few[f"{concept.name}: {TOO_FEW[concept.rule]}"] += short
+        return days
 
     def _values(self, daily: Readings) -> dict[str, pl.DataFrame]:
         """A value a day by feature."""

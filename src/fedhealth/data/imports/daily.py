@@ -212,4 +212,12 @@ DAILY: Mapping[Rule, Callable[[Readings], pl.DataFrame]] = {
     "max_8h": max_8h,
     "max_8h_all": max_8h_all,
 }
+# What a day lacks of which a rule makes no value, though it has readings.
+TOO_FEW: Mapping[Rule, str] = {
+    "lowest": f"readings in fewer than {WEAR_HOURS} different hours",
+    "mean_24h": f"fewer than {HOURS_NEEDED} hours",
+    "max_1h": f"fewer than {HOURS_NEEDED} hours",
+    "max_8h": f"fewer than {OZONE_WINDOWS[1]} means of 8 hours from {OZONE_WINDOWS[0]} to 23 o'clock",
+    "max_8h_all": f"fewer than {ALL_WINDOWS[1]} means of 8 hours",
+}
 EACH_DAY: tuple[Rule, ...] = ("mean", "lowest", "largest", "intervals")  # need the readings of the day alone

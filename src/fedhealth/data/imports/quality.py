@@ -49,6 +49,7 @@ def quality_report(
             {"reason": reason, "readings": count, "example": tally.examples[reason]}
             for reason, count in tally.dropped.most_common()
         ],
+        "too_few": dict((+tally.too_few).most_common()),
         "converted": dict(tally.converted.most_common()),
         "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
         "gaps": _gaps(rows),

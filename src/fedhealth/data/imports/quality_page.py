@@ -39,6 +39,8 @@ def quality_page(report: Mapping[str, Any]) -> str:
         _table(
             [(d["reason"], d["readings"], f"such as {d['example']}" if d["example"] else "") for d in report["dropped"]]
         ),
+        "<h2>Days with too few readings for a value</h2>",
+        _table(report["too_few"].items()),
         "<h2>Units converted</h2>",
         _table(report["converted"].items()),
         "<h2>Clocks</h2>",
@@ -72,7 +74,7 @@ def context_words(report: Mapping[str, Any]) -> str:
 
 
 def _missing(names: Sequence[str]) -> str:
-    return f"<p>Not in these files: {escape(', '.join(names))}.</p>" if names else ""
+    return f"<p>Without a usable day: {escape(', '.join(names))}.</p>" if names else ""
 
 
 def _table(rows: Iterable[Sequence[object]]) -> str:

@@ -136,8 +136,9 @@ def _nothing(asked: Asked) -> str:
     tally = asked.tally
     found = "; ".join(f"{file}: {_counts(counts)}" for file, counts in tally.rows.items()) or "no rows"
     dropped = f"; dropped: {_counts(tally.dropped)}" if tally.dropped else ""
+    short = f"; days with too few readings: {_counts(+tally.too_few)}" if tally.too_few.total() else ""
     wanted = ", ".join(asked.node.features)
-    return f"no reading for {asked.node.name}, which observes {wanted}; the files hold {found}{dropped}"
+    return f"no reading for {asked.node.name}, which observes {wanted}; the files hold {found}{dropped}{short}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

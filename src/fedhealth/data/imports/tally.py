@@ -18,6 +18,7 @@ class Tally:
         converted: readings by change of unit, such as ``spo2: 1 to %``.
         offsets: readings by offset from UTC, such as ``+05:00``; ``none`` where the file names no zone.
         outside: values of a day, by feature, that are outside the study's range and count as unknown.
+        too_few: days that have too few readings for a value, by concept and by what they lack.
     """
 
     rows: dict[str, Counter[str]] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class Tally:
     converted: Counter[str] = field(default_factory=Counter)
     offsets: Counter[str] = field(default_factory=Counter)
     outside: Counter[str] = field(default_factory=Counter)
+    too_few: Counter[str] = field(default_factory=Counter)
 
     def found(self, file: str, what: str, count: int = 1) -> None:
         """Count rows of ``file``."""
