@@ -336,6 +336,12 @@ def test_the_report_stays_beside_the_table_and_asks_nothing_of_the_network(impor
     assert set(records["feature"]) >= {"resting_heart_rate", "daily_steps"}
 
 
+def test_the_months_of_a_plot_are_without_a_hole(imported, write):
+    rows = "user_id,date,steps\nann,2024-01-31,500\nann,2024-04-01,500\nbob,2024-04-02,500\n"
+    months = imported(write("a.csv", rows))[0]["features"]["steps"]["months"]
+    assert list(months.items()) == [("2024-01", 1), ("2024-02", 0), ("2024-03", 0), ("2024-04", 2)]
+
+
 def test_the_command_says_which_days_have_no_value(write, tmp_path):
     rows = "".join(f"ann,2024-03-01T{h:02}:00Z,40000\n" for h in range(3)) + "ann,2024-03-02T08:00Z,500\n"
     file = write("a.csv", "user_id,date,steps\n" + rows)

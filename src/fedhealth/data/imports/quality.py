@@ -83,11 +83,8 @@ def _gaps(rows: pl.DataFrame) -> dict[str, int]:
 def _feature(feature: Feature, rows: pl.DataFrame, outside: Mapping[str, int]) -> dict[str, Any]:
     values = rows[feature.name].drop_nulls()
     counts, edges = np.histogram(values.to_numpy(), bins=BINS)
-    months = (
-        rows.filter(pl.col(feature.name).is_not_null())
-        .group_by(pl.col("date").dt.strftime("%Y-%m").alias("month"))
-        .len()
-    )
+    dated = rows.filter(pl.col(feature.name).is_not_null()).group_by(month=pl.col("date").dt.month_start()).len()
+    months = dated.sort("month").upsample("month", every="1mo").with_columns(pl.col("len").fill_null(0))
     return {
         "title": feature.title,
         "unit": feature.unit if feature.kind == "number" else "",
@@ -99,5 +96,5 @@ def _feature(feature: Feature, rows: pl.DataFrame, outside: Mapping[str, int]) -
         "max": round(float(values.max()), 4),  # type: ignore[arg-type]
         "counts": counts.tolist(),
         "edges": np.round(edges, 4).tolist(),
-        "months": dict(months.sort("month").iter_rows()),
+        "months": dict(months.select(pl.col("month").dt.strftime("%Y-%m"), "len").iter_rows()),
     }
