@@ -43,7 +43,7 @@ def canonical(name, content, **told):
             for batch in READERS[kind](file, asked):
                 records.add(batch)
         parts = [pl.read_parquet(part) for part in sorted((folder / "out").iterdir())]
-        return pl.concat([GATHERED.to_frame(), *parts]), tally
+        return pl.concat([GATHERED.to_frame(), *parts]).drop_nulls("value"), tally
 
 
 def apple(*rows):
