@@ -47,14 +47,22 @@ def _draw(feature: Feature, rng: np.random.Generator, rows: int) -> np.ndarray:
     return rng.integers(0, int(feature.high) + 1, rows).astype(np.float64)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Apps under test store nothing where people work."""
+@pytest.fixture(scope="session")
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {
+        "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}",
+        "FEDHEALTH_API_KEY": "a key for tests",
+        "FEDHEALTH_KEYS_FILE": str(tmp_path_factory.mktemp("keys") / "issued_keys.jsonl"),
+        "FEDHEALTH_RATE": "1e6",
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_store(own_settings: dict[str, str]) -> Iterator[None]:
+    """Apps under test store nothing where people work; tests elsewhere know nothing of these settings."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}")
-        patch.setenv("FEDHEALTH_API_KEY", "a key for tests")
-        patch.setenv("FEDHEALTH_KEYS_FILE", str(tmp_path_factory.mktemp("keys") / "issued_keys.jsonl"))
-        patch.setenv("FEDHEALTH_RATE", "1e6")
+        for name, value in own_settings.items():
+            patch.setenv(name, value)
         yield
 
 
@@ -80,17 +88,17 @@ def bundle(folder: Path, study: Study, shards: list[Shard]) -> Bundle:
     return train(folder, study, shards)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app(folder: Path, bundle: Bundle) -> FastAPI:
     return create_app(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(app: FastAPI) -> TestClient:
     return TestClient(app)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api_schema(app: FastAPI):  # schemathesis ships it, the tests in test_fuzz.py draw from it
     import schemathesis
 
