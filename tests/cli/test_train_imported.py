@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from fedhealth.cli import app
 from fedhealth.data.generated import is_synthetic
 from fedhealth.data.synthetic import write_world
+from fedhealth.keys import write_private
 from fedhealth.registry import load_bundle
 from fedhealth.study import load_study
 
@@ -41,6 +42,7 @@ def mixed(tmp_path_factory, real_data: Path) -> Path:
     """A synthetic world in which a hospital and a city have put their own files."""
     folder = tmp_path_factory.mktemp("mixed")
     write_world(folder, rows=1500, seed=7)
+    write_private(folder / "node_1" / "pseudonym.key", b"01" * 32)  # who is held out follows from it: 33 people are few
     with (real_data / "fitbit" / "dailyActivity_merged.csv").open(newline="") as file:
         days = sorted({(row["Id"], iso(row["ActivityDate"])) for row in csv.DictReader(file)})
     with (real_data / STATION).open(newline="") as file:
