@@ -14,7 +14,6 @@ from fedhealth.cli.flower import (
     StudyOption,
     WaitOption,
     check_data,
-    polite_end,
     quiet,
 )
 from fedhealth.cli.train import PORT, PortOption
@@ -48,7 +47,7 @@ def client(node: str, at_home: bool = False) -> NodeCommand:
         wait: WaitOption = 600.0,
         auto_approve: AutoApproveOption = False,
     ) -> None:
-        from fedhealth.cli.errors import plain_errors
+        from fedhealth.cli.errors import plain_errors, polite_end
 
         with polite_end(), plain_errors():
             _await_approval(node, data, study, outcome, wait, auto_approve)

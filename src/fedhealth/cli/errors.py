@@ -1,5 +1,6 @@
-"""Known errors become one plain line and exit code 1, without a traceback."""
+"""Known errors, and being stopped, end a command with one plain line and an exit code, without a traceback."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Never
@@ -34,3 +35,14 @@ def refuse(reason: str, code: int = 1) -> Never:
     """Leave with one line on standard error and the exit code ``code``."""
     typer.secho(f"Error: {reason}", fg="red", err=True)
     raise typer.Exit(code) from None
+
+
+@contextmanager
+def polite_end() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a command with one line, after it has ended its own processes."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(130) from None

@@ -1,11 +1,9 @@
 """The command behind ``fl/server.py``: the server's side of training between processes over Flower."""
 
 import logging
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +86,7 @@ def server(
 
     A node that is lost is waited for as long as --wait says; a run that ends early goes on with --resume.
     """
-    from fedhealth.cli.errors import plain_errors
+    from fedhealth.cli.errors import plain_errors, polite_end
     from fedhealth.cli.progress import show_results
     from fedhealth.study import load_study
 
@@ -217,14 +215,3 @@ def quiet() -> None:
     """Only warnings of Flower's own log reach the terminal."""
     for name in ("flwr", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-@contextmanager
-def polite_end() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a command with one line, after it has ended its own processes."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        raise typer.Exit(130) from None

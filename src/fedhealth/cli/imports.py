@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fedhealth.cli.errors import plain_errors, refuse
+from fedhealth.cli.errors import plain_errors, polite_end, refuse
 
 SHOWN = 8  # kinds of rows of a file; all are in the report
 Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health", "fhir", "fitbit"])
@@ -44,7 +44,6 @@ def import_data(
     All files are read together; the table that was there is replaced once all is complete. Without KIND each file is
     looked at to see what it is.
     """
-    from fedhealth.cli.flower import polite_end
     from fedhealth.data.imports.run import import_files
     from fedhealth.study import load_study
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fedhealth.cli.client import AutoApproveOption, client
-from fedhealth.cli.flower import LOOPBACK, DataOption, OutcomeOption, RunsOption, StudyOption, polite_end
+from fedhealth.cli.flower import LOOPBACK, DataOption, OutcomeOption, RunsOption, StudyOption
 from fedhealth.cli.train import PORT, PortOption
 
 WAIT = 600.0  # seconds for the owner's approval
@@ -56,7 +56,7 @@ def run_node(
     auto_approve: AutoApproveOption = False,
 ) -> None:
     """Keep a node available, run after run, until Ctrl-C: it comes back when the server does, and after a crash."""
-    from fedhealth.cli.errors import plain_errors
+    from fedhealth.cli.errors import plain_errors, polite_end
     from fedhealth.runtime.flower.supervisor import keep_available
 
     settings = (node, data, study, outcome, port, runs, auto_approve)

@@ -77,7 +77,8 @@ def _ask_here(bundle: "Bundle", data: Path, audit_folder: Path, run: str) -> "Ma
 def _ask_over_network(
     bundle: "Bundle", place: tuple[str, int, Path], wait: float, run: str
 ) -> "Mapping[str, Contribution]":
-    from fedhealth.cli.flower import polite_end, with_nodes
+    from fedhealth.cli.errors import polite_end
+    from fedhealth.cli.flower import with_nodes
     from fedhealth.cli.progress import say_who
     from fedhealth.runtime.checkup import ask_again
     from fedhealth.runtime.flower.cohort import Patience
