@@ -243,7 +243,7 @@ def add_alerts(app: FastAPI, behaviour: Behaviour) -> None:
         if behaviour.quiet:
             return {"alerts": behaviour.more_alerts}
         found = [one_alert(name, behaviour) for name in ("Lahore", "Faisalabad", "Multan")]
-        over = {"state": "resolved", "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
+        over = {"state": "resolved", "ended": NOW, "acknowledged_by": "Dr B", "acknowledged_at": NOW, "note": "seen"}
         found += [{**one_alert("Peshawar", behaviour), "state": "pending"}, {**one_alert("Karachi", behaviour), **over}]
         found += behaviour.more_alerts
         return {"alerts": [alert for alert in found if state in (None, alert["state"])]}
@@ -278,6 +278,7 @@ def one_alert(name: str, behaviour: Behaviour) -> dict[str, Any]:
         "threshold": 0.2,
         "since": "2026-11-23T06:00:00Z",
         "last_seen": NOW,
+        "ended": None,
         "state": "acknowledged" if done else behaviour.states.get(name, "firing"),
         "acknowledged_by": done["by"] if done else None,
         "acknowledged_key": "the-admin" if done else None,

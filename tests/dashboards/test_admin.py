@@ -255,6 +255,24 @@ def test_key_figures_tell_their_change(with_key):
     assert any(re.search(r"yesterday [+-][\d,]+ against 7 days before", one) for one in captions)
 
 
+@pytest.mark.parametrize(
+    ("since", "ended", "told"),
+    [
+        ("16T17:58", None, "+3"),
+        ("16T17:56", None, "+2"),
+        ("15T08:00", "16T17:00", "+3"),
+        ("15T08:00", "17T08:00", "+2"),
+    ],
+)
+def test_what_was_open_a_week_before_the_newest_reading_counts_against_what_is_open(with_key, since, ended, told):
+    times = {"since": f"2026-11-{since}:00Z", "ended": ended and f"2026-11-{ended}:00Z"}
+    with_key.more_alerts = [
+        alert(with_key, "aqi", 268, 200, **times, city="Lahore", state="resolved" if ended else "firing")
+    ]
+    captions = [one.value for one in admin_at("overview").run().caption]
+    assert any(f"acknowledged · {told} against 7 days before" in one for one in captions)
+
+
 def test_live_is_off_until_asked_for(with_key):
     assert admin_at("overview").run().toggle(key="live").value is False
 

@@ -16,6 +16,9 @@ from fedhealth.study.schema import Feature, Node, Outcome, Source, Study, StudyE
 from fedhealth.study.units import is_ucum
 
 T = TypeVar("T")
+HINTS: dict[type, dict[str, Any]] = {
+    cls: typing.get_type_hints(cls) for cls in (Study, Outcome, Feature, Node, Source, Subgroup)
+}
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 BUILTIN = resources.files("fedhealth.study") / "builtin"
 
@@ -102,7 +105,7 @@ def _tables(top: dict[str, Any], key: str, origin: str, needed: bool = True) -> 
 
 def _build(cls: type[T], raw: Mapping[str, Any], where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
+    hints = HINTS[cls]
     unknown = sorted(set(raw) - set(fields))
     if unknown:
         raise StudyError(f"{where}: unknown key {unknown[0]!r}; expected one of {', '.join(fields)}")

@@ -1,5 +1,6 @@
 import datetime as dt
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,10 @@ def dropped(report: dict[str, Any]) -> dict[str, int]:
 
 def asked_of(concepts: Iterable[str] = (), node: str = "node_1", **told: Any) -> Asked:
     """What a reader is asked for: the concepts of a node, and others by name."""
-    study = load_study("health-risk")
+    study = _study("health-risk")
     features = fed_features(study, study.node(node))
     more = {name: CONCEPTS.get(name, Concept(name, "1", "mean")) for name in concepts}
     return Asked(study, study.node(node), features, wanted(study, features) | more, Tally(), **told)
+
+
+_study = cache(load_study)

@@ -62,16 +62,16 @@ def _alerts(view: View) -> None:
     is_open = {one["city"] for one in found if one["state"] in OPEN}
     seen = {one["city"] for one in found if one["state"] == "acknowledged"}
     value = say("admin.kpi_alerts_value", n=len(is_open), cities=len(view.cities()))
-    change = say("admin.kpi_change", change=f"{len(is_open | seen) - len(_open_before(found)):+d}")
+    change = say("admin.kpi_change", change=f"{len(is_open | seen) - len(_open_before(view, found)):+d}")
     card(say("admin.kpi_alerts"), value, f"{say('admin.kpi_alerts_note', n=len(seen))} · {change}")
 
 
-def _open_before(alerts: Rows) -> set[str]:
-    """The cities with an alert that had fired seven days ago and had not ended."""
-    now = datetime.now(UTC)
-    then = now - timedelta(days=WEEK)
-    fired = [one for one in alerts if one["state"] != "pending" and (parsed(one["since"]) or then) <= then]
-    return {one["city"] for one in fired if (parsed(one["ended"]) or now) > then}
+def _open_before(view: View, alerts: Rows) -> set[str]:
+    """The cities with an alert that had fired a week before the newest reading and had not ended."""
+    newest = parsed(view.ask("/cities")["as_of"]) or datetime.now(UTC)
+    then = newest - timedelta(days=WEEK)
+    fired = [one for one in alerts if one["state"] != "pending" and (parsed(one["since"]) or newest) <= then]
+    return {one["city"] for one in fired if (parsed(one["ended"]) or newest) > then}
 
 
 def _risk(view: View) -> None:
