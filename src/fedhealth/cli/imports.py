@@ -88,11 +88,10 @@ def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
 
 
 def _show(report: Mapping[str, Any]) -> None:
-    from fedhealth.data.imports.quality_page import context_words
+    from fedhealth.data.imports.quality_page import context_words, outcome_words, size_words
 
     console = Console()
-    people = f" of {report['people']:,} people" if report["people"] else ""
-    typer.echo(f"{report['node']}: {report['rows']:,} rows{people}, {report['first']} to {report['last']}")
+    typer.echo(f"{report['node']}: {size_words(report)}")
     for file, counts in report["files"].items():
         found = [f"{count:,} {what}" for what, count in counts.items()]
         more = [f"{len(found) - SHOWN} kinds more"] if len(found) > SHOWN else []
@@ -100,19 +99,16 @@ def _show(report: Mapping[str, Any]) -> None:
     for dropped in report["dropped"]:
         example = f" (such as {dropped['example']})" if dropped["example"] else ""
         typer.echo(f"  dropped {dropped['readings']:,} readings: {dropped['reason']}{example}")
-    for what, count in report["too_few"].items():
+    for what, count in report["without_value"].items():
         typer.echo(f"  days without a value: {count:,} of {what}")
-    for name, feature in report["features"].items():
-        if feature["outside"]:
-            typer.echo(f"  days without a value: {feature['outside']:,} of {name}: outside the plausible range")
     for change, count in report["converted"].items():
         typer.echo(f"  converted {count:,}: {change}")
     gaps = report["gaps"]
     typer.echo(f"  {gaps['days_missing']:,} days missing in between, at most {gaps['longest']:,} in a row")
     for place, air in report["air_now"].items():
         typer.echo(f"  air quality index of {place} at {air['hour']} (NowCast): {air['aqi']:.0f}")
-    if report["context"]:
-        typer.echo(f"  {context_words(report)}")
+    for words in filter(None, (outcome_words(report), context_words(report))):
+        typer.echo(f"  {words}")
     table = Table("feature", "days", "share", "lowest", "median", "highest", "unit", box=None)
     for name, f in report["features"].items():
         table.add_row(

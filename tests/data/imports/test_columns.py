@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.data.files import DataError
+from fedhealth.data.imports.quality_page import outcome_words, size_words
 from fedhealth.data.tables import read_shard
 from fedhealth.study import load_study
 
@@ -361,3 +362,32 @@ def test_parquet_is_read_as_csv_is(imported, write, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match="not a readable Parquet file"):
         imported(path)
+
+
+def test_columns_of_parquet_that_hold_no_readings_are_passed_over(imported, write, tmp_path):
+    path = tmp_path / "exports" / "a.parquet"
+    frame = pl.read_csv(write("a.csv", people(12)), try_parse_dates=True)
+    frame.with_columns(notes=pl.lit(b"\xff"), tags=pl.lit(["a", "b"]), more=pl.struct(x=1)).write_parquet(path)
+    assert imported(path)[0]["rows"] == 12
+
+
+OUTCOMES = "user_id,date,steps,health_risk\nann,2024-05-01,500,1\nann,2024-05-02,500,0\nbob,2024-05-01,500,{}\n"
+
+
+def test_the_outcome_is_counted_and_values_that_studies_do_not_expect_are_seen(imported, write):
+    known = {"title": "an adverse heart or breathing event", "days": 3, "happened": 2, "above": 0.5}
+    for other, values, said in (
+        ("1", {"0": 1, "1": 2}, "known for 3 rows, happened in 2 (health_risk 0: 1, 1: 2)."),
+        ("2", {"0": 1, "1": 1, "2": 1}, "happened in 2, as which all above 0.5 counts (health_risk 0: 1, 1: 1, 2: 1)."),
+    ):
+        report = imported(write("a.csv", OUTCOMES.format(other)))[0]
+        assert report["outcome"] == {**known, "values": {"health_risk": values}}
+        assert outcome_words(report).endswith(said)
+    assert imported(write("a.csv", OUTCOMES.replace("health_risk", "weather").format("1")))[0]["outcome"] is None
+
+
+def test_a_table_that_is_replaced_is_counted(imported, write):
+    assert imported(write("a.csv", people(3)))[0]["replaced"] is None
+    report = imported(write("a.csv", people(1)))[0]
+    assert size_words(report).startswith("1 row of 1 person, ")
+    assert size_words(report).endswith(", instead of 3 rows before")

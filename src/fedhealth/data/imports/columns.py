@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows, printable
 from fedhealth.data.imports.asked import Asked
@@ -107,7 +108,7 @@ def _texts(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
 
 def _parquet(path: Path) -> Iterator[tuple[list[str], pl.DataFrame]]:
     try:
-        scan = pl.scan_parquet(path)
+        scan = pl.scan_parquet(path).select(~(cs.nested() | cs.binary()))  # no readings, and no text of them
         names = scan.collect_schema().names()
         height = scan.select(pl.len()).collect().item()
         for start in range(0, height, BATCH):

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from fedhealth.data.imports.asked import Asked
-from fedhealth.study import Feature
+from fedhealth.study import Feature, Outcome
 
 BINS = 24
 
@@ -20,6 +20,7 @@ def quality_report(
     sha256: str,
     air: pl.DataFrame,
     air_now: Mapping[str, tuple[str, float]],
+    replaced: int | None,
 ) -> dict[str, Any]:
     """All about an import (JSON-ready).
 
@@ -30,6 +31,7 @@ def quality_report(
         sha256: of that file.
         air: city-days that were imported or pulled, by ``city`` and ``date``.
         air_now: by city, the latest hour and the air quality index of its NowCast.
+        replaced: rows of the table that was there before; None if there was none.
     """
     tally = asked.tally
     own = [f.name for f in asked.features if f.name in asked.node.features]
@@ -40,6 +42,7 @@ def quality_report(
         "table": table.name,
         "sha256": sha256,
         "rows": rows.height,
+        "replaced": replaced,
         "people": rows["who"].n_unique() if asked.node.person else 0,
         "first": str(first),
         "last": str(last),
@@ -49,14 +52,32 @@ def quality_report(
             {"reason": reason, "readings": count, "example": tally.examples[reason]}
             for reason, count in tally.dropped.most_common()
         ],
-        "too_few": dict((+tally.too_few).most_common()),
+        "without_value": dict((+tally.without_value).most_common()),
         "converted": dict(tally.converted.most_common()),
         "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
         "gaps": _gaps(rows),
         "air_now": {city: {"hour": hour, "aqi": index} for city, (hour, index) in air_now.items()},
         "context": _context(rows, air) if air.height and asked.node.person else None,
-        "features": {f.name: _feature(f, rows, tally.outside) for f in asked.features if f.name in _known(asked, rows)},
+        "features": {f.name: _feature(f, rows) for f in asked.features if f.name in _known(asked, rows)},
+        "outcome": _outcome(asked.study.outcome, rows),
         "missing": [name for name in (*own, *asked.study.outcome.columns) if name not in rows.columns],
+    }
+
+
+def _outcome(outcome: Outcome, rows: pl.DataFrame) -> dict[str, Any] | None:
+    """On how many days it is known and happened, and of how many each value is; None where no day has one."""
+    columns = [name for name in outcome.columns if name in rows.columns]
+    known = rows.select(columns).drop_nulls()
+    if not columns or known.is_empty():
+        return None
+    values = {name: known[name].value_counts(sort=True).sort(name).iter_rows() for name in columns}
+    happened = known.select(pl.any_horizontal(pl.all() > outcome.positive_above)).to_series().sum()
+    return {
+        "title": outcome.title,
+        "days": known.height,
+        "happened": happened,
+        "above": outcome.positive_above,
+        "values": {name: {f"{value:g}": count for value, count in found} for name, found in values.items()},
     }
 
 
@@ -80,7 +101,7 @@ def _gaps(rows: pl.DataFrame) -> dict[str, int]:
     return {"gaps": gaps.len(), "days_missing": int(gaps.sum()), "longest": int(longest)}
 
 
-def _feature(feature: Feature, rows: pl.DataFrame, outside: Mapping[str, int]) -> dict[str, Any]:
+def _feature(feature: Feature, rows: pl.DataFrame) -> dict[str, Any]:
     values = rows[feature.name].drop_nulls()
     counts, edges = np.histogram(values.to_numpy(), bins=BINS)
     dated = rows.filter(pl.col(feature.name).is_not_null()).group_by(month=pl.col("date").dt.month_start()).len()
@@ -90,7 +111,6 @@ def _feature(feature: Feature, rows: pl.DataFrame, outside: Mapping[str, int]) -
         "unit": feature.unit if feature.kind == "number" else "",
         "days": values.len(),
         "share": round(values.len() / rows.height, 4),
-        "outside": outside[feature.name],
         "min": round(float(values.min()), 4),  # type: ignore[arg-type]
         "median": round(float(values.median()), 4),  # type: ignore[arg-type]
         "max": round(float(values.max()), 4),  # type: ignore[arg-type]

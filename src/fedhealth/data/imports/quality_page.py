@@ -19,17 +19,16 @@ rect.m { fill: #8aa9c9; } text { font-size: 11px; fill: #5a6675; }
 
 def quality_page(report: Mapping[str, Any]) -> str:
     """HTML of a quality report, with a plot of every feature; no script, no outside request."""
-    what = f"{report['rows']:,} rows" + (f" of {report['people']:,} people" if report["people"] else "")
     title = f"Import of {report['node']}, study {report['study']}"
     gaps = _gaps(report)
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{what}, {report['first']} to {report['last']}, in <code>{escape(report['table'])}</code>. {gaps}</p>",
+        f"<p>{size_words(report)}, in <code>{escape(report['table'])}</code>. {gaps}</p>",
         '<p class="note">This page stays with the node: it names the files that were read, and shows counts of few '
         "people and readings that were dropped.</p>",
         "<h2>Features</h2>",
         _missing(report["missing"]),
-        _context(report),
+        *(f"<p>{escape(words)}</p>" for words in (outcome_words(report), context_words(report)) if words),
         f'<div class="features">{"".join(_feature(f) for f in report["features"].values())}</div>',
         "<h2>Read</h2>",
         _table([(file, what, count) for file, counts in report["files"].items() for what, count in counts.items()]),
@@ -39,8 +38,8 @@ def quality_page(report: Mapping[str, Any]) -> str:
         _table(
             [(d["reason"], d["readings"], f"such as {d['example']}" if d["example"] else "") for d in report["dropped"]]
         ),
-        "<h2>Days with too few readings for a value</h2>",
-        _table(report["too_few"].items()),
+        "<h2>Days without a value</h2>",
+        _table(report["without_value"].items()),
         "<h2>Units converted</h2>",
         _table(report["converted"].items()),
         "<h2>Clocks</h2>",
@@ -60,13 +59,37 @@ def _gaps(report: Mapping[str, Any]) -> str:
     return f"{gaps['days_missing']:,} days are missing in between, at most {gaps['longest']:,} in a row."
 
 
-def _context(report: Mapping[str, Any]) -> str:
-    return f"<p>{escape(context_words(report))}</p>" if report["context"] else ""
+def size_words(report: Mapping[str, Any]) -> str:
+    """How many rows of whom and when, and how many they take the place of."""
+    people = f" of {_counted(report['people'], 'person', 'people')}" if report["people"] else ""
+    words = f"{_counted(report['rows'], 'row', 'rows')}{people}, {report['first']} to {report['last']}"
+    before = report["replaced"]
+    return words if before is None else f"{words}, instead of {_counted(before, 'row', 'rows')} before"
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"
+
+
+def outcome_words(report: Mapping[str, Any]) -> str:
+    """On how many days the outcome is known and happened, in a sentence; empty where no day has one."""
+    found = report["outcome"]
+    if not found:
+        return ""
+    values = (f"{name} {', '.join(f'{v}: {n:,}' for v, n in told.items())}" for name, told in found["values"].items())
+    odd = {value for told in found["values"].values() for value in told} - {"0", "1"}
+    rule = f", as which all above {found['above']:g} counts" if odd else ""
+    days = _counted(found["days"], "row", "rows")
+    return (
+        f"Outcome, {found['title']}: known for {days}, happened in {found['happened']:,}{rule} ({'; '.join(values)})."
+    )
 
 
 def context_words(report: Mapping[str, Any]) -> str:
-    """How far the environment that was imported or pulled reaches, in a sentence."""
+    """How far the environment that was imported or pulled reaches, in a sentence; empty where there is none."""
     found = report["context"]
+    if not found:
+        return ""
     words = f"Context of city and day: found for {found['rows']:,} of {report['rows']:,} rows"
     if found["without_city"]:
         words += f"; {found['without_city']:,} rows have no city"
@@ -88,9 +111,8 @@ def _cell(value: object) -> str:
 
 def _feature(feature: Mapping[str, Any]) -> str:
     unit = f" {feature['unit']}" if feature["unit"] else ""
-    outside = f", {feature['outside']:,} outside the plausible range" if feature["outside"] else ""
     caption = (
-        f"<b>{escape(feature['title'])}</b><br>{feature['days']:,} days ({feature['share']:.0%}){outside}<br>"
+        f"<b>{escape(feature['title'])}</b><br>{feature['days']:,} days ({feature['share']:.0%})<br>"
         f"{feature['min']:g} to {feature['max']:g}{escape(unit)}, median {feature['median']:g}"
     )
     ends = (f"{feature['edges'][0]:g}", f"{feature['edges'][-1]:g}{unit}")

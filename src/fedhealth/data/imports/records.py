@@ -166,7 +166,7 @@ class Records:
         found = found.with_columns(why=first)
         if found["why"].null_count() < found.height:
             bad = found.filter(pl.col("why").is_not_null()).group_by("why", maintain_order=True)
-            for reason, count, what in bad.agg(pl.len(), example.fill_null("nothing").first()).iter_rows():
+            for reason, count, what in bad.agg(pl.len(), example.fill_null("").first()).iter_rows():
                 self.asked.tally.drop(reason, count, what)
             found = found.filter(pl.col("why").is_null())
         return found

@@ -125,7 +125,7 @@ def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         gathered.write(places[1])
-        report = quality_report(asked, rows, table, sha256_of(places[0]), air, air_now)
+        report = quality_report(asked, rows, table, sha256_of(places[0]), air, air_now, _rows_of(table))
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report
@@ -136,7 +136,7 @@ def _nothing(asked: Asked) -> str:
     tally = asked.tally
     found = "; ".join(f"{file}: {_counts(counts)}" for file, counts in tally.rows.items()) or "no rows"
     dropped = f"; dropped: {_counts(tally.dropped)}" if tally.dropped else ""
-    short = f"; days with too few readings: {_counts(+tally.too_few)}" if tally.too_few.total() else ""
+    short = f"; days without a value: {_counts(+tally.without_value)}" if tally.without_value.total() else ""
     wanted = ", ".join(asked.node.features)
     return f"no reading for {asked.node.name}, which observes {wanted}; the files hold {found}{dropped}{short}"
 
@@ -178,6 +178,15 @@ def _write(table: pl.DataFrame, path: Path) -> None:
         table.write_parquet(path)
     else:
         table.write_csv(path)
+
+
+def _rows_of(table: Path) -> int | None:
+    """The rows of a node's table; None where there is none that can be read."""
+    try:
+        scan = pl.scan_parquet(table) if ".parquet" in table.suffixes else pl.scan_csv(table, infer_schema=False)
+        return int(scan.select(pl.len()).collect().item())
+    except (OSError, pl.exceptions.PolarsError):
+        return None
 
 
 def _beside(table: Path) -> list[Path]:

@@ -17,8 +17,7 @@ class Tally:
         examples: the first reading that was dropped for each reason, in words.
         converted: readings by change of unit, such as ``spo2: 1 to %``.
         offsets: readings by offset from UTC, such as ``+05:00``; ``none`` where the file names no zone.
-        outside: values of a day, by feature, that are outside the study's range and count as unknown.
-        too_few: days that have too few readings for a value, by concept and by what they lack.
+        without_value: days that have readings, and too few or only impossible ones for a value, by which and why.
     """
 
     rows: dict[str, Counter[str]] = field(default_factory=dict)
@@ -27,8 +26,7 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     converted: Counter[str] = field(default_factory=Counter)
     offsets: Counter[str] = field(default_factory=Counter)
-    outside: Counter[str] = field(default_factory=Counter)
-    too_few: Counter[str] = field(default_factory=Counter)
+    without_value: Counter[str] = field(default_factory=Counter)
 
     def found(self, file: str, what: str, count: int = 1) -> None:
         """Count rows of ``file``."""
