@@ -23,14 +23,8 @@ METRICS = {
 
 
 def invoke(*arguments: object):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-@pytest.fixture(autouse=True)
-def unmirrored():
-    """Only ``trained`` is mirrored in MLflow: it is made before this."""
     with without_mlflow():
-        yield
+        return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +122,14 @@ def test_every_contribution_left_an_audit_line(trained):
     assert all(line["node"] == "node_1" and line["rows"] >= 100 for line in lines if line["rows"])
 
 
-def test_the_run_is_mirrored_in_mlflow(trained):
+@pytest.mark.slow
+def test_the_run_is_mirrored_in_mlflow(world, tmp_path):
     import mlflow
 
-    _, report, runs = trained
+    runs = tmp_path / "runs"
+    told = ["--data", world, "--runs", runs, "--report", runs / "report.json", "--model", "logistic"]
+    assert CliRunner().invoke(app, ["train", *map(str, told)]).exit_code == 0
+    report = json.loads((runs / "report.json").read_text())
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{runs / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("health-risk")
     (run,) = client.search_runs([experiment.experiment_id])

@@ -44,9 +44,9 @@ def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDHEALTH_API", f"http://127.0.0.1:{free_port()}")
 
 
-@pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
-    """The stub on a free port; what is yielded makes it misbehave."""
+@pytest.fixture(scope="session")
+def stub_at() -> Iterator[tuple[Behaviour, str]]:
+    """The stub on a free port, and what it does."""
     behaviour, port = Behaviour(), free_port()
     server = uvicorn.Server(
         uvicorn.Config(create_stub(behaviour), port=port, log_level="error", ws="none", lifespan="off")
@@ -55,10 +55,18 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
     thread.start()
     while thread.is_alive() and not server.started:
         time.sleep(0.01)
-    monkeypatch.setenv("FEDHEALTH_API", f"http://127.0.0.1:{port}")
-    yield behaviour
+    yield behaviour, f"http://127.0.0.1:{port}"
     server.handle_exit(signal.SIGTERM, None)
     thread.join()
+
+
+@pytest.fixture
+def stub(stub_at: tuple[Behaviour, str], monkeypatch: pytest.MonkeyPatch) -> Behaviour:
+    """The stub as it is at first; what is returned makes it misbehave."""
+    behaviour, address = stub_at
+    vars(behaviour).update(vars(Behaviour()))
+    monkeypatch.setenv("FEDHEALTH_API", address)
+    return behaviour
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fedhealth.study import load_study
 
 from .stub_groups import DIFFERENCE, NETWORK, champion, subgroups, with_intervals
-from .stub_people import add_people
-from .stub_versions import add_network
+from .stub_people import add_people, people_at_first
+from .stub_versions import add_network, served_at_first
 
 KEY = "stub-key"
 OPENED = {"FEDHEALTH_API_KEY": KEY, "FEDHEALTH_ADMIN_OPENED": "1"}  # as ``fedhealth up`` starts the admin's pages
@@ -56,8 +56,8 @@ class Behaviour:
     synthetic: str = "all"
     more_alerts: list[dict[str, Any]] = field(default_factory=list)
     rules_problem: str | None = None
-    served: dict[str, Any] = field(default_factory=dict)
-    people: dict[str, Any] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=served_at_first)
+    people: dict[str, Any] = field(default_factory=people_at_first)
     older: bool = False
     model: dict[str, Any] = field(default_factory=dict)
     air: dict[str, Any] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
     add_alerts(app, behaviour)
     add_model(app, behaviour)
     add_network(app, behaviour)
-    add_people(app, behaviour.people, ROLES)
+    add_people(app, behaviour, ROLES)
     return app
 
 

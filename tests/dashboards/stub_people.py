@@ -7,16 +7,22 @@ from fastapi import FastAPI, HTTPException, Request
 PERSON = "p-17"
 
 
-def add_people(app: FastAPI, kept: dict[str, Any], roles: dict[str, str]) -> None:
-    kept[PERSON] = {
-        "person": PERSON,
-        "retention": "full",
-        "readings": 12,
-        "outcomes": 1,
-        "oldest": "2026-10-02T08:00:00Z",
-        "newest": "2026-11-20T08:00:00Z",
+def people_at_first() -> dict[str, Any]:
+    """What is kept of each person."""
+    first, last = "2026-10-02T08:00:00Z", "2026-11-20T08:00:00Z"
+    return {
+        PERSON: {
+            "person": PERSON,
+            "retention": "full",
+            "readings": 12,
+            "outcomes": 1,
+            "oldest": first,
+            "newest": last,
+        }
     }
 
+
+def add_people(app: FastAPI, behaviour: Any, roles: dict[str, str]) -> None:
     @app.get("/me")
     def me(request: Request) -> dict[str, Any]:
         role = roles[request.headers["X-API-Key"]]
@@ -24,21 +30,21 @@ def add_people(app: FastAPI, kept: dict[str, Any], roles: dict[str, str]) -> Non
 
     @app.get("/people/{person}")
     def one(person: str) -> dict[str, Any]:
-        if person not in kept:
+        if person not in behaviour.people:
             raise HTTPException(403, "this key is not for that person")
-        found: dict[str, Any] = kept[person]
+        found: dict[str, Any] = behaviour.people[person]
         return found
 
     @app.put("/people/{person}/consent")
     def consent(person: str, body: dict[str, str]) -> dict[str, Any]:
-        kept[person]["retention"] = body["retention"]
+        behaviour.people[person]["retention"] = body["retention"]
         if body["retention"] != "full":
-            kept[person] |= {"readings": 0, "outcomes": 0, "oldest": None, "newest": None}
-        found: dict[str, Any] = kept[person]
+            behaviour.people[person] |= {"readings": 0, "outcomes": 0, "oldest": None, "newest": None}
+        found: dict[str, Any] = behaviour.people[person]
         return found
 
     @app.delete("/people/{person}")
     def erase(person: str) -> dict[str, Any]:
-        erased = kept[person]["readings"]
-        kept[person] |= {"retention": "full", "readings": 0, "outcomes": 0, "oldest": None, "newest": None}
+        erased = behaviour.people[person]["readings"]
+        behaviour.people[person] |= {"retention": "full", "readings": 0, "outcomes": 0, "oldest": None, "newest": None}
         return {"erased": erased}

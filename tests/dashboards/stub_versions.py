@@ -20,10 +20,12 @@ def at_node(name: str, status: str | None) -> dict[str, Any]:
     return {"name": name, "title": TITLES[name], "status": status, "reason": "", "noisy": status == "worse", **known}
 
 
-def add_network(app: FastAPI, behaviour: Any) -> None:
-    state = behaviour.served
-    state |= {"champion": SERVED, "history": [change("publish", BEFORE, None), change("promote", SERVED, BEFORE)]}
+def served_at_first() -> dict[str, Any]:
+    """What is served, and how it came to be."""
+    return {"champion": SERVED, "history": [change("publish", BEFORE, None), change("promote", SERVED, BEFORE)]}
 
+
+def add_network(app: FastAPI, behaviour: Any) -> None:
     @app.get("/nodes")
     def nodes() -> dict[str, Any]:
         found = [one_node(name, missed) for name, missed in zip(TITLES, (0, 2, 9), strict=True)]
@@ -50,20 +52,22 @@ def add_network(app: FastAPI, behaviour: Any) -> None:
 
     @app.get("/models")
     def models() -> dict[str, Any]:
-        found = sorted((one_version(name, state) for name in AUROC), key=lambda one: one["standing"] != "champion")
-        return {"champion": state["champion"], "challenger": NEXT, "versions": found}
+        found = sorted(
+            (one_version(name, behaviour.served) for name in AUROC), key=lambda one: one["standing"] != "champion"
+        )
+        return {"champion": behaviour.served["champion"], "challenger": NEXT, "versions": found}
 
     @app.get("/promotion")
     def promotion() -> dict[str, Any]:
-        return {"champion": state["champion"], "history": state["history"][::-1]}
+        return {"champion": behaviour.served["champion"], "history": behaviour.served["history"][::-1]}
 
-    add_changes(app, state)
+    add_changes(app, behaviour)
 
     @app.get("/models/{version}")
     def version(version: str) -> dict[str, Any]:
         if version not in AUROC:
             raise HTTPException(404, "no such version")
-        told = [one for one in state["history"] if one["version"] == version]
+        told = [one for one in behaviour.served["history"] if one["version"] == version]
         nodes = [{"name": name, "rows": 24000, "policy": "5f" * 32, "epsilon": None} for name in TITLES]
         signed = "this installation" if told else None
         return {
@@ -76,12 +80,14 @@ def add_network(app: FastAPI, behaviour: Any) -> None:
         }
 
 
-def add_changes(app: FastAPI, state: dict[str, Any]) -> None:
+def add_changes(app: FastAPI, behaviour: Any) -> None:
     def serve(action: str, version: str, body: dict[str, str]) -> dict[str, str]:
-        if body["instead_of"] != state["champion"]:
+        if body["instead_of"] != behaviour.served["champion"]:
             raise HTTPException(409, "somebody else was quicker; look again")
-        state["history"].append({**change(action, version, state["champion"]), "reason": body["reason"], "by": "me"})
-        state["champion"] = version
+        behaviour.served["history"].append(
+            {**change(action, version, behaviour.served["champion"]), "reason": body["reason"], "by": "me"}
+        )
+        behaviour.served["champion"] = version
         return {"champion": version, "before": body["instead_of"]}
 
     @app.post("/models/promote")

@@ -3,7 +3,6 @@
 import json
 import os
 
-import mlflow
 import pytest
 import sqlalchemy as sa
 from tests.mirrors import without_mlflow
@@ -25,6 +24,12 @@ def trained(tmp_path_factory):
             registry.train([*SHARDS[:3], flipped(SHARDS[3], share, 1)], model="logistic")
             folders.append(registry.last)
     return registry.folder / "runs", folders
+
+
+def client_of(uri):
+    from mlflow import MlflowClient  # takes a second, which tests of other things need not wait
+
+    return MlflowClient(tracking_uri=uri)
 
 
 def report_of(folder):
@@ -57,7 +62,7 @@ def check_mirror(client, trained, models):
 @pytest.mark.slow
 def test_runs_charts_versions_and_aliases_are_mirrored(trained, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{trained[0] / 'mlflow.db'}")
+    client = client_of(f"sqlite:///{trained[0] / 'mlflow.db'}")
     check_mirror(client, trained, tmp_path / "models")
 
 
@@ -71,7 +76,7 @@ def test_they_are_mirrored_in_postgresql(trained, tmp_path, monkeypatch):
     try:
         uri = address.set(database=own).render_as_string(hide_password=False)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        check_mirror(mlflow.MlflowClient(tracking_uri=uri), trained, tmp_path / "models")
+        check_mirror(client_of(uri), trained, tmp_path / "models")
     finally:
         with server.connect() as connection:
             connection.execute(sa.text(f"DROP DATABASE {own} WITH (FORCE)"))
