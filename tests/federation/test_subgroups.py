@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.federation.test_evaluation import measure
+from tests.federation.test_metrics import measure
 from tests.federation.worlds import STUDY, draw_rows, hide, make_shard, split
 
 from fedhealth.federation import (
