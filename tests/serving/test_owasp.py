@@ -154,7 +154,7 @@ def test_api8_nothing_of_the_inside_is_told_and_browsers_elsewhere_are_shut_out(
     def broken(*_: object) -> None:
         raise RuntimeError("secret in /srv/fedhealth")
 
-    monkeypatch.setattr("fedhealth.serving.operations.city_days", broken)
+    monkeypatch.setattr("fedhealth.serving.cities.city_days", broken)
     answer = api.get("/cities", headers=ADMIN)
     assert (answer.status_code, answer.json()) == (
         500,
