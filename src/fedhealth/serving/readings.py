@@ -17,7 +17,7 @@ from fedhealth.monitoring.people import fit_to_keep
 from fedhealth.monitoring.retention import Retention
 from fedhealth.monitoring.store import Store, add_readings
 from fedhealth.monitoring.webhook import deliver, webhook
-from fedhealth.serving.access import MAX_BODY, Caller, allowed
+from fedhealth.serving.access import MAX_OTHER_BODY, Caller, allowed
 from fedhealth.serving.alerts import bring_up_to_date
 from fedhealth.serving.answers import Stored
 from fedhealth.serving.bodies import read_body
@@ -157,7 +157,7 @@ def add_reading_routes(
         """Score readings with the model in force and store what consent allows, before the answer; all or none."""
         if not caller.may("analyst") and caller.person is None:
             raise HTTPException(403, f"this needs the role analyst, or a citizen's key; {caller.name} is {caller.role}")
-        stored = await run_in_threadpool(keep, await read_body(request, MAX_BODY), caller)
+        stored = await run_in_threadpool(keep, await read_body(request, MAX_OTHER_BODY), caller)
         if webhook():
             after.add_task(deliver, store)
         return stored
