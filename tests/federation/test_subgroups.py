@@ -20,8 +20,8 @@ from fedhealth.federation import (
     subgroup,
     total,
 )
-from fedhealth.federation.disclosure import FEWEST_ROWS
 from fedhealth.federation.evaluation import GROUP_EDGES
+from fedhealth.federation.small_groups import FEWEST_ROWS
 from fedhealth.federation.subgroups import large_enough, members
 from fedhealth.study import Subgroup
 

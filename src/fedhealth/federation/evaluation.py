@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
-from fedhealth.federation.disclosure import fewest
+from fedhealth.federation.small_groups import fewest
 from fedhealth.federation.subgroups import large_enough, members
 from fedhealth.model import NetworkModel, RiskModel, model_from_arrays
 from fedhealth.model.missing import Mask
