@@ -8,7 +8,7 @@ noise is never the same twice: what is paid for must be the budget.
     python benchmarks/faults.py [--only KIND ...] [--phases PHASE ...] [--json FILE]
 
 What must be refused from the start (keys, certificates, names) is tested in tests/runtime/test_enrolment.py, and what
-no honest node could send in tests/runtime/test_cohort.py. The full disk needs root.
+no honest node could send in tests/runtime/test_participants.py. The full disk needs root.
 """
 
 import argparse

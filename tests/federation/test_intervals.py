@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.federation.test_evaluation import measure, scored
+from tests.federation.test_metrics import measure, scored
 
 from fedhealth.federation import intervals
 from fedhealth.model import sigmoid

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.federation.test_evaluation import measure
+from tests.federation.test_metrics import measure
 from tests.federation.worlds import STUDY, draw_rows, hide, make_shard, split
 
 from fedhealth.federation import (
@@ -20,8 +20,8 @@ from fedhealth.federation import (
     subgroup,
     total,
 )
-from fedhealth.federation.disclosure import FEWEST_ROWS
 from fedhealth.federation.evaluation import GROUP_EDGES
+from fedhealth.federation.small_groups import FEWEST_ROWS
 from fedhealth.federation.subgroups import large_enough, members
 from fedhealth.study import Subgroup
 

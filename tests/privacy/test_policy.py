@@ -1,4 +1,4 @@
-"""The owner's limits: what stays inside, which file says so, and how it is told."""
+"""A policy's limits: what stays inside, and how the owner is told."""
 
 import dataclasses
 import re
@@ -6,16 +6,14 @@ import re
 import numpy as np
 import pytest
 from tests.federation.worlds import STUDY, draw_rows
-from tests.privacy.doors import OPEN, TWO, open_door
+from tests.privacy.doors import TWO
 from typer.testing import CliRunner
 
 from fedhealth.cli.main import app
 from fedhealth.data.synthetic import write_world
-from fedhealth.federation import Contribution, fit_network, norms
 from fedhealth.federation.contribution import arrays
-from fedhealth.privacy import POLICIES, PolicyError, PolicyRefusal, approve, policy_file, policy_of, read_limits
+from fedhealth.privacy import POLICIES, approve, policy_file, policy_of
 from fedhealth.runtime.local import exchange_in_process
-from fedhealth.runtime.node import Node
 from fedhealth.study import load_study
 
 DEFAULT = POLICIES["default"]
@@ -65,34 +63,6 @@ def test_nothing_is_kept_inside_where_nothing_is_rare():
     assert DEFAULT.visible(STUDY, SHARD) is SHARD
 
 
-def test_the_stricter_limit_wins(tmp_path):
-    policy_file(tmp_path, "north").write_text("minimum_rows = 481\nminimum_cell = 5\n")
-    policy = policy_of(TWO, "north", tmp_path)
-    assert (policy.minimum_rows, policy.minimum_class, policy.minimum_cell) == (481, 10, 10)
-    with pytest.raises(PolicyRefusal, match=r"480 rows; its 'default, and north.policy.toml' policy .* 481"):
-        exchange_in_process(TWO, [SHARD], tmp_path / "audit", tmp_path)("moments", {})
-    assert policy_of(TWO, "east", tmp_path) == OPEN
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("minimum_row = 5", "unknown key 'minimum_row'; expected minimum_rows, minimum_class, minimum_cell"),
-        ("minimum_rows = 0", "minimum_rows: got 0; expected a whole number from 1"),
-        ("minimum_rows = true", "minimum_rows: got True; expected a whole number from 1"),
-        ("minimum_cell = 2.5", "minimum_cell: got 2.5; expected a whole number from 1"),
-        ("minimum_cell", "not valid TOML"),
-    ],
-)
-def test_a_wrong_file_is_refused_with_file_key_and_what_was_expected(tmp_path, text, told):
-    path = tmp_path / "north.policy.toml"
-    path.write_text(text)
-    with pytest.raises(PolicyError) as caught:
-        read_limits(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert told in str(caught.value)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
@@ -126,41 +96,6 @@ def test_an_unknown_node_is_refused_by_name(data):
     told = run("show", "node_9", "--data", str(data))
     assert told.exit_code == 1
     assert "node 'node_9' is not in study 'health-risk'; it has node_1" in told.output
-
-
-def test_the_owner_may_name_the_studies_that_are_answered(tmp_path):
-    study = load_study("health-risk")
-    policy_file(tmp_path, "node_1").write_text(f'studies = ["{"0" * 12}"]')
-    policy = policy_of(study, "node_1", tmp_path)
-    with pytest.raises(PolicyRefusal, match=rf"owner answers only studies 0{{12}}; this one is {study.hash[:12]}"):
-        policy.admit("node_1", study.hash, "moments")
-    policy_file(tmp_path, "node_1").write_text(f'studies = ["{"0" * 12}", "{study.hash[:14]}"]')
-    policy_of(study, "node_1", tmp_path).admit("node_1", study.hash, "moments")
-
-
-def test_the_owner_may_name_the_steps_that_are_answered(tmp_path):
-    study = load_study("health-risk")
-    policy_file(tmp_path, "node_1").write_text('steps = ["evaluate"]')
-    door = open_door(tmp_path, "node_1", policy_of(study, "node_1", tmp_path))
-    with pytest.raises(PolicyRefusal, match="node_1 refused step 'moments': its owner answers only evaluate"):
-        door.release(study.hash, "moments", Contribution({"rows": np.array(1000.0)}, 1000))
-    door.release(study.hash, "evaluate", Contribution({"risks": np.array(300.0)}, 1000))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('studies = ["abc"]', "expected a list of study hashes, each of 12 digits"),
-        ("studies = []", "expected a list of study hashes"),
-        ('steps = ["rows"]', "expected a list of steps: inventory, moments"),
-        ("steps = 3", "got 3; expected a list of steps"),
-    ],
-)
-def test_a_list_that_cannot_be_meant_is_refused(tmp_path, text, expected):
-    path = policy_file(tmp_path, "node_1")
-    path.write_text(text)
-    with pytest.raises(PolicyError, match=expected):
-        read_limits(path)
 
 
 def test_a_feature_that_the_owner_withholds_is_told_of_with_noise_only(tmp_path):
@@ -198,32 +133,6 @@ def test_a_network_without_noise_needs_many_rows_unless_they_are_synthetic(tmp_p
     )
     (tmp_path / "kept.json").rename(tmp_path / "world.json")
     assert policy_of(load_study("health-risk"), "node_1", tmp_path).rows_per_parameter == 0
-
-
-def test_the_owner_bounds_how_far_a_network_moves(tmp_path):
-    pytest.importorskip("torch")
-    policy_file(tmp_path, "north").write_text("norm_bound = 0.01\n")
-    policy = dataclasses.replace(policy_of(TWO, "north", tmp_path), rows_per_parameter=0)
-    node, seen = Node.behind_door(TWO, SHARD, policy, tmp_path / "audit", tmp_path), []
-
-    def exchange(step, state):
-        seen.append((step, {"north": node.answer(step, state)}))
-        return seen[-1][1]
-
-    fit_network(TWO, exchange, seed=1, rounds=1)
-    moves = [replies for step, replies in seen if step == "average"]
-    assert moves
-    for replies in moves:
-        norms.check(replies, 0.01)
-
-
-def test_the_owner_chooses_the_file_of_the_audit_log(tmp_path):
-    log = tmp_path / "elsewhere" / "told.jsonl"
-    policy_file(tmp_path, "north").write_text(f'audit = "{log}"\n')
-    exchange_in_process(TWO, [SHARD], tmp_path / "audit", tmp_path)("moments", {})
-    assert len(log.read_text().splitlines()) == 1
-    told = CliRunner().invoke(app, ["node", "audit", "verify", "north", "--data", str(tmp_path)])
-    assert "1 lines, unbroken" in told.output
 
 
 def test_a_policy_that_was_changed_has_another_hash():

@@ -1,38 +1,20 @@
 import numpy as np
 import pytest
-from tests.federation.worlds import STUDY, draw_rows
+from tests.federation.worlds import draw_rows
 
-from fedhealth.federation import exchange_within, fit
 from fedhealth.registry import (
     BundleError,
     challenge,
     challenger,
     champion,
-    find_version,
     history,
     load_bundle,
     load_signed,
     publish,
     rollback,
     versions,
-    write_bundle,
 )
 from fedhealth.registry.bundle import FILES
-
-FIT = fit(STUDY, exchange_within([draw_rows(200, seed=1)], STUDY), penalty=(30.0, 3.0))
-
-
-@pytest.fixture
-def runs(tmp_path):
-    """Three runs' folders, a, b and c, each with a bundle of its own."""
-    for seed, name in enumerate("abc"):
-        write_bundle(tmp_path / "runs" / name, STUDY, FIT.model, FIT.reference, {"seed": seed}, f"# {name}\n")
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def models(tmp_path):
-    return tmp_path / "models"
 
 
 def test_publishing_makes_a_champion_with_a_history(runs, models):
@@ -152,30 +134,6 @@ def test_rolling_back_without_a_model_is_refused(models):
         rollback(models, "why")
 
 
-def test_versions_tell_their_standing(runs, models):
-    for name in "ab":
-        publish(runs / name, models)
-    standing = {v.bundle.facts["seed"]: v.standing for v in versions(models, runs)}
-    assert standing == {0: "former", 1: "champion", 2: "trained"}
-
-
-def test_there_is_one_challenger_until_it_is_promoted(runs, models):
-    publish(runs / "a", models)
-    assert challenger(models) is None
-    for name in "bc":
-        challenge(runs / name, models, "trained on new data")
-    assert challenger(models) == load_bundle(runs / "c").version
-    found = find_version("challenger", versions(models, runs))
-    assert (found.bundle.facts["seed"], found.standing) == (2, "challenger")
-    assert find_version("champion", versions(models, runs)).bundle.facts["seed"] == 0
-    with pytest.raises(BundleError, match="is the champion"):
-        challenge(runs / "a", models, "again")
-    publish(found.folder, models, "promote")
-    assert challenger(models) is None
-    with pytest.raises(BundleError, match="'challenger' names 0 versions"):
-        find_version("challenger", versions(models, runs))
-
-
 def test_a_challenger_is_not_signed_before_it_is_promoted(runs, models):
     publish(runs / "a", models)
     challenge(runs / "b", models, "trained on new data")
@@ -190,17 +148,6 @@ def test_a_kept_version_that_was_changed_is_not_rolled_back_to(runs, models):
     with pytest.raises(BundleError, match="extra: no part of the signed bundle"):
         rollback(models, "worse")
     assert champion(models).facts["seed"] == 1
-
-
-def test_a_version_is_found_by_the_start_of_its_hash_or_by_its_folder(runs, models):
-    publish(runs / "a", models)
-    known = versions(models, runs)
-    one = load_bundle(runs / "b")
-    assert find_version(one.version, known).bundle.hash == one.hash
-    assert find_version(f"{runs / 'b'}/", known).bundle.hash == one.hash
-    for name, count in (("zzz", 0), ("", 3)):
-        with pytest.raises(BundleError, match=f"names {count} versions; expected one of: .*{one.version}"):
-            find_version(name, known)
 
 
 def test_a_published_model_answers_like_the_run(runs, models):

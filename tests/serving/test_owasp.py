@@ -76,7 +76,7 @@ def test_api3_properties_that_are_not_described_are_neither_taken_nor_told(api: 
 
 def test_api4_bodies_rows_and_rates_have_limits(make: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch):
     api = make()
-    assert api.post("/predict", content=b" " * (lane.MAX_BODY + 1)).status_code == 413
+    assert api.post("/predict", content=b" " * (lane.MAX_PERSON_BODY + 1)).status_code == 413
     many = {"columns": {"age": [40] * 100_001}}
     assert api.post("/predict/batch", json=many, headers=ADMIN).status_code == 422
     assert api.post("/readings", json={"readings": reading("p")["readings"] * 1001}, headers=ADMIN).status_code == 422
@@ -154,7 +154,7 @@ def test_api8_nothing_of_the_inside_is_told_and_browsers_elsewhere_are_shut_out(
     def broken(*_: object) -> None:
         raise RuntimeError("secret in /srv/fedhealth")
 
-    monkeypatch.setattr("fedhealth.serving.operations.city_days", broken)
+    monkeypatch.setattr("fedhealth.serving.cities.city_days", broken)
     answer = api.get("/cities", headers=ADMIN)
     assert (answer.status_code, answer.json()) == (
         500,

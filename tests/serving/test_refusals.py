@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedhealth.serving.errors import MAX_PROBLEMS, MAX_SHOWN
-from fedhealth.serving.routes import MAX_BODY
+from fedhealth.serving.routes import MAX_PERSON_BODY
 
 AGE = "a number from 0 to 110"
 FLAG = "0 or 1"
@@ -125,7 +125,7 @@ def test_a_flood_of_problems_is_cut_short(client: TestClient):
 
 
 def test_a_body_may_not_be_over_the_limit(client: TestClient):
-    fits = b'{"age": 30}'.ljust(MAX_BODY)
+    fits = b'{"age": 30}'.ljust(MAX_PERSON_BODY)
     assert client.post("/predict", content=fits).status_code == 200
     assert "65536 bytes" in refused(client, fits + b" ", status=413)["expected"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fedhealth.registry import Bundle
     from fedhealth.runtime.events import Watch
     from fedhealth.runtime.federation import Federation
-    from fedhealth.runtime.flower.cohort import Patience
+    from fedhealth.runtime.flower.participants import Patience
     from fedhealth.study import Study
 
 LOOPBACK = "127.0.0.1"
@@ -140,7 +140,7 @@ def _train_as_server(
     metrics_port: int | None = None,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     from fedhealth.cli.progress import say_who, training_progress
-    from fedhealth.runtime.flower.cohort import Patience
+    from fedhealth.runtime.flower.participants import Patience
 
     finished: list[tuple[Bundle | None, dict[str, Any], Path]] = []
     watching: list[Watch] = [say_who]

@@ -81,7 +81,7 @@ def _ask_over_network(
     from fedhealth.cli.flower import with_nodes
     from fedhealth.cli.progress import say_who
     from fedhealth.runtime.checkup import ask_again
-    from fedhealth.runtime.flower.cohort import Patience
+    from fedhealth.runtime.flower.participants import Patience
 
     found: dict[str, Contribution] = {}
 

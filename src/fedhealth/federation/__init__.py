@@ -3,7 +3,8 @@
 from fedhealth.federation.averaging import NetworkFit, fit_network
 from fedhealth.federation.contribution import TOGETHER, Contribution, Replies, State, total
 from fedhealth.federation.curves import curves
-from fedhealth.federation.evaluation import Difference, Metrics, difference, metrics, score_histogram, subgroup
+from fedhealth.federation.evaluation import score_histogram, subgroup
+from fedhealth.federation.metrics import Difference, Metrics, difference, metrics
 from fedhealth.federation.pairing import Paired, paired, question
 from fedhealth.federation.private import PLAN, Plan, fit_private, private_scores
 from fedhealth.federation.private_network import NETWORK_PLAN, fit_private_network

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedhealth.federation.contribution import Contribution
-from fedhealth.federation.evaluation import size_groups
+from fedhealth.federation.metrics import size_groups
 
 GROUPS = 10
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fedhealth.data.shard import Shard
 from fedhealth.federation import intervals
 from fedhealth.federation.contribution import Contribution, Floats, Replies, State, arrays, total
-from fedhealth.federation.evaluation import EDGES, LOSSES, Difference, losses, metrics
+from fedhealth.federation.evaluation import EDGES, LOSSES, losses
+from fedhealth.federation.metrics import Difference, metrics
 from fedhealth.model import RiskModel, model_from_arrays
 from fedhealth.study import Study
 

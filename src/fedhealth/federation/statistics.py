@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
-from fedhealth.federation import disclosure
+from fedhealth.federation import small_groups
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
 from fedhealth.model.design import Design, rescale
 from fedhealth.study import Study
@@ -148,12 +148,12 @@ def contribute_reference(study: Study, state: State, shard: Shard) -> Contributi
     feature = np.broadcast_to(np.arange(len(study.features)), bins.shape)
     stratum = np.broadcast_to(rows.stratum[:, None].astype(np.intp), bins.shape)
     sizes = np.bincount(rows.stratum, minlength=study.strata).astype(np.float64)
-    fewest = disclosure.fewest(study, state, "minimum_cell")
+    fewest = small_groups.fewest(study, state, "minimum_cell")
     np.add.at(counts, (stratum[rows.observed], feature[rows.observed], bins[rows.observed]), 1.0)
     return Contribution(
         arrays(
-            by_stratum=disclosure.rounded(counts, fewest),
-            stratum_rows=disclosure.rounded(sizes[:, None], fewest)[:, 0],
+            by_stratum=small_groups.rounded(counts, fewest),
+            stratum_rows=small_groups.rounded(sizes[:, None], fewest)[:, 0],
         ),
         len(rows),
     )

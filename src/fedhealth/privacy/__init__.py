@@ -8,18 +8,8 @@ from fedhealth.privacy.disclosure import would_leave
 from fedhealth.privacy.door import Door
 from fedhealth.privacy.exits import EXITS
 from fedhealth.privacy.ledger import Ledger, ledger_file
-from fedhealth.privacy.policy import (
-    POLICIES,
-    NotFinite,
-    Policy,
-    PolicyError,
-    PolicyRefusal,
-    audit_file,
-    is_summed_under_masks,
-    policy_file,
-    policy_of,
-    read_limits,
-)
+from fedhealth.privacy.owner_limits import PolicyError, audit_file, policy_file, policy_of, read_limits
+from fedhealth.privacy.policy import POLICIES, NotFinite, Policy, PolicyRefusal, is_summed_under_masks
 
 __all__ = [
     "DELTA",

@@ -3,20 +3,17 @@
 from fedhealth.registry.bundle import Bundle, BundleError, load_bundle, without_form, write_bundle
 from fedhealth.registry.history import history, undisturbed
 from fedhealth.registry.model_card import model_card
-from fedhealth.registry.publish import (
+from fedhealth.registry.publish import challenge, note_refusal, publish, rollback
+from fedhealth.registry.signing import load_signed, load_signing_key, sign_bundle, signer
+from fedhealth.registry.standing import (
     Version,
-    challenge,
     challenger,
     champion,
     find_version,
-    note_refusal,
-    publish,
-    rollback,
     served_last,
     served_since,
     versions,
 )
-from fedhealth.registry.signing import load_signed, load_signing_key, sign_bundle, signer
 
 __all__ = [
     "Bundle",

@@ -26,6 +26,7 @@ from fedhealth.study import Study, StudyError, study_from_dict
 FORMAT = 1
 READABLE = ("mean", "sd", "knots", "partial", "calibration")  # arrays that people want to see in bundle.json
 FILES = ("model.safetensors", "MODEL_CARD.md", "bundle.json")  # bundle.json last: a reader never sees it early
+REPORT = "report.json"  # no part of the bundle: what the run that trained it found, kept beside it
 DECIMALS = 9
 
 

@@ -6,10 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fedhealth.registry.bundle import Bundle, BundleError, load_bundle
+from fedhealth.registry.bundle import REPORT, Bundle, BundleError, load_bundle
 from fedhealth.registry.history import history
-from fedhealth.registry.publish import REPORT, SERVED
 from fedhealth.registry.signing import load_signed, signer
+from fedhealth.registry.standing import SERVED
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import mlflow
 
 from fedhealth.registry.bundle import Bundle
 from fedhealth.registry.charts import charts
-from fedhealth.registry.publish import ALIASES, challenger, versions
+from fedhealth.registry.standing import ALIASES, challenger, versions
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)

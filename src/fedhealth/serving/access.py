@@ -26,7 +26,7 @@ from fedhealth.keys import (
     key_file,
     load_key,
 )
-from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
+from fedhealth.serving.batch import MAX_BATCH_BODY
 from fedhealth.serving.errors import Message, Refusal, Responses, too_large
 from fedhealth.serving.rate import Rate
 
@@ -72,10 +72,10 @@ KEYED: Responses = {
     401: {"model": Message, "description": "No key, or a wrong one"},
     403: {"model": Message, "description": "The key's role is not enough"},
 }
-MAX_BODY = 4 * 1024 * 1024  # bytes of any body but a batch's
+MAX_OTHER_BODY = 4 * 1024 * 1024  # bytes of any body but a batch's
 INVALID: Responses = {
     400: {"model": Message, "description": "The body cannot be read"},
-    413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
+    413: {"model": Refusal, "description": f"The body is over {MAX_OTHER_BODY} bytes"},
 }
 GUARDED = [
     (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), role) for (method, path), role in NEEDS.items() if role
@@ -231,7 +231,7 @@ class Access:
             return await self.app(scope, receive, send)
         refused = (None if "caller" in scope else self.admission.admit(scope)) or _too_little(scope)
         if refused is None:
-            limit = BATCH_BODY if scope["path"] == "/predict/batch" else MAX_BODY
+            limit = MAX_BATCH_BODY if scope["path"] == "/predict/batch" else MAX_OTHER_BODY
             return await self.app(scope, _up_to(limit, receive), send)
         body = json.dumps({"detail": refused.detail}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

@@ -18,7 +18,7 @@ from fedhealth.serving.schema import PredictionBody, quickly_accepted
 from fedhealth.study import Feature
 
 MOST_ROWS = 100_000
-MAX_BODY = 64 * 1024 * 1024  # bytes
+MAX_BATCH_BODY = 64 * 1024 * 1024  # bytes
 SURELY_FEW = 1024 * 1024  # bytes: whatever they hold, it takes little memory
 PATH = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 SHAPE = 'a JSON object with "columns" (a list of values for each feature) or "rows" (a list of objects)'

@@ -40,6 +40,7 @@ class Message(BaseModel):
 
 Responses = dict[int | str, dict[str, Any]]
 MISSING: Responses = {404: {"model": Message, "description": "There is no such thing"}}
+STORE_AWAY: Responses = {503: {"model": Message, "description": "No model is loaded, or the store is away"}}
 
 
 class Refused(HTTPException):

@@ -20,7 +20,7 @@ from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 from fedhealth.serving.predictor import Predictor
 
-MAX_BODY = 64 * 1024  # bytes; larger batches are worked on beside other requests
+MAX_PERSON_BODY = 64 * 1024  # bytes; a batch of no more is answered here too, a larger one beside other requests
 ALWAYS = ((b"content-type", b"application/json"), *HEADERS)
 Headers = list[tuple[bytes, bytes]]
 
@@ -97,7 +97,7 @@ class QuickProtocol(HttpToolsProtocol):
         if self._kind is None:
             return super().on_body(body)
         self._body += body
-        if len(self._body) > MAX_BODY:
+        if len(self._body) > MAX_PERSON_BODY:
             self._hand_on()
 
     def on_message_complete(self) -> None:

@@ -1,19 +1,33 @@
-"""Readings that come in: checked like ``/predict``, scored with the model in force, and ready for the store."""
+"""Readings that come in: checked like ``/predict``, scored with the model in force, and stored; and their route."""
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import numpy as np
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from fedhealth.data.aqi import overall_aqi
-from fedhealth.serving.errors import MAX_PROBLEMS, Problem, Refused, problem
+from fedhealth.monitoring.cities import newest_time
+from fedhealth.monitoring.people import fit_to_keep
+from fedhealth.monitoring.retention import Retention
+from fedhealth.monitoring.store import Store, add_readings
+from fedhealth.monitoring.webhook import deliver, webhook
+from fedhealth.serving.access import MAX_OTHER_BODY, Caller, allowed
+from fedhealth.serving.alerts import bring_up_to_date
+from fedhealth.serving.answers import Stored
+from fedhealth.serving.bodies import read_body
+from fedhealth.serving.errors import MAX_PROBLEMS, Problem, Refusal, Refused, Responses, problem
+from fedhealth.serving.models import Models
 from fedhealth.serving.predictor import Predictor
 
 MOST = 1000
+CLOCKS_DIFFER = timedelta(minutes=5)
+FAR_AHEAD = datetime(2200, 1, 1, tzinfo=UTC)  # an administrator's simulation may run ahead of the calendar
 # No spaces, no @: names and addresses of people do not pass for pseudonyms.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
@@ -115,3 +129,42 @@ def _row(reading: ReadingBody, values: dict[str, float], risk: float, predictor:
 def _aqi_of(values: dict[str, float]) -> float | None:
     """The index of the 24-hour PM2.5 where a reading gives no index itself."""
     return float(overall_aqi({"pm25_24h": values["pm25"]})) if "pm25" in values else None
+
+
+def add_reading_routes(
+    router: APIRouter, models: Models, store: Store, retention: Retention, now: Callable[[], datetime]
+) -> None:
+    """Add the route to ``router``; ``now`` is the clock."""
+    schema = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
+    refusals: Responses = {413: {"model": Refusal}, 422: {"model": Refusal}}
+
+    def keep(raw: bytes, caller: Caller) -> Stored:
+        predictor = models.predictor()
+        rows = parse_readings(raw, predictor, FAR_AHEAD if caller.may("admin") else now() + CLOCKS_DIFFER)
+        if not all(caller.owns(row["person"]) for row in rows):
+            raise HTTPException(403, "a citizen's key sends readings of its own person alone")
+        if not caller.may("analyst"):  # no citizen's word makes a city's air
+            rows = [{**row, "aqi": None, "pm25": None} for row in rows]
+        with store.session() as session:
+            stored = add_readings(session, fit_to_keep(session, rows, retention))
+            as_of = newest_time(session)
+            if as_of:
+                bring_up_to_date(session, {row["city"] for row in rows}, predictor, as_of)
+        return Stored(stored=stored, scored=len(rows))
+
+    @router.post("/readings", status_code=201, responses=refusals, openapi_extra=schema)
+    async def readings(request: Request, caller: Annotated[Caller, Depends(allowed)], after: BackgroundTasks) -> Stored:
+        """Score readings with the model in force and store what consent allows, before the answer; all or none."""
+        if not caller.may("analyst") and caller.person is None:
+            raise HTTPException(403, f"this needs the role analyst, or a citizen's key; {caller.name} is {caller.role}")
+        stored = await run_in_threadpool(keep, await read_body(request, MAX_OTHER_BODY), caller)
+        if webhook():
+            after.add_task(deliver, store)
+        return stored
+
+
+def _schema() -> dict[str, Any]:
+    """The body's schema with its parts in place, as OpenAPI wants it inside a path."""
+    schema = ReadingsBody.model_json_schema()
+    schema["properties"]["readings"]["items"] = schema.pop("$defs")["ReadingBody"]
+    return schema

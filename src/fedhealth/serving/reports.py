@@ -1,4 +1,4 @@
-"""Finished training runs, as the folders below ``FEDHEALTH_RUNS`` hold them."""
+"""Finished training runs, as the folders below ``FEDHEALTH_RUNS`` hold them, and the routes over them."""
 
 import json
 import logging
@@ -7,6 +7,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from fastapi import APIRouter, HTTPException
+
+from fedhealth.serving.answers import Runs
+from fedhealth.serving.errors import MISSING
 
 logger = logging.getLogger(__name__)
 
@@ -70,3 +75,26 @@ def _summary(name: str, time: float, content: dict[str, Any]) -> dict[str, Any]:
         "rounds": max((one["round"] for one in content["rounds"]), default=0),
         "global_auroc": content["global"]["auroc"],
     }
+
+
+def add_runs(router: APIRouter) -> None:
+    """Add the routes to ``router``."""
+
+    @router.get("/runs")
+    def runs() -> Runs:
+        """Finished training runs, newest first."""
+        return Runs.model_validate({"runs": run_summaries(runs_folder())})
+
+    @router.get("/runs/{name}", responses=MISSING)
+    def run(name: str) -> dict[str, Any]:
+        """The report of a run; ``latest`` is the newest."""
+        folder = runs_folder()
+        found = finished_runs(folder)
+        for known, time in found[:1] if name == "latest" else found:
+            if name in ("latest", known):
+                try:
+                    return report(folder, known, time)
+                except (OSError, ValueError) as error:
+                    logger.warning("the report of run %s cannot be read: %r", known, error)
+                    raise HTTPException(404, f"the report of run {known!r} cannot be read") from None
+        raise HTTPException(404, f"there is no run {name[:64]!r} with a report in {folder}")

@@ -11,17 +11,17 @@ from pydantic import BaseModel, Field
 
 from fedhealth.serving.access import KEYED, allowed
 from fedhealth.serving.advice import Advice, advice
-from fedhealth.serving.batch import MAX_BODY as BATCH_BODY
+from fedhealth.serving.batch import MAX_BATCH_BODY
 from fedhealth.serving.bodies import read_body
 from fedhealth.serving.errors import Message, Refusal, Responses
-from fedhealth.serving.lane import MAX_BODY
+from fedhealth.serving.lane import MAX_PERSON_BODY
 from fedhealth.serving.metrics import Figures
 from fedhealth.serving.models import Models
 from fedhealth.serving.person import Answer
 from fedhealth.study.advice.safety import Safety
 
 REFUSALS: Responses = {
-    413: {"model": Refusal, "description": f"The body is over {MAX_BODY} bytes"},
+    413: {"model": Refusal, "description": f"The body is over {MAX_PERSON_BODY} bytes"},
     422: {"model": Refusal, "description": "The body is not what the study asks for"},
 }
 UNAVAILABLE: Responses = {503: {"model": Message, "description": "No model is loaded"}}
@@ -116,7 +116,7 @@ def routes(models: Models, answers: Mapping[str, Answer], figures: Figures, safe
 
 def _add_person(router: APIRouter, models: Models, answers: Mapping[str, Answer]) -> None:
     async def answer(request: Request) -> Response:
-        raw = await read_body(request, MAX_BODY)
+        raw = await read_body(request, MAX_PERSON_BODY)
         predictor = models.predictor()
         content = answers[request.url.path](predictor, predictor.body.parse(raw))
         return Response(content, media_type="application/json")
@@ -137,18 +137,18 @@ def _add_advice(router: APIRouter, models: Models, safety: Safety) -> None:
     async def give_advice(request: Request) -> Advice:
         """Safety rules first, then guidance for the air, then other groups of people. Information, not a diagnosis."""
         body = models.body()
-        values = body.parse(await read_body(request, MAX_BODY))
+        values = body.parse(await read_body(request, MAX_PERSON_BODY))
         return advice(body.study, models.state().predictor, safety, values)
 
 
 def _add_batch(router: APIRouter, models: Models) -> None:
-    large: Responses = {413: {"model": Refusal, "description": f"The body is over {BATCH_BODY} bytes"}}
+    large: Responses = {413: {"model": Refusal, "description": f"The body is over {MAX_BATCH_BODY} bytes"}}
     others = {**REFUSALS, **large, **UNAVAILABLE, **KEYED}
 
     @router.post("/predict/batch", response_model=Predictions, dependencies=[Depends(allowed)], responses=others)
     async def predict_batch(request: Request) -> Response:
         """The risks of up to 100,000 people, given as rows or columns. /predict gives intervals too."""
-        raw = await read_body(request, BATCH_BODY)
+        raw = await read_body(request, MAX_BATCH_BODY)
         content = await run_in_threadpool(models.predictor().answer_batch, raw)
         return Response(content, media_type="application/json")
 

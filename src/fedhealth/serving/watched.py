@@ -19,7 +19,7 @@ from fedhealth.monitoring.performance import performance as performance_of
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import NodeCheck
 from fedhealth.monitoring.watch import Look
-from fedhealth.serving.answers import FromRecord
+from fedhealth.serving.answers import Evaluation, FromRecord
 from fedhealth.serving.models import Models
 
 Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to the last whole hour that readings reach")]
@@ -155,6 +155,22 @@ class NodePerformances(BaseModel):
 
 def add_watched(router: APIRouter, models: Models, store: Store) -> None:
     """Add the routes to ``router``."""
+
+    @router.get("/evaluation")
+    def evaluation() -> Evaluation:
+        """How well the served model does on held-out rows, in all, node by node, and by city and other subgroups."""
+        bundle = models.predictor().bundle
+        kept = ("name", "title", "rows", "local", "global", "difference", "better_alone")
+        facts = bundle.facts
+        return Evaluation(
+            model_version=bundle.version,
+            metrics=facts.get("metrics") or {},
+            nodes=[{key: node.get(key) for key in kept} for node in facts.get("nodes") or []],
+            subgroups=facts.get("subgroups") or [],
+            threshold=facts["threshold"],
+            synthetic=facts.get("synthetic"),
+            synthetic_nodes=facts.get("synthetic_nodes") or [],
+        )
 
     @router.get("/drift")
     def drift(days: Days = 30) -> Drift:

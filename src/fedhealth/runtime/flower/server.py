@@ -9,7 +9,7 @@ from fedhealth.federation import Exchange
 from fedhealth.privacy import is_summed_under_masks
 from fedhealth.runtime.events import Watch, unwatched
 from fedhealth.runtime.federation import Federation
-from fedhealth.runtime.flower.cohort import Cohort, Patience
+from fedhealth.runtime.flower.participants import Participants, Patience
 from fedhealth.runtime.flower.wire import Introduction
 from fedhealth.runtime.secure import SecureExchange
 from fedhealth.study import Study
@@ -41,22 +41,24 @@ def server_app(
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        cohort = Cohort(grid, study, seed, run, patience, watch, check)
+        participants = Participants(grid, study, seed, run, patience, watch, check)
         ending = "the server stopped before the end"
         try:
-            cohort.gather()
-            exchange: Exchange = cohort.contributions
+            participants.gather()
+            exchange: Exchange = participants.contributions
             if is_summed_under_masks(study):
-                roster = {name: one.public_key for name, one in cohort.introductions.items()}
-                exchange = SecureExchange(study, seed, exchange, cohort.bodies, roster, run, cohort.enough, watch)
-            synthetic = tuple(name for name, one in cohort.introductions.items() if one.synthetic)
-            policies = {name: one.policy for name, one in cohort.introductions.items()}
+                roster = {name: one.public_key for name, one in participants.introductions.items()}
+                exchange = SecureExchange(
+                    study, seed, exchange, participants.bodies, roster, run, participants.enough, watch
+                )
+            synthetic = tuple(name for name, one in participants.introductions.items() if one.synthetic)
+            policies = {name: one.policy for name, one in participants.introductions.items()}
             train(Federation(exchange, synthetic, policies))
             ending = "the run is finished"
         except Exception as error:
             ending = f"the run ended early: {error}"
             raise
         finally:
-            cohort.dismiss(ending)
+            participants.dismiss(ending)
 
     return app

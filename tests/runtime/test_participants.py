@@ -18,9 +18,9 @@ from fedhealth.data.synthetic import write_world
 from fedhealth.federation import TOGETHER, packing
 from fedhealth.federation.contribution import arrays
 from fedhealth.privacy.secure_aggregation.messages import Letter, Shares
-from fedhealth.runtime.flower import client, cohort, wire
-from fedhealth.runtime.flower.cohort import Cohort, Patience
+from fedhealth.runtime.flower import client, participants, wire
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.flower.participants import Participants, Patience
 from fedhealth.runtime.secure import SecureExchange
 from fedhealth.runtime.summing import Values
 from fedhealth.study import load_study
@@ -66,7 +66,7 @@ def nodes():
 def served(world, nodes, tmp_path, monkeypatch):
     """Gather six nodes: ``served(masked=..., fewest=..., change=...)`` gives grid, exchange, and what was told."""
     monkeypatch.setattr(client, "_summing", Remembered(client._summing, nodes))
-    monkeypatch.setattr(cohort, "LOOK", 0.05)
+    monkeypatch.setattr(participants, "LOOK", 0.05)
     for name in ("_run_id", "_task_id", "_node_id"):  # which Flower notes in every message that a process makes
         monkeypatch.setattr(TaskIdentity, name, 1)
 
@@ -75,7 +75,7 @@ def served(world, nodes, tmp_path, monkeypatch):
         grid = LocalGrid(study, dict.fromkeys(NODES, world), tmp_path / "runs", change)
         grid.forget = lambda name: nodes.pop((study, name), None)
         loaded, told = load_study(study), Told()
-        made = Cohort(grid, loaded, 0, "run", Patience(nodes_patience, 0.5, fewest), told)
+        made = Participants(grid, loaded, 0, "run", Patience(nodes_patience, 0.5, fewest), told)
         made.gather()
         exchange = made.contributions
         if masked:

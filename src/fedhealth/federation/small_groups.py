@@ -1,4 +1,4 @@
-"""Counts that tell of no small group of people."""
+"""Counts that tell of no small group of people: the fewest that may be told, and rounding to them."""
 
 from collections.abc import Mapping
 

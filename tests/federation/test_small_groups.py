@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
 
-from fedhealth.federation.disclosure import rounded
+from fedhealth.federation.small_groups import rounded
 
 TABLES = any_array(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 4)), elements=st.integers(0, 40).map(float))
 

@@ -54,7 +54,7 @@ class Patience:
 
 
 @dataclass
-class Cohort:
+class Participants:
     """The nodes of a run: who is there (``ids`` by name, in the study's order), asked together."""
 
     grid: Grid
