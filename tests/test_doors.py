@@ -85,6 +85,7 @@ def test_a_door_answers_help_from_anywhere(path: str, tmp_path: Path) -> None:
     assert "Usage" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["app.main", "fl.data_utils", "fl.model"])
 def test_a_door_can_be_imported(module: str) -> None:
     done = subprocess.run(

@@ -88,6 +88,7 @@ def test_without_a_terminal_every_round_is_one_line_of_keys_and_values(trained):
     assert all(dict(pair.split("=") for pair in line.split())["nodes"] == "3" for line in lines)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bundle_and_compares_it_with_the_champion(trained, world, tmp_path):
     _, report, runs = trained
     served = publish(next(runs.glob("health-risk-*")), tmp_path / "models")

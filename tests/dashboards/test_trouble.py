@@ -23,6 +23,7 @@ def test_the_citizen_page_comes_back_from_whatever_failed(stub, path):
     assert "Of **100 people like you**" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/cities", "/alerts", "/trends", "/aqi", "/evaluation", "/me"])
 def test_the_overview_comes_back_from_whatever_failed(with_key, path):
     with_key.once.add(path)

@@ -45,6 +45,7 @@ def test_nodes_hold_disjoint_people_and_other_ones_with_another_seed():
     assert len(elsewhere[0] & people[0]) < 0.5 * len(people[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", ["fair-poor-health", "diabetes", "cvd"])
 def test_a_node_sees_its_block_and_the_anchors(outcome):
     study, dataset = loaded(outcome)

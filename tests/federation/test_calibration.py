@@ -77,6 +77,7 @@ def test_an_overconfident_small_fit_is_corrected():
     assert abs(model.calibration[0]) < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [40, 100, 200])
 def test_few_rows_of_a_rare_outcome_give_risks_near_its_share(n):
     for seed in range(5):

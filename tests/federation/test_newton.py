@@ -18,6 +18,7 @@ from fedhealth.model.missing import patterns
 TINY = 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SEGMENTS)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -57,6 +58,7 @@ def test_federated_equals_pooled_where_nodes_observe_different_features(seed, bl
     np.testing.assert_allclose(federated.model.coefficients, pooled.model.coefficients, rtol=0, atol=TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [2, 3])
 @pytest.mark.parametrize("low", [0.1, 36.6, 1 / 3])
 def test_federated_equals_pooled_where_values_stand_on_the_edges_of_counting_bins(low, values):

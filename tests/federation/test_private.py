@@ -146,6 +146,7 @@ def test_noise_follows_from_the_sensitivity_and_tells_no_number_of_rows():
             noised(wrong, 0.0 if np.isfinite(wrong.sensitivity) else 1.0, np.random.default_rng(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "mu"), [(12, 0.1), (40, 0.268), (300, 0.1), (300, 3.0)])
 def test_few_rows_and_much_noise_give_a_model_that_answers(rows, mu):
     for seed in range(5):

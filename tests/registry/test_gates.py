@@ -52,6 +52,7 @@ def test_a_model_made_worse_on_purpose_is_refused(registry, champion):
     assert {"calibration: log loss", "calibration: slope", "calibration: bias"} <= lines.keys()
 
 
+@pytest.mark.slow
 def test_flipped_labels_at_one_node_hardly_move_auroc_but_the_calibration_gate_refuses(registry, champion):
     poisoned = [*SHARDS[:3], flipped(SHARDS[3], 0.3, 2)]
     bundle, report = registry.train(poisoned, champion[0])
@@ -61,6 +62,7 @@ def test_flipped_labels_at_one_node_hardly_move_auroc_but_the_calibration_gate_r
     assert lines["calibration: slope"].split(":")[0] in ("east", "north", "south")  # an honest node shows it
 
 
+@pytest.mark.slow
 def test_a_subgroup_that_is_served_worse_than_by_its_own_node_is_refused_by_name(registry, champion):
     north = SHARDS[1]
     spared = flipped(north, 0.75, 6, (north.x[:, 2] == 1) & (north.y == 1))
@@ -139,6 +141,7 @@ def test_a_study_without_subgroups_needs_none(registry, champion):
     assert not refused(registry.ask(plain, {**report, "subgroups": []}, None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["evaluate", "compare"])
 def test_a_node_that_skips_the_comparison_does_not_switch_it_off_for_others(registry, champion, step):
     worse = [flipped(s, 0.3, 1, s.fold != HELD_OUT) for s in SHARDS]

@@ -166,7 +166,8 @@ def world(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("model", ["logistic", pytest.param("additive", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["logistic", "additive"])
 def test_the_default_study_from_files_to_report(world, tmp_path, model):
     study = load_study("health-risk")
     dataset = load_dataset(study, world, seed=0)

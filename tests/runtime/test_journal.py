@@ -43,6 +43,7 @@ def expected(tmp_path_factory):
     return fit(STUDY, exchange_in_process(STUDY, SHARDS, tmp_path_factory.mktemp("whole"))).model.arrays()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [0, 1, 3, 9])
 def test_a_run_that_was_killed_goes_on_and_gives_the_same_parameters(expected, tmp_path, steps):
     asked = []

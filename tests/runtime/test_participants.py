@@ -111,6 +111,7 @@ def word_of_flower(name, question):
     return Message(Error(ErrorCode.NODE_UNAVAILABLE, "Error: Node Unavailable"), reply_to=question)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instead", [nothing, word_of_flower])
 @pytest.mark.parametrize("phase", ["keys", "letters", "masked", "signed", "shares"])
 def test_a_sum_over_six_goes_on_without_the_one_that_was_lost_in_any_phase(served, phase, instead):
@@ -163,6 +164,7 @@ def test_a_node_that_is_late_is_named_and_left_out(served):
     assert ("lost", "node_5", "gave no answer to step 'inventory' within 0 s") in told.events
 
 
+@pytest.mark.slow
 def test_noise_needs_all_shares_so_a_sum_that_lost_one_is_begun_anew(served):
     def dies(name, question, answer):
         call = wire.unpack_question(question).call

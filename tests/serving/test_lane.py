@@ -267,6 +267,7 @@ def test_whom_a_proxy_speaks_for_the_app_finds_out(
     assert counted.asked == ["/predict"]
 
 
+@pytest.mark.slow
 def test_a_request_that_comes_with_another_has_its_own_time(app: FastAPI):
     with serving(app, timeout_keep_alive=1) as port:
         for second in (request(), request(head=b"POST /predict?by=the+app HTTP/1.1")):

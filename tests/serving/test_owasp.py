@@ -87,6 +87,7 @@ def test_api4_bodies_rows_and_rates_have_limits(make: Callable[..., TestClient],
     assert int(api.get("/health").headers["retry-after"]) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path"),
     [(method, path) for (method, path), role in NEEDS.items() if role and method != "GET"],

@@ -135,6 +135,7 @@ def test_a_body_without_a_length_may_not_be_over_the_limit(client: TestClient):
     assert answer.status_code == 413
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(["age", "smoker", "spo2", "weight"]),
