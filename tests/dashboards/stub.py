@@ -38,8 +38,9 @@ TOPS = {50: "Good", 100: "Moderate", 150: "Unhealthy for Sensitive Groups", 200:
 
 @dataclass
 class Behaviour:
-    """How the stub answers; tests turn these."""
+    """How the stub answers; tests turn these. ``asked``: what was asked for, in order."""
 
+    asked: list[str] = field(default_factory=list)
     status: int = 0
     delay: float = 0.0
     broken: set[str] = field(default_factory=set)
@@ -94,6 +95,7 @@ def create_stub(behaviour: Behaviour) -> FastAPI:
         from starlette.responses import JSONResponse
 
         path = request.url.path
+        behaviour.asked.append(f"{path}?{request.url.query}")
         if behaviour.delay and (path in behaviour.slow or not behaviour.slow):
             await asyncio.sleep(behaviour.delay)
         if path in behaviour.once:

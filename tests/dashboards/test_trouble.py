@@ -63,6 +63,11 @@ def test_a_change_that_was_never_sent_is_told_from_one_that_was():
         api.change("DELETE", "/people/p-17", "any")
 
 
+def test_a_page_asks_for_each_thing_once(with_key):
+    admin_at("overview").run()
+    assert sorted(with_key.asked) == sorted(set(with_key.asked))
+
+
 def test_refreshed_is_when_the_figures_came(with_key):
     def refreshed(shown) -> str:
         return next(one.value for one in shown.caption if "refreshed" in one.value).split("refreshed ")[1]

@@ -156,7 +156,7 @@ def _fill(panels: Panels, places: Mapping[str, DeltaGenerator], view: View) -> N
 
 def _look(view: View) -> None:
     """How fresh the data are; draws the page anew once there is something new, so that a look costs next to nothing."""
-    now = overview.fresh(replace(view))  # which asks again
-    before, st.session_state["seen"] = st.session_state["seen"], now
+    before = st.session_state["seen"]
+    now = st.session_state["seen"] = overview.fresh(view if before is None else replace(view))  # which asks again
     if before is not None and now != before:
         st.rerun(scope="app")
