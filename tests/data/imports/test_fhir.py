@@ -196,7 +196,7 @@ def test_age_is_that_of_the_day_of_the_observation(imported, write, born, age):
 
 @pytest.mark.parametrize(
     ("code", "system", "smoker"),
-    [("449868002", SNOMED, 1), ("428041000124106", SNOMED, 1), ("8517006", SNOMED, 0), ("LA18978-9", LOINC, 0)],
+    [("449868002", SNOMED, 1), ("230063004", SNOMED, 1), ("8517006", SNOMED, 0), ("LA18978-9", LOINC, 0)],
 )
 def test_smoking_status(imported, write, code, system, smoker):
     assert imported(write("a.ndjson", lines(smoking(code, system=system))))[1]["smoker"].to_list() == [smoker]
@@ -216,6 +216,8 @@ def test_a_smoking_status_that_says_nothing_is_not_taken_for_no(imported, write)
         (condition(SNOMED, "84114007"), [0, 1]),
         (condition(ICD, "J44.9"), [0, 1]),
         (condition(ICD, "J961"), [0, 1]),
+        (condition(ICD, "I21.4"), [0, 1]),
+        (condition(SNOMED, "401314000"), [0, 1]),
         (condition("urn:oid:2.16.840.1.113883.6.90", "J44.9"), [0, 1]),
         (condition("http://hl7.org/fhir/sid/icd-9-cm", "428.0"), [0, 1]),
         (condition("http://hl7.org/fhir/sid/icd-9-cm", "401.9"), [0, 0]),
