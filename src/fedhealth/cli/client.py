@@ -7,7 +7,6 @@ from typing import Annotated, Protocol
 import typer
 
 from fedhealth.cli.flower import (
-    LOOPBACK,
     DataOption,
     OutcomeOption,
     RunsOption,
@@ -17,6 +16,7 @@ from fedhealth.cli.flower import (
     quiet,
 )
 from fedhealth.cli.train import PORT, PortOption
+from fedhealth.runtime.ports import LOOPBACK
 
 AutoApproveOption = Annotated[
     bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")

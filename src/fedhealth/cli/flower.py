@@ -22,6 +22,7 @@ from fedhealth.cli.train import (
     choose_strategy,
 )
 from fedhealth.cli.training import Model, Training, recorded, train_and_write
+from fedhealth.runtime.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fedhealth.runtime.flower.participants import Patience
     from fedhealth.study import Study
 
-LOOPBACK = "127.0.0.1"
 SERVER_FOLDER = Path(".fedhealth/server")
 StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
 OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from fedhealth.cli.client import AutoApproveOption, client
-from fedhealth.cli.flower import LOOPBACK, DataOption, OutcomeOption, RunsOption, StudyOption
+from fedhealth.cli.flower import DataOption, OutcomeOption, RunsOption, StudyOption
 from fedhealth.cli.train import PORT, PortOption
+from fedhealth.runtime.ports import LOOPBACK
 
 WAIT = 600.0  # seconds for the owner's approval
 
