@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli import options
 from fedhealth.cli.progress import figure
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def _monitor() -> None:
 
 @monitor_app.command()
 def run(
-    models: Annotated[Path, typer.Option(help="Folder of the published bundle.", file_okay=False)] = Path("models"),
+    models: options.Models = Path("models"),
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days to look at, up to the newest reading.")] = 60,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="On an alarm, start a federated run and leave its bundle as a challenger.")
@@ -36,9 +37,7 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder with the nodes' tables, for --retrain.", file_okay=False)] = Path(
         "data"
     ),
-    runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.", file_okay=False)] = Path(
-        "runs"
-    ),
+    runs: options.Runs = Path("runs"),
 ) -> None:
     """Compare recent readings and outcomes with what the model learnt from; bring alerts up to date; tell the webhook.
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedhealth.cli.flower import SERVER_FOLDER, FolderOption
-from fedhealth.cli.train import PORT
+from fedhealth.cli import options
+from fedhealth.study import DEFAULT_STUDY
 
 if TYPE_CHECKING:
     from fedhealth.runtime.flower.certificates import ServerFolder
@@ -23,7 +23,7 @@ def init(
     host: Annotated[
         list[str] | None, typer.Option(help="Name or address by which nodes reach this server; may be given again.")
     ] = None,
-    folder: FolderOption = SERVER_FOLDER,
+    folder: options.Folder = options.SERVER_FOLDER,
 ) -> None:
     """Make an authority and the server's certificate; run again, it keeps what is there and renews what ends soon."""
     from fedhealth.cli.errors import plain_errors
@@ -44,10 +44,10 @@ def invite(
     to: Annotated[
         Path | None, typer.Option(help="File to write; default NODE.invitation.json.", dir_okay=False)
     ] = None,
-    study: Annotated[str, typer.Option(help="The study that the node is invited to.")] = "health-risk",
+    study: Annotated[str, typer.Option(help="The study that the node is invited to.")] = DEFAULT_STUDY,
     host: Annotated[str, typer.Option(help="By which the node reaches this server; default: init's first.")] = "",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the server will listen on.")] = PORT,
-    folder: FolderOption = SERVER_FOLDER,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the server will listen on.")] = options.PORT,
+    folder: options.Folder = options.SERVER_FOLDER,
 ) -> None:
     """Write an invitation for a node: a secret file that lets it enrol once. Send it over a channel that you trust."""
     from fedhealth.cli.errors import plain_errors
@@ -67,7 +67,7 @@ def invite(
 
 
 @server_app.command("revoke")
-def revoke(node: Name, folder: FolderOption = SERVER_FOLDER) -> None:
+def revoke(node: Name, folder: options.Folder = options.SERVER_FOLDER) -> None:
     """Refuse a node from now on, in a run under way too; it needs a new invitation to come back."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.runtime.flower.book import Book
@@ -78,7 +78,7 @@ def revoke(node: Name, folder: FolderOption = SERVER_FOLDER) -> None:
 
 
 @server_app.command("nodes")
-def nodes(folder: FolderOption = SERVER_FOLDER) -> None:
+def nodes(folder: options.Folder = options.SERVER_FOLDER) -> None:
     """List the invited, enrolled and revoked nodes, with their keys' fingerprints."""
     from rich.console import Console
     from rich.table import Table
