@@ -23,7 +23,7 @@ def join_server(
     """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.privacy.secure_aggregation import identity
-    from fedhealth.runtime.flower.certificates import fingerprint
+    from fedhealth.runtime.flower.certificates import key_fingerprint
     from fedhealth.runtime.flower.enrolment import join, node_keys, public_pem, read_enrolment
     from fedhealth.runtime.flower.pinned import ServerAway
 
@@ -42,7 +42,7 @@ def join_server(
             "signing key": signing,
         }
         for what, public in shown.items():
-            typer.echo(f"{what + ':':<13}{fingerprint(public)}")
+            typer.echo(f"{what + ':':<13}{key_fingerprint(public)}")
     typer.echo(state)
     typer.echo(f"Invited to study {invitation.study} {invitation.study_hash[:12]}. Next: fedhealth node run {node}")
 

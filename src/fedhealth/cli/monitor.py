@@ -156,7 +156,7 @@ def _show_score(found: "Look") -> None:
 
 def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
     """Train anew as ``bundle`` was trained, unless a challenger waits or the nodes' rows are those of the last time."""
-    from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
+    from fedhealth.cli.run_folders import finished_run, inputs_hash, remember_inputs
     from fedhealth.cli.train import run_training
     from fedhealth.registry import challenge, challenger
 
@@ -164,7 +164,7 @@ def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
         typer.echo(f"Challenger {waiting} waits; nothing is trained before: fedhealth models promote challenger")
         return
     study, outcome, training = bundle.study.name, bundle.study.outcome.name, _as_before(bundle, models, runs)
-    inputs = fingerprint(data, study, outcome, _named(training), training.seed)
+    inputs = inputs_hash(data, study, outcome, _named(training), training.seed)
     if finished_run(runs, inputs):
         typer.echo("Nothing is trained: the nodes' rows are those of the last time")
         return
@@ -178,7 +178,7 @@ def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
 
 
 def _named(training: "Training") -> str:
-    """The settings of a run here, as a fingerprint of its inputs names them."""
+    """The settings of a run here, as the hash of its inputs names them."""
     added = [", interactions"] if training.interactions else []
     added += [f", {training.budget}"] if training.budget else []
     return f"{training.model} on local{''.join(added)}"

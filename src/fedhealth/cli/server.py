@@ -27,14 +27,14 @@ def init(
 ) -> None:
     """Make an authority and the server's certificate; run again, it keeps what is there and renews what ends soon."""
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.runtime.flower.certificates import ServerFolder, fingerprint, prepare
+    from fedhealth.runtime.flower.certificates import ServerFolder, key_fingerprint, prepare
 
     with plain_errors():
         here = ServerFolder(folder)
         hosts = host or ([] if here.is_initialised else [socket.gethostname()])
         for line in prepare(here, hosts):
             typer.echo(line[0].upper() + line[1:])
-        typer.echo(f"The authority's fingerprint: {fingerprint(here.authority.read_bytes())}")
+        typer.echo(f"The authority's fingerprint: {key_fingerprint(here.authority.read_bytes())}")
     typer.echo("Next, for each node: fedhealth server invite NODE")
 
 
@@ -52,7 +52,7 @@ def invite(
     """Write an invitation for a node: a secret file that lets it enrol once. Send it over a channel that you trust."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.runtime.flower.book import Book
-    from fedhealth.runtime.flower.certificates import fingerprint
+    from fedhealth.runtime.flower.certificates import key_fingerprint
     from fedhealth.runtime.flower.enrolment import Enrolment
     from fedhealth.study import load_study
 
@@ -63,7 +63,7 @@ def invite(
         path = to or Path(f"{node}.invitation.json")
         Enrolment(node, address, ca, Book(here.book).invite(node), loaded.name, loaded.hash).write(path)
     typer.echo(f"Invitation of {node} to {address} written to {path}; it works once. There: fedhealth node join {path}")
-    typer.echo(f"The authority's fingerprint, to compare: {fingerprint(ca.encode())}")
+    typer.echo(f"The authority's fingerprint, to compare: {key_fingerprint(ca.encode())}")
 
 
 @server_app.command("revoke")
@@ -85,15 +85,15 @@ def nodes(folder: options.Folder = options.SERVER_FOLDER) -> None:
 
     from fedhealth.cli.errors import plain_errors
     from fedhealth.runtime.flower.book import Book
-    from fedhealth.runtime.flower.certificates import fingerprint
+    from fedhealth.runtime.flower.certificates import key_fingerprint
 
     with plain_errors():
         listed = Book(_initialised(folder).book).nodes()
     table = Table("node", "state", "since", "node key", "signing key", box=None)
     for one in listed:
         since = one.revoked or one.enrolled or one.invited
-        node_key = fingerprint(one.node_key.encode())[:19] if one.node_key else ""
-        signing_key = fingerprint(bytes.fromhex(one.signing_key))[:19] if one.signing_key else ""
+        node_key = key_fingerprint(one.node_key.encode())[:19] if one.node_key else ""
+        signing_key = key_fingerprint(bytes.fromhex(one.signing_key))[:19] if one.signing_key else ""
         table.add_row(one.name, one.state, since, node_key, signing_key)
     Console().print(table if listed else "Nobody is invited yet: fedhealth server invite NODE")
 

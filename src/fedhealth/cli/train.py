@@ -118,7 +118,7 @@ def run_training(
         return train_with_flower(study, data, outcome, training, port)
     from fedhealth import __version__
     from fedhealth.cli.progress import training_progress
-    from fedhealth.cli.runs import fingerprint
+    from fedhealth.cli.run_folders import inputs_hash
     from fedhealth.data.dataset import load_dataset
     from fedhealth.privacy import policy_of
     from fedhealth.runtime.federation import Federation
@@ -128,7 +128,7 @@ def run_training(
     loaded = load_study(study, outcome)
     dataset = load_dataset(loaded, data, training.seed)
     policies = {node.name: policy_of(loaded, node.name, data).hash for node in loaded.nodes}
-    inputs = fingerprint(data, study, outcome, training.model.value, training.seed)
+    inputs = inputs_hash(data, study, outcome, training.model.value, training.seed)
     recording_here = recorded(loaded, training, "in-process", inputs=inputs)
     with recording_here as recording, training_progress(loaded, dataset) as progress:
         run = recording.journal.run

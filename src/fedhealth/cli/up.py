@@ -79,10 +79,10 @@ def _refuse_taken(host: str, ports: Mapping[str, int]) -> None:
 
 def _train_and_publish(data: Path, models: Path, runs: Path, runtime: options.RuntimeName, flower_port: int) -> None:
     from fedhealth.cli.progress import show_results
-    from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
+    from fedhealth.cli.run_folders import finished_run, inputs_hash, remember_inputs
     from fedhealth.registry import BundleError, champion
 
-    inputs = fingerprint(data, DEFAULT_STUDY, None, f"additive on {runtime}", 0)
+    inputs = inputs_hash(data, DEFAULT_STUDY, None, f"additive on {runtime}", 0)
     folder = finished_run(runs, inputs)
     if folder:
         typer.echo(f"Training: data and settings unchanged, using {folder}")
