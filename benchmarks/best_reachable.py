@@ -83,7 +83,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         print(f"{name:20} {len(features):8} {'  '.join(f'{v:.4f}' for v in scores.values())} {seconds:8.0f}")
     record = {
-        "world": files.fingerprint(),
+        "world": files.world_hash(),
         "draws": len(train),
         "test_draws": len(test),
         "seeds": len(TRAIN_SEEDS),

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import free_port
+
+from fedhealth.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = "/usr/bin/chromium"

@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from processes import Processes, free_port, processes
+from processes import Processes, processes
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +32,7 @@ from fedhealth.data.dataset import load_dataset
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation import exchange_within, fit
 from fedhealth.runtime.flower.environment import SETTINGS
+from fedhealth.runtime.ports import free_port
 from fedhealth.study import load_study
 
 TOP = Path(__file__).parents[1]

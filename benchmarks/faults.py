@@ -28,13 +28,14 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from processes import Processes, free_port
+from processes import Processes
 from rich.console import Console
 from rich.table import Table
 
 from fedhealth.data.synthetic import write_world
 from fedhealth.privacy import Budget
 from fedhealth.runtime.events import read_log
+from fedhealth.runtime.ports import free_port
 
 TOP = Path(__file__).parents[1]
 NODES = ("node_1", "node_2", "node_3")

@@ -11,7 +11,6 @@ import argparse
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fedhealth.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0  # seconds to wait for the server, and for a new version to answer
@@ -75,8 +76,7 @@ def people(folders: list[Path]) -> tuple[list[bytes], dict[str, list[float]]]:
 @contextmanager
 def serving(models: Path) -> Iterator[int]:
     """A server over ``models`` in a process of its own; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {"DATABASE_URL": f"sqlite:///{models.parent / 'store.db'}", "FEDHEALTH_API_KEY": "a key for a benchmark"}
     settings["FEDHEALTH_RATE"] = "1000000"  # requests a second of one caller
     command = [sys.executable, "-m", "fedhealth", "serve", "--models", str(models), "--port", str(port)]

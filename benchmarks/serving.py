@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from processes import free_port
+from fedhealth.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 SERVER_CORE, LOAD_CORE = "0", "1"

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fedhealth.cli import promote
-from fedhealth.cli import runs as run_folders
+from fedhealth.cli import promote, run_folders
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.browsing import opened, settle, shoot
-from tests.ports import free_port
 
 from fedhealth.data.synthetic import write_world
+from fedhealth.runtime.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 EXAMPLE = {

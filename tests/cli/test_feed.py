@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.ports import free_port
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
+from fedhealth.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SERVE = "from fedhealth.serving import serve; serve()"

@@ -12,8 +12,7 @@ from tests.mirrors import without_mlflow
 from tests.registry.trained import SHARDS, Registry, flipped
 from typer.testing import CliRunner
 
-from fedhealth.cli import app, monitor, promote, train
-from fedhealth.cli import runs as run_folders
+from fedhealth.cli import app, monitor, promote, run_folders, train
 from fedhealth.data.shard import HELD_OUT
 from fedhealth.data.synthetic import write_world
 from fedhealth.keys import issue_key
@@ -235,7 +234,7 @@ def test_after_an_alarm_one_challenger_is_trained_as_the_champion_was(published,
             trained.append((training.model, training.seed, training.interactions, training.budget))
             return load_bundle(gives), {}, gives
 
-        monkeypatch.setattr(run_folders, "fingerprint", lambda *_: rows)
+        monkeypatch.setattr(run_folders, "inputs_hash", lambda *_: rows)
         monkeypatch.setattr(train, "run_training", run_training)
         monitor._retrain(load_signed(models), Path("data"), models, folder)
         return capsys.readouterr().out

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from fedhealth import __version__
 from fedhealth.cli import app
-from fedhealth.cli.train import AggregationName, StrategyName
+from fedhealth.cli.options import AggregationName, StrategyName
 from fedhealth.cli.up import _write_network
 from fedhealth.data.synthetic import write_world
 from fedhealth.federation.aggregation import AGGREGATIONS

@@ -9,10 +9,10 @@ import pytest
 import streamlit as st
 import uvicorn
 from streamlit.components.v2 import manifest_scanner
-from tests.ports import free_port
 
 from fedhealth.dashboards import api, parts
 from fedhealth.dashboards.admin import access, page
+from fedhealth.runtime.ports import free_port
 
 from .started import dashboard, running
 from .stub import OPENED, Behaviour, create_stub

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from tests.ports import free_port
+
+from fedhealth.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

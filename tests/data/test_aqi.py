@@ -3,7 +3,10 @@ import csv
 import numpy as np
 import pytest
 
-from fedhealth.data.aqi import CATEGORIES, POLLUTANTS, TABLE, aqi, category, overall_aqi
+from fedhealth.data.aqi import CATEGORIES, OF_DAY, POLLUTANTS, TABLE, aqi, category, index_of_days, overall_aqi
+from fedhealth.data.imports.air import AVERAGES
+from fedhealth.data.imports.concepts import CONCEPTS
+from fedhealth.data.imports.daily import DAILY
 from fedhealth.study.advice.air import category_of
 
 
@@ -46,6 +49,13 @@ def test_not_defined_and_not_measured_are_nan():
 def test_overall_is_the_highest_measured():
     overall = overall_aqi({"pm25_24h": [9.0, np.nan, np.nan], "pm10_24h": [155.0, 54.0, np.nan]})
     np.testing.assert_array_equal(overall, [101, 50, np.nan])
+
+
+def test_days_are_indexed_in_the_units_of_readings():
+    # 80 ppb of ozone is 0.080 ppm, in 0.071..0.085 (101..150): 49 / 0.014 * 0.009 + 101 = 132.5
+    assert index_of_days({"o3": 80.0, "pm25": 9.0, "humidity": 90.0}) == 133
+    for pollutant in OF_DAY:
+        assert DAILY[CONCEPTS[TABLE[pollutant].substance].rule] is AVERAGES[pollutant]
 
 
 def test_categories_change_where_the_index_does():

@@ -12,7 +12,7 @@ from fedhealth.cli.data import data_app
 from fedhealth.data.aqi import overall_aqi
 from fedhealth.data.synthetic import best_reachable, draw, true_risk, write_world
 from fedhealth.data.synthetic.cities import CITIES
-from fedhealth.data.synthetic.files import fingerprint
+from fedhealth.data.synthetic.files import world_hash
 from fedhealth.data.synthetic.randomness import autoregression, generator
 from fedhealth.data.synthetic.risk import log_odds_terms
 from fedhealth.data.synthetic.weather import simulate_weather
@@ -230,7 +230,7 @@ def test_no_rows_are_refused():
 
 
 def test_best_reachable_was_measured_in_this_world():
-    assert best_reachable()["world"] == fingerprint(), "the world changed: run benchmarks/best_reachable.py"
+    assert best_reachable()["world"] == world_hash(), "the world changed: run benchmarks/best_reachable.py"
 
 
 def test_best_reachable_has_the_promised_signal():

@@ -8,7 +8,7 @@ from tests.federation.worlds import OFFSET_STUDY, STUDY, draw_rows, hide, make_s
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import SEGMENTS, exchange_within, fit, metrics, score_histogram
-from fedhealth.model import RiskModel, sigmoid
+from fedhealth.model import RiskModel, log_odds, sigmoid
 
 ROWS = draw_rows(1500, seed=3, missing=[0.1, 0.2, 0.0, 0.3])
 TEST = draw_rows(400, seed=4)
@@ -21,10 +21,6 @@ def model(request) -> RiskModel:
     study = OFFSET_STUDY if "intercepts" in request.param else STUDY
     shards = split(ROWS, np.arange(len(ROWS)) % 4)
     return fit(study, exchange_within(shards, study), SEGMENTS[request.param.split()[0]]).model
-
-
-def logit(risk: np.ndarray) -> np.ndarray:
-    return np.log(risk / (1 - risk))
 
 
 def baselines(model: RiskModel, rows: Shard) -> np.ndarray:
@@ -67,7 +63,7 @@ def test_the_interval_contains_the_risk(model):
 def test_the_interval_widens_as_features_go_missing(model):
     def width(hidden):
         rows = hide(TEST, hidden)
-        return np.diff(logit(model.interval(rows.x, rows.observed)), axis=1)[:, 0]
+        return np.diff(log_odds(model.interval(rows.x, rows.observed)), axis=1)[:, 0]
 
     steps = [width(range(hidden)) for hidden in range(5)]
     assert (np.diff([w.mean() for w in steps]) > 0).all()
@@ -83,7 +79,7 @@ def test_a_known_node_gets_its_own_intercept():
     at = [model.risk(TEST.x, TEST.observed, np.full(len(TEST), i, dtype=np.int16)) for i in range(4)]
     new = model.logit(TEST.x, TEST.observed)
     assert (at[2] > at[0]).all()
-    average = np.mean([logit(risk) for risk in at], axis=0)
+    average = np.mean([log_odds(risk) for risk in at], axis=0)
     assert (np.abs(new) < np.abs(average)).all()  # a node not met before leaves some doubt
     np.testing.assert_allclose(new, average * (new / average).mean(), atol=1e-3)
 
@@ -137,6 +133,8 @@ def test_the_logistic_function_neither_overflows_nor_leaves_0_to_1(values):
 
 def test_the_logistic_function_by_hand():
     np.testing.assert_allclose(sigmoid(np.array([0.0, np.log(3), -np.log(3), 800.0, -800.0])), [0.5, 0.75, 0.25, 1, 0])
+    np.testing.assert_allclose(log_odds(np.array([0.5, 0.75, 0.25])), [0, np.log(3), -np.log(3)])
+    np.testing.assert_allclose(log_odds(np.array([0.0, 1.0])), [np.log(1e-9), -np.log(1e-9)])
 
 
 def test_what_a_missing_feature_would_say_is_guessed_from_the_others():

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from tests.federation.worlds import STUDY, draw_rows, split
 
-from fedhealth.cli import runs as run_folders
+from fedhealth.cli import run_folders
 from fedhealth.privacy import policy_of
 from fedhealth.registry.gates import judge
 from fedhealth.registry.limits import read_limits

@@ -2,12 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ports import free_port
 from tests.runtime.enrolling import Door
 from tests.runtime.terminals import Terminals
 
 from fedhealth.data.synthetic import write_world
 from fedhealth.runtime.flower.certificates import ServerFolder, prepare
+from fedhealth.runtime.ports import free_port
 
 
 @pytest.fixture

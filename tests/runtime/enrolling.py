@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.ports import free_port
 from tests.runtime.terminals import (
     Terminals,
     listens,
@@ -23,8 +22,7 @@ from fedhealth.runtime.flower.enrolment import Enrolment, read_enrolment
 from fedhealth.runtime.flower.listening import listening
 from fedhealth.runtime.flower.pinned import tls_context
 from fedhealth.runtime.flower.proxy import FleetProxy
-
-HOST = "127.0.0.1"
+from fedhealth.runtime.ports import LOOPBACK, free_port
 
 
 def typed(*words: str, code: int = 0) -> str:
@@ -37,7 +35,7 @@ def typed(*words: str, code: int = 0) -> str:
 class Door:
     """A server's outside door, without a SuperLink behind it."""
 
-    def __init__(self, folder: ServerFolder, superlink: str = f"{HOST}:1") -> None:
+    def __init__(self, folder: ServerFolder, superlink: str = f"{LOOPBACK}:1") -> None:
         self.folder, self.book, self.port = folder, Book(folder.book), free_port()
         self.said: list[str] = []
         ca = folder.authority.read_text(encoding="ascii")
@@ -49,16 +47,16 @@ class Door:
 
     @contextmanager
     def open(self) -> Iterator["Door"]:
-        with listening(self.proxy, self.folder, HOST, self.port):
+        with listening(self.proxy, self.folder, LOOPBACK, self.port):
             yield self
 
     def invitation(self, node: str) -> Enrolment:
         ca = self.folder.authority.read_text(encoding="ascii")
-        return Enrolment(node, f"{HOST}:{self.port}", ca, self.book.invite(node), "health-risk", "0" * 64)
+        return Enrolment(node, f"{LOOPBACK}:{self.port}", ca, self.book.invite(node), "health-risk", "0" * 64)
 
     def ask(self, path: str, body: bytes = b"", key: str = "", method: str = "POST") -> tuple[int, bytes]:
         context = tls_context(self.folder.authority.read_text(encoding="ascii"))
-        connection = http.client.HTTPSConnection(HOST, self.port, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(LOOPBACK, self.port, context=context, timeout=10)
         connection.request(method, path, body, {"flwr-public-key": base64.b64encode(key.encode()).decode()})
         response = connection.getresponse()
         answer = response.status, response.read()
@@ -80,7 +78,7 @@ class Waiting(Terminals):
     def __init__(self, folder: Path, *options: str) -> None:
         super().__init__(folder)
         self.server, self.port = ServerFolder(folder / "server"), free_port()
-        prepare(self.server, [HOST])
+        prepare(self.server, [LOOPBACK])
         self.options = ["--runs", str(folder / "runs"), "--port", str(self.port), *options]
 
     def open(self) -> None:
@@ -95,12 +93,12 @@ class Waiting(Terminals):
         file = self.folder / f"{node}.invitation.json"
         typed("server", "invite", node, "--to", str(file), "--folder", str(self.server.path), "--port", str(self.port))
         if port:
-            dataclasses.replace(read_enrolment(file), server=f"{HOST}:{port}").write(file)
+            dataclasses.replace(read_enrolment(file), server=f"{LOOPBACK}:{port}").write(file)
         return file
 
     def enrolment(self, node: str, **changes: str) -> Enrolment:
         ca = self.server.authority.read_text(encoding="ascii")
-        made = Enrolment(node, f"{HOST}:{self.port}", ca, "", "health-risk", "0" * 64)
+        made = Enrolment(node, f"{LOOPBACK}:{self.port}", ca, "", "health-risk", "0" * 64)
         return dataclasses.replace(made, **changes)
 
     def node(self, name: str, data: Path) -> None:

@@ -6,13 +6,13 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.ports import free_port
-from tests.runtime.enrolling import HOST, Door, own_data
+from tests.runtime.enrolling import Door, own_data
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
 from fedhealth.runtime.flower.certificates import ServerFolder, prepare
 from fedhealth.runtime.flower.enrolment import join
+from fedhealth.runtime.ports import LOOPBACK, free_port
 
 
 def findings(*words: str, code: int) -> dict[str, str]:
@@ -40,7 +40,7 @@ def test_doctor_finds_a_server_well_and_says_what_is_not(door: Door) -> None:
 
 
 def test_doctor_names_a_port_that_something_else_has(folder: ServerFolder) -> None:
-    with socket.create_server((HOST, 0)) as other:
+    with socket.create_server((LOOPBACK, 0)) as other:
         other.listen()
         port = other.getsockname()[1]
         threading.Thread(target=lambda: other.accept()[0].close(), daemon=True).start()

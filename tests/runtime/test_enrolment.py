@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.ports import free_port
-from tests.runtime.enrolling import HOST, Door, heard, typed
+from tests.runtime.enrolling import Door, heard, typed
 from typer.testing import CliRunner
 
 from fedhealth.runtime.flower.book import Book
@@ -16,6 +15,7 @@ from fedhealth.runtime.flower.enrolment import enrolment_file, enrolment_of, joi
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.listening import listening
 from fedhealth.runtime.flower.pinned import ServerAway, check_clock, check_plain, post
+from fedhealth.runtime.ports import LOOPBACK, free_port
 
 
 def test_an_authority_is_kept_and_only_its_certificate_is_open(folder: ServerFolder) -> None:
@@ -141,7 +141,7 @@ def test_another_authority_is_refused_by_the_node_and_told_to_the_server(door: D
 
 def test_a_node_without_tls_is_refused_and_told_how_to_enrol(door: Door) -> None:
     with pytest.raises(FlowerError, match=r"takes enrolled nodes only, over TLS; .* fedhealth node join FILE"):
-        check_plain(f"{HOST}:{door.port}")
+        check_plain(f"{LOOPBACK}:{door.port}")
     assert heard(door.said, "it came without TLS")
     with pytest.raises(FlowerError, match="on another machine, and this node is not enrolled there"):
         check_plain("server.example:9092")
@@ -208,7 +208,7 @@ def test_a_new_invitation_holds_though_the_server_is_away_and_a_refused_one_leav
 def test_what_strangers_send_does_not_reach_the_terminal_as_it_came(door: Door) -> None:
     told = {"node": "\x1b[2J\nnode_3 enrolled", "node_key": "", "signing_key": "", "token": ""}
     ca = door.folder.authority.read_text(encoding="ascii")
-    assert post(ca, f"{HOST}:{door.port}", told).status == 400
+    assert post(ca, f"{LOOPBACK}:{door.port}", told).status == 400
     door.proxy.tell("\x1b[2J" + "x" * 1_000)
     assert all(line.isprintable() and len(line) <= 300 for line in door.said)
 

@@ -3,9 +3,9 @@
 import urllib.request
 
 import pytest
-from tests.ports import free_port
 
 from fedhealth.runtime.metrics import Figures
+from fedhealth.runtime.ports import free_port
 
 
 def test_prometheus_reads_nodes_rounds_seconds_bytes_and_refusals():

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.ports import free_port
-from tests.runtime.enrolling import HOST, Waiting, own_data, typed
+from tests.runtime.enrolling import Waiting, own_data, typed
 from tests.runtime.terminals import (
     NODES,
     Tap,
@@ -32,6 +31,7 @@ from fedhealth.runtime.flower.certificates import ServerFolder, prepare
 from fedhealth.runtime.flower.enrolment import Enrolment, enrolment_file, join
 from fedhealth.runtime.flower.environment import private_environment
 from fedhealth.runtime.flower.opening import Register, opened
+from fedhealth.runtime.ports import LOOPBACK, free_port
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_a_stock_supernode_with_an_unregistered_key_is_refused(waiting: Waiting,
         "from flwr.supernode.cli.flower_supernode import flower_supernode as f; f()",
         *("--root-certificates", str(waiting.server.authority)),
         *("--auth-supernode-private-key", str(path)),
-        *("--superlink", f"{HOST}:{waiting.port}"),
-        *("--host", HOST, "--port", str(free_port()), "--isolation", "process"),
+        *("--superlink", f"{LOOPBACK}:{waiting.port}"),
+        *("--host", LOOPBACK, "--port", str(free_port()), "--isolation", "process"),
     )
     code, screen = waiting.end("stranger", 60)
     assert code != 0
@@ -176,14 +176,14 @@ def test_flowers_own_register_follows_the_book(folder: ServerFolder, tmp_path: P
             return {node.name for node in nodes if node.status != "unregistered"}
 
     book, port, said = Book(folder.book), free_port(), []
-    with private_environment() as home, opened(HOST, port, folder.path, Path(home), said.append) as here:
+    with private_environment() as home, opened(LOOPBACK, port, folder.path, Path(home), said.append) as here:
         assert listed(here) == set()
         ca = folder.authority.read_text(encoding="ascii")
         for node in NODES:
-            join(Enrolment(node, f"{HOST}:{port}", ca, book.invite(node), "health-risk", ""), tmp_path)
+            join(Enrolment(node, f"{LOOPBACK}:{port}", ca, book.invite(node), "health-risk", ""), tmp_path)
         assert listed(here) == set(NODES)
         book.revoke("node_2")
-        join(Enrolment("node_2", f"{HOST}:{port}", ca, book.invite("node_2"), "health-risk", ""), tmp_path)
+        join(Enrolment("node_2", f"{LOOPBACK}:{port}", ca, book.invite("node_2"), "health-risk", ""), tmp_path)
         assert listed(here) == set(NODES)
         book.revoke("node_1")
         for _ in range(2):

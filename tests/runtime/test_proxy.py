@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ports import free_port
-from tests.runtime.enrolling import HOST, Door
+from tests.runtime.enrolling import Door
 
 from fedhealth.runtime.flower.certificates import ServerFolder
 from fedhealth.runtime.flower.enrolment import join, node_keys, public_pem
 from fedhealth.runtime.flower.listening import listening
 from fedhealth.runtime.flower.proxy import PASSED
+from fedhealth.runtime.ports import LOOPBACK, free_port
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def echo(folder: ServerFolder) -> Iterator[tuple[Door, list[str]]]:
             await send({"type": "http.response.body", "body": b"from inside"})
 
     inside = free_port()
-    with listening(Everything(), folder, HOST, inside), Door(folder, f"{HOST}:{inside}").open() as door:
+    with listening(Everything(), folder, LOOPBACK, inside), Door(folder, f"{LOOPBACK}:{inside}").open() as door:
         yield door, reached
 
 

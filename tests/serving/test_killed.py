@@ -10,11 +10,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 from tests.databases import own_postgres
-from tests.ports import free_port
 
 from fedhealth.monitoring.store import Store
 from fedhealth.monitoring.tables import Prediction, Reading
 from fedhealth.registry import Bundle
+from fedhealth.runtime.ports import free_port
 
 from .test_run import running, wait_until_healthy
 

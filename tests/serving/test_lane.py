@@ -17,8 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
-from tests.ports import free_port
 
+from fedhealth.runtime.ports import free_port
 from fedhealth.serving import create_app
 from fedhealth.serving.lane import QuickProtocol
 from fedhealth.serving.schema import PredictionBody

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.ports import free_port
 
 from fedhealth.registry import Bundle
+from fedhealth.runtime.ports import free_port
 from fedhealth.serving import serve
 
 from .conftest import ROOT

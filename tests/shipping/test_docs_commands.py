@@ -18,7 +18,6 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 from tests.mirrors import without_mlflow
-from tests.ports import free_port
 from tests.shipping.documented import BLOCK, PAGES, ROOT, Documented, blocks, documented
 from tools.reference import commands
 from typer.testing import CliRunner
@@ -28,6 +27,7 @@ from fedhealth.cli import app
 from fedhealth.data.synthetic import write_world
 from fedhealth.registry import load_bundle
 from fedhealth.registry.signing import trusted_keys_file
+from fedhealth.runtime.ports import free_port
 from fedhealth.serving import create_app
 from fedhealth.study import load_study
 

@@ -12,8 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.ports import free_port
 from tests.shipping.ask import example, wait_until_ready
+
+from fedhealth.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]

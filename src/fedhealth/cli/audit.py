@@ -34,7 +34,7 @@ def audit_privacy(
     from rich.progress import Progress
 
     from fedhealth.cli.errors import plain_errors
-    from fedhealth.cli.runs import write_audited
+    from fedhealth.cli.run_folders import write_audited
     from fedhealth.data.dataset import load_dataset
     from fedhealth.registry import load_bundle
     from fedhealth.runtime.leakage_audit import audit_model

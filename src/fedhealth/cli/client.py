@@ -2,25 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import typer
 
-from fedhealth.cli.flower import (
-    LOOPBACK,
-    DataOption,
-    OutcomeOption,
-    RunsOption,
-    StudyOption,
-    WaitOption,
-    check_data,
-    quiet,
-)
-from fedhealth.cli.train import PORT, PortOption
-
-AutoApproveOption = Annotated[
-    bool, typer.Option("--auto-approve", help="Take part without the owner's look at the study (for demos).")
-]
+from fedhealth.cli import options
+from fedhealth.cli.flower import check_data, quiet
+from fedhealth.runtime.ports import LOOPBACK
+from fedhealth.study import DEFAULT_STUDY
 
 
 class NodeCommand(Protocol):
@@ -39,13 +28,13 @@ def client(node: str, at_home: bool = False) -> NodeCommand:
     """
 
     def command(
-        data: DataOption = Path("data"),
-        study: StudyOption = "health-risk",
-        outcome: OutcomeOption = None,
-        port: PortOption = PORT,
-        runs: RunsOption = Path("runs"),
-        wait: WaitOption = 600.0,
-        auto_approve: AutoApproveOption = False,
+        data: options.Data = Path("data"),
+        study: options.SharedStudy = DEFAULT_STUDY,
+        outcome: options.Outcome = None,
+        port: options.Port = options.PORT,
+        runs: options.Records = Path("runs"),
+        wait: options.Wait = 600.0,
+        auto_approve: options.AutoApprove = False,
     ) -> None:
         from fedhealth.cli.errors import plain_errors, polite_end
 

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli import options
+from fedhealth.study import DEFAULT_STUDY
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -12,16 +15,14 @@ context_app = typer.Typer(
     no_args_is_help=True,
     help="Air and weather by city and day: a city's node publishes them, nodes of people pull and join them.",
 )
-Data = Annotated[Path, typer.Option(help="Folder with the node's table.", file_okay=False)]
-StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file.")]
 
 
 @context_app.command()
 def publish(
     node: Annotated[str, typer.Option(help="The node whose air and weather are told, such as node_2.")],
     out: Annotated[Path, typer.Option(help="CSV file to write; put it where the others can get it.", dir_okay=False)],
-    study: StudyOption = "health-risk",
-    data: Data = Path("data"),
+    study: options.Study = DEFAULT_STUDY,
+    data: options.NodeData = Path("data"),
     runs: Annotated[Path, typer.Option(help="Folder with the node's record of what left it.")] = Path("runs"),
 ) -> None:
     """Write the means of each city and day to a file for others, and a line to the node's record of what left it.
@@ -50,8 +51,8 @@ def publish(
 def pull(
     source: Annotated[str, typer.Argument(help="What was published: a file, or an http(s) address.")],
     node: Annotated[str, typer.Option(help="The node that joins it to its people's days, such as node_1.")],
-    study: StudyOption = "health-risk",
-    data: Data = Path("data"),
+    study: options.Study = DEFAULT_STUDY,
+    data: options.NodeData = Path("data"),
 ) -> None:
     """Fetch the whole table of all cities; the next `fedhealth data import` joins it by city and day.
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedhealth.cli.flower import SERVER_FOLDER
-from fedhealth.cli.train import PORT
+from fedhealth.cli import options
+from fedhealth.study import DEFAULT_STUDY
 
 if TYPE_CHECKING:
     from fedhealth.runtime.flower.doctor import Finding
@@ -17,9 +17,9 @@ def doctor(
         Path | None, typer.Option(help="Folder of a server's keys and book of nodes.", file_okay=False)
     ] = None,
     node: Annotated[str, typer.Option(help="Name of a node, such as node_1.")] = "",
-    data: Annotated[Path, typer.Option(help="Folder with the node's table.", file_okay=False)] = Path("data"),
-    study: Annotated[str, typer.Option(help="A built-in study or a TOML file.")] = "health-risk",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = PORT,
+    data: options.NodeData = Path("data"),
+    study: options.Study = DEFAULT_STUDY,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = options.PORT,
 ) -> None:
     """Check this machine for training between hosts: versions, disk; a server's or a node's side.
 
@@ -34,7 +34,7 @@ def doctor(
 
     with plain_errors():
         findings = examine_machine(data)
-        folder = ServerFolder(server or SERVER_FOLDER)
+        folder = ServerFolder(server or options.SERVER_FOLDER)
         if server or (not node and folder.is_initialised):
             findings += examine_server(folder, port)
         if node:

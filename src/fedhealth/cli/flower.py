@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedhealth.cli.train import (
-    PORT,
-    AggregationOption,
-    DeltaOption,
-    EpsilonOption,
-    NormBoundOption,
-    PortOption,
-    ResumeOption,
-    StrategyOption,
-    choose_budget,
-    choose_strategy,
-)
+from fedhealth.cli import options
+from fedhealth.cli.train import choose_budget, choose_strategy
 from fedhealth.cli.training import Model, Training, recorded, train_and_write
+from fedhealth.runtime.ports import LOOPBACK
+from fedhealth.study import DEFAULT_STUDY
 
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
@@ -30,25 +22,12 @@ if TYPE_CHECKING:
     from fedhealth.runtime.flower.participants import Patience
     from fedhealth.study import Study
 
-LOOPBACK = "127.0.0.1"
-SERVER_FOLDER = Path(".fedhealth/server")
-StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file; the same for server and nodes.")]
-OutcomeOption = Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")]
-DataOption = Annotated[Path, typer.Option(help="Folder with the nodes' tables.")]
-RunsOption = Annotated[Path, typer.Option(help="Folder that keeps runs (server) and audit logs (nodes).")]
-ModelsOption = Annotated[Path, typer.Option(help="Folder of the served model, to compare with; an mlp goes there too.")]
+ComparedOption = Annotated[
+    Path, typer.Option(help="Folder of the served model, to compare with; an mlp goes there too.")
+]
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; any but this machine's own needs: fedhealth server init.")
 ]
-FolderOption = Annotated[
-    Path,
-    typer.Option(
-        envvar="FEDHEALTH_SERVER",
-        file_okay=False,
-        help="The server's keys and book of nodes, of fedhealth server init; with them, only enrolled nodes come in.",
-    ),
-]
-WaitOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the other side.")]
 ModelOption = Annotated[Model, typer.Option(help="What to train.")]
 MinNodesOption = Annotated[
     int | None,
@@ -62,25 +41,25 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every node's split
 
 
 def server(
-    study: StudyOption = "health-risk",
-    outcome: OutcomeOption = None,
+    study: options.SharedStudy = DEFAULT_STUDY,
+    outcome: options.Outcome = None,
     model: ModelOption = Model.additive,
     seed: SeedOption = 0,
-    port: PortOption = PORT,
-    runs: RunsOption = Path("runs"),
-    models: ModelsOption = Path("models"),
-    wait: WaitOption = 600.0,
-    strategy: StrategyOption = None,
-    aggregation: AggregationOption = None,
-    norm_bound: NormBoundOption = None,
-    epsilon: EpsilonOption = None,
-    delta: DeltaOption = 1e-5,
-    resume: ResumeOption = False,
+    port: options.Port = options.PORT,
+    runs: options.Records = Path("runs"),
+    models: ComparedOption = Path("models"),
+    wait: options.Wait = 600.0,
+    strategy: options.Strategy = None,
+    aggregation: options.Aggregation = None,
+    norm_bound: options.NormBound = None,
+    epsilon: options.Epsilon = None,
+    delta: options.Delta = 1e-5,
+    resume: options.Resume = False,
     min_nodes: MinNodesOption = None,
     deadline: DeadlineOption = 600.0,
     metrics_port: MetricsOption = None,
     host: HostOption = LOOPBACK,
-    folder: FolderOption = SERVER_FOLDER,
+    folder: options.Folder = options.SERVER_FOLDER,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run.
 
@@ -104,7 +83,7 @@ def server(
 
 
 def train_with_flower(
-    study: str, data: Path, outcome: str | None, training: Training, port: int = PORT
+    study: str, data: Path, outcome: str | None, training: Training, port: int = options.PORT
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train over Flower with every node of the study as a process of its own; give bundle, report and folder.
 
@@ -116,9 +95,9 @@ def train_with_flower(
     loaded = load_study(study, outcome)
     for node in loaded.nodes:
         check_data(loaded, node.name, data)
-    options = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(training.runs)]
-    options += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
-    children = [_start_node(node.name, options) for node in loaded.nodes]
+    words = ["--data", str(data), "--study", study, "--port", str(port), "--runs", str(training.runs)]
+    words += ["--auto-approve", *(["--outcome", outcome] if outcome else [])]
+    children = [_start_node(node.name, words) for node in loaded.nodes]
     try:
         return _train_as_server(loaded, training, (LOOPBACK, port, None), 120.0)
     except BaseException:

@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fedhealth.cli import options
 from fedhealth.cli.errors import plain_errors, polite_end, refuse
+from fedhealth.study import DEFAULT_STUDY
 
 SHOWN = 8  # kinds of rows of a file; all are in the report
 Kind = StrEnum("Kind", ["csv", "parquet", "air-quality", "apple-health", "fhir", "fitbit"])
@@ -25,8 +27,8 @@ def import_data(
         typer.Argument(metavar="[KIND] PATH...", help=f"Files or folders; before them their kind: {', '.join(Kind)}."),
     ],
     node: Annotated[str, typer.Option(help="The node whose table is made, such as node_1.")],
-    study: Annotated[str, typer.Option(help="A built-in study or a TOML file.")] = "health-risk",
-    data: Annotated[Path, typer.Option(help="Folder with the node's table.", file_okay=False)] = Path("data"),
+    study: options.Study = DEFAULT_STUDY,
+    data: options.NodeData = Path("data"),
     columns: Annotated[
         list[str] | None,
         typer.Option(

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import typer
 
-from fedhealth.cli.client import AutoApproveOption, client
-from fedhealth.cli.flower import LOOPBACK, DataOption, OutcomeOption, RunsOption, StudyOption
-from fedhealth.cli.train import PORT, PortOption
+from fedhealth.cli import options
+from fedhealth.cli.client import client
+from fedhealth.runtime.ports import LOOPBACK
+from fedhealth.study import DEFAULT_STUDY
 
 WAIT = 600.0  # seconds for the owner's approval
 
 
 def join_server(
     file: Annotated[Path, typer.Argument(help="The invitation that the server's operator sent.", dir_okay=False)],
-    data: DataOption = Path("data"),
+    data: options.Data = Path("data"),
 ) -> None:
     """Enrol this node with the server that invited it: make its keys, and show their public halves, once.
 
@@ -22,7 +23,7 @@ def join_server(
     """
     from fedhealth.cli.errors import plain_errors
     from fedhealth.privacy.secure_aggregation import identity
-    from fedhealth.runtime.flower.certificates import fingerprint
+    from fedhealth.runtime.flower.certificates import key_fingerprint
     from fedhealth.runtime.flower.enrolment import join, node_keys, public_pem, read_enrolment
     from fedhealth.runtime.flower.pinned import ServerAway
 
@@ -41,19 +42,19 @@ def join_server(
             "signing key": signing,
         }
         for what, public in shown.items():
-            typer.echo(f"{what + ':':<13}{fingerprint(public)}")
+            typer.echo(f"{what + ':':<13}{key_fingerprint(public)}")
     typer.echo(state)
     typer.echo(f"Invited to study {invitation.study} {invitation.study_hash[:12]}. Next: fedhealth node run {node}")
 
 
 def run_node(
-    node: Annotated[str, typer.Argument(help="Name of the node, such as node_1.")],
-    data: DataOption = Path("data"),
-    study: StudyOption = "health-risk",
-    outcome: OutcomeOption = None,
-    port: PortOption = PORT,
-    runs: RunsOption = Path("runs"),
-    auto_approve: AutoApproveOption = False,
+    node: options.Node,
+    data: options.Data = Path("data"),
+    study: options.SharedStudy = DEFAULT_STUDY,
+    outcome: options.Outcome = None,
+    port: options.Port = options.PORT,
+    runs: options.Records = Path("runs"),
+    auto_approve: options.AutoApprove = False,
 ) -> None:
     """Keep a node available, run after run, until Ctrl-C: it comes back when the server does, and after a crash."""
     from fedhealth.cli.errors import plain_errors, polite_end

@@ -12,12 +12,12 @@ from fedhealth.cli.data import data_app
 from fedhealth.cli.doctor import doctor
 from fedhealth.cli.errors import refuse
 from fedhealth.cli.feed import feed
-from fedhealth.cli.history import runs_app
 from fedhealth.cli.keys import keys_app
 from fedhealth.cli.models import models_app
 from fedhealth.cli.monitor import monitor_app
 from fedhealth.cli.monitor_nodes import nodes
 from fedhealth.cli.node import node_app
+from fedhealth.cli.runs import runs_app
 from fedhealth.cli.serve import serve
 from fedhealth.cli.server import server_app
 from fedhealth.cli.simulate import simulate

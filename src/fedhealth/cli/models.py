@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedhealth.cli.promote import Models, Name, Runs, promote, rollback
+from fedhealth.cli import options
+from fedhealth.cli.promote import Name, Runs, promote, rollback
 
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
@@ -16,7 +17,7 @@ FIGURES = ("auroc", "brier", "log_loss", "calibration_slope", "bias", "ece", "se
 
 
 @models_app.command("list")
-def list_models(models: Models = Path("models"), runs: Runs = Path("runs")) -> None:
+def list_models(models: options.Models = Path("models"), runs: Runs = Path("runs")) -> None:
     """List every version: the champion (served), the challenger, former ones, and those that runs trained."""
     from rich.console import Console
     from rich.table import Table
@@ -47,7 +48,7 @@ def _kind(facts: Mapping[str, Any]) -> str:
 @models_app.command()
 def show(
     version: Name = "champion",
-    models: Models = Path("models"),
+    models: options.Models = Path("models"),
     runs: Runs = Path("runs"),
     lineage: Annotated[
         bool, typer.Option("--lineage", help="Go back to gates, run, nodes, their policies and epsilon; check all.")
@@ -68,7 +69,7 @@ def show(
 
 
 @models_app.command()
-def diff(first: Name, second: Name, models: Models = Path("models"), runs: Runs = Path("runs")) -> None:
+def diff(first: Name, second: Name, models: options.Models = Path("models"), runs: Runs = Path("runs")) -> None:
     """Compare two versions: what they predict from, how well, and how differently they score made-up people."""
     from rich.console import Console
     from rich.table import Table
@@ -104,8 +105,8 @@ def _rows(one: "Bundle", two: "Bundle") -> list[tuple[str, list[str]]]:
 
 @models_app.command("history")
 def show_history(
-    models: Models = Path("models"),
-    last: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 20,
+    models: options.Models = Path("models"),
+    last: options.Last = 20,
 ) -> None:
     """List every change of the served model: when, what, why; checks that no line was changed."""
     from rich.console import Console

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli import options
 from fedhealth.cli.progress import figure
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def _monitor() -> None:
 
 @monitor_app.command()
 def run(
-    models: Annotated[Path, typer.Option(help="Folder of the published bundle.", file_okay=False)] = Path("models"),
+    models: options.Models = Path("models"),
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days to look at, up to the newest reading.")] = 60,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="On an alarm, start a federated run and leave its bundle as a challenger.")
@@ -36,9 +37,7 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder with the nodes' tables, for --retrain.", file_okay=False)] = Path(
         "data"
     ),
-    runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.", file_okay=False)] = Path(
-        "runs"
-    ),
+    runs: options.Runs = Path("runs"),
 ) -> None:
     """Compare recent readings and outcomes with what the model learnt from; bring alerts up to date; tell the webhook.
 
@@ -157,7 +156,7 @@ def _show_score(found: "Look") -> None:
 
 def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
     """Train anew as ``bundle`` was trained, unless a challenger waits or the nodes' rows are those of the last time."""
-    from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
+    from fedhealth.cli.run_folders import finished_run, inputs_hash, remember_inputs
     from fedhealth.cli.train import run_training
     from fedhealth.registry import challenge, challenger
 
@@ -165,7 +164,7 @@ def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
         typer.echo(f"Challenger {waiting} waits; nothing is trained before: fedhealth models promote challenger")
         return
     study, outcome, training = bundle.study.name, bundle.study.outcome.name, _as_before(bundle, models, runs)
-    inputs = fingerprint(data, study, outcome, _named(training), training.seed)
+    inputs = inputs_hash(data, study, outcome, _named(training), training.seed)
     if finished_run(runs, inputs):
         typer.echo("Nothing is trained: the nodes' rows are those of the last time")
         return
@@ -179,7 +178,7 @@ def _retrain(bundle: "Bundle", data: Path, models: Path, runs: Path) -> None:
 
 
 def _named(training: "Training") -> str:
-    """The settings of a run here, as a fingerprint of its inputs names them."""
+    """The settings of a run here, as the hash of its inputs names them."""
     added = [", interactions"] if training.interactions else []
     added += [f", {training.budget}"] if training.budget else []
     return f"{training.model} on local{''.join(added)}"

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedhealth.cli.flower import SERVER_FOLDER, FolderOption, WaitOption
+from fedhealth.cli import options
 from fedhealth.cli.monitor import ALARM, budget_of, checked
 from fedhealth.cli.progress import count, figure
-from fedhealth.cli.train import PORT, PortOption
 
 if TYPE_CHECKING:
     from fedhealth.federation import Contribution
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def nodes(
-    models: Annotated[Path, typer.Option(help="Folder of the published bundle.", file_okay=False)] = Path("models"),
-    data: Annotated[Path, typer.Option(help="Folder with the nodes' tables.", file_okay=False)] = Path("data"),
+    models: options.Models = Path("models"),
+    data: options.Data = Path("data"),
     runs: Annotated[Path, typer.Option(help="Folder that keeps the nodes' audit logs.", file_okay=False)] = Path(
         "runs"
     ),
@@ -29,9 +28,9 @@ def nodes(
         str | None,
         typer.Option(help="Instead of reading --data, listen here for nodes that come over the network, as to train."),
     ] = None,
-    port: PortOption = PORT,
-    folder: FolderOption = SERVER_FOLDER,
-    wait: WaitOption = 600.0,
+    port: options.Port = options.PORT,
+    folder: options.Folder = options.SERVER_FOLDER,
+    wait: options.Wait = 600.0,
 ) -> None:
     """Ask each node through its door how the served model does on its rows of now; compare with what training found.
 

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from fedhealth.cli import options
 from fedhealth.cli.joining import join_server, run_node
+from fedhealth.study import DEFAULT_STUDY
 
 node_app = typer.Typer(
     no_args_is_help=True, help="For a node's owner: enrol it, keep it available, decide what leaves."
@@ -17,14 +19,13 @@ node_app.add_typer(audit_app, name="audit")
 node_app.command("join")(join_server)
 node_app.command("run")(run_node)
 
-Node = Annotated[str, typer.Argument(help="Name of the node, such as node_1.")]
-StudyOption = Annotated[str, typer.Option(help="A built-in study or a TOML file.")]
-Data = Annotated[Path, typer.Option(help="Folder with the node's table.", file_okay=False)]
 Runs = Annotated[Path, typer.Option(help="Folder that the node's runs were told to use.", file_okay=False)]
 
 
 @policy_app.command("show")
-def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
+def show_policy(
+    node: options.Node, study: options.Study = DEFAULT_STUDY, data: options.NodeData = Path("data")
+) -> None:
     """Say in plain words what this node will let out in a study, and what never.
 
     The owner may ask for more than the study does in DATA/NODE.policy.toml, for example minimum_rows = 500.
@@ -49,7 +50,9 @@ def show_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pat
 
 
 @policy_app.command("check")
-def check_policy(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
+def check_policy(
+    node: options.Node, study: options.Study = DEFAULT_STUDY, data: options.NodeData = Path("data")
+) -> None:
     """Check the owner's file, and say which features of the node's own table it would keep inside."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.data.dataset import read_own_shard
@@ -70,10 +73,10 @@ def check_policy(node: Node, study: StudyOption = "health-risk", data: Data = Pa
 
 @audit_app.command("show")
 def show_audit(
-    node: Node,
+    node: options.Node,
     runs: Runs = Path("runs"),
-    data: Data = Path("data"),
-    last: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 20,
+    data: options.NodeData = Path("data"),
+    last: options.Last = 20,
 ) -> None:
     """List what left the node: when, for which study and step, over how many rows, how much."""
     from collections import deque
@@ -95,9 +98,9 @@ def show_audit(
 
 @audit_app.command("verify")
 def verify_audit(
-    node: Node,
+    node: options.Node,
     runs: Runs = Path("runs"),
-    data: Data = Path("data"),
+    data: options.NodeData = Path("data"),
     noted: Annotated[str, typer.Option(help="A hash noted earlier, or its first digits; it must still be there.")] = "",
 ) -> None:
     """Check that no line of the record was changed, removed, added or moved."""
@@ -116,10 +119,10 @@ def verify_audit(
 
 @node_app.command("approve")
 def approve_study(
-    node: Node,
+    node: options.Node,
     study_hash: Annotated[str, typer.Argument(metavar="HASH", help="Hash of the study, or its first 12 digits.")],
-    study: StudyOption = "health-risk",
-    data: Data = Path("data"),
+    study: options.Study = DEFAULT_STUDY,
+    data: options.NodeData = Path("data"),
     without: Annotated[
         list[str] | None, typer.Option(help="A feature to tell nothing of without noise; may be given again.")
     ] = None,
@@ -150,7 +153,9 @@ def approve_study(
 
 
 @node_app.command("ledger")
-def show_ledger(node: Node, study: StudyOption = "health-risk", data: Data = Path("data")) -> None:
+def show_ledger(
+    node: options.Node, study: options.Study = DEFAULT_STUDY, data: options.NodeData = Path("data")
+) -> None:
     """Say what answers with noise have told of one row so far, study by study, and what is left of the limit.
 
     The owner sets the limit in DATA/NODE.policy.toml, for example epsilon = 3.

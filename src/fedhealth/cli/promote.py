@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedhealth.cli import options
+
 if TYPE_CHECKING:
     from fedhealth.registry import Bundle
     from fedhealth.registry.gates import Line
     from fedhealth.serving.judging import Judgement
 
-Models = Annotated[Path, typer.Option(help="Folder of the published bundle.")]
 Runs = Annotated[Path, typer.Option(help="Folder with the runs' bundles.")]
 Reason = Annotated[str, typer.Option(prompt=True, help="Why; kept in the history.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
@@ -30,7 +31,7 @@ class Alias(StrEnum):
 def promote(
     version: Name,
     reason: Reason,
-    models: Models = Path("models"),
+    models: options.Models = Path("models"),
     runs: Runs = Path("runs"),
     to: Annotated[
         Alias, typer.Option(help="champion: is served; challenger: is kept as the next one.")
@@ -70,7 +71,9 @@ def promote(
         mirror(models, runs)
 
 
-def rollback(reason: Reason, models: Models = Path("models"), runs: Runs = Path("runs"), yes: Yes = False) -> None:
+def rollback(
+    reason: Reason, models: options.Models = Path("models"), runs: Runs = Path("runs"), yes: Yes = False
+) -> None:
     """Serve the champion's predecessor again."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.registry import rollback as go_back

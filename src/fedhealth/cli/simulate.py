@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fedhealth.cli import options
 from fedhealth.cli.training import Model, require_torch
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def simulate(
         Model, typer.Option(help="mlp: a neural network; additive: a curve per feature; logistic: straight lines.")
     ] = Model.mlp,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything: the same command gives the same model.")] = 0,
-    report: Annotated[
-        Path | None, typer.Option(help="Also write the report as JSON to this file.", dir_okay=False)
-    ] = None,
+    report: options.Report = None,
 ) -> None:
     """Simulate a federation of many small nodes that see unlike columns, on synthetic rows.
 

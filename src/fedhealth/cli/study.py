@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from fedhealth.cli import options
+from fedhealth.study import DEFAULT_STUDY
+
 study_app = typer.Typer(no_args_is_help=True, help="List, show and check studies.")
 
 
@@ -20,8 +23,8 @@ def list_studies() -> None:
 
 @study_app.command()
 def show(
-    study: Annotated[str, typer.Argument(help="A built-in study's name or the path of a TOML file.")] = "health-risk",
-    outcome: Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")] = None,
+    study: Annotated[str, typer.Argument(help="A built-in study's name or the path of a TOML file.")] = DEFAULT_STUDY,
+    outcome: options.Outcome = None,
 ) -> None:
     """Check a study and print its features, nodes and hash."""
     from rich.console import Console

@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedhealth.cli import options
 from fedhealth.cli.errors import plain_errors, refuse
 from fedhealth.cli.training import Model, Training, recorded, train_and_write
+from fedhealth.study import DEFAULT_STUDY
 
 if TYPE_CHECKING:
     from fedhealth.federation.strategies import Strategy
@@ -17,70 +18,32 @@ if TYPE_CHECKING:
     from fedhealth.registry import Bundle
 
 
-class Runtime(StrEnum):
-    """Where the nodes run."""
-
-    local = "local"
-    flower = "flower"
-
-
-StrategyName = StrEnum("StrategyName", ["fedavg", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"])
-AggregationName = StrEnum("AggregationName", {"mean": "mean", "median": "median", "trimmed_mean": "trimmed-mean"})
-
-StrategyOption = Annotated[
-    StrategyName | None, typer.Option(help="How nodes and server train the mlp together; default: fedavg.")
-]
-AggregationOption = Annotated[
-    AggregationName | None,
-    typer.Option(help="How the nodes' moves of the mlp become one; median and trimmed-mean bear a faulty node."),
-]
-NormBoundOption = Annotated[
-    float | None, typer.Option(min=0.0, help="Longest move of the mlp's weights by one node in a round.")
-]
-EpsilonOption = Annotated[
-    float | None,
-    typer.Option(help="Train under differential privacy: what the run may tell of one row, e.g. 1. Default: no noise."),
-]
-DeltaOption = Annotated[float, typer.Option(help="Chance that epsilon may fail; below one over the number of people.")]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with the unfinished run of the same settings; see: fedhealth runs list.")
-]
-PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the Flower server.")]
-PORT = 9092
-
-
 def train(
     study: Annotated[
         str, typer.Option(help="A built-in study (see: fedhealth study list) or a TOML file.")
-    ] = "health-risk",
-    data: Annotated[Path, typer.Option(help="Folder with the nodes' tables.")] = Path("data"),
-    outcome: Annotated[str | None, typer.Option(help="Outcome to predict; default: the study's first.")] = None,
+    ] = DEFAULT_STUDY,
+    data: options.Data = Path("data"),
+    outcome: options.Outcome = None,
     model: Annotated[
         Model, typer.Option(help="additive: a curve per feature; logistic: straight lines; mlp: a neural network.")
     ] = Model.additive,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split into training and held-out rows.")] = 0,
-    report: Annotated[
-        Path | None, typer.Option(help="Also write the report as JSON to this file.", dir_okay=False)
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.", file_okay=False)] = Path(
-        "runs"
-    ),
+    report: options.Report = None,
+    runs: options.Runs = Path("runs"),
     models: Annotated[
         Path, typer.Option(help="Folder of the served model, for comparison; an mlp's global_model.pth goes there.")
     ] = Path("models"),
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Let products of two features join (additive and logistic).")
     ] = False,
-    strategy: StrategyOption = None,
-    aggregation: AggregationOption = None,
-    norm_bound: NormBoundOption = None,
-    epsilon: EpsilonOption = None,
-    delta: DeltaOption = 1e-5,
-    resume: ResumeOption = False,
-    runtime: Annotated[
-        Runtime, typer.Option(help="local: nodes in this process; flower: a Flower server and one process a node.")
-    ] = Runtime.local,
-    port: PortOption = PORT,
+    strategy: options.Strategy = None,
+    aggregation: options.Aggregation = None,
+    norm_bound: options.NormBound = None,
+    epsilon: options.Epsilon = None,
+    delta: options.Delta = 1e-5,
+    resume: options.Resume = False,
+    runtime: options.Runtime = options.RuntimeName.local,
+    port: options.Port = options.PORT,
 ) -> None:
     """Train one model over all nodes of a study, beside each node's local baseline, and write a bundle.
 
@@ -103,11 +66,14 @@ def train(
 
 
 def choose_strategy(
-    model: Model, strategy: StrategyName | None, aggregation: AggregationName | None, norm_bound: float | None
+    model: Model,
+    strategy: options.StrategyName | None,
+    aggregation: options.AggregationName | None,
+    norm_bound: float | None,
 ) -> "Strategy | None":
     """The strategy that was asked for, None for the default; with a model that is not averaged, an error and exit."""
-    options = {"--strategy": strategy, "--aggregation": aggregation, "--norm-bound": norm_bound}
-    given = [name for name, value in options.items() if value is not None]
+    asked = {"--strategy": strategy, "--aggregation": aggregation, "--norm-bound": norm_bound}
+    given = [name for name, value in asked.items() if value is not None]
     if not given:
         return None
     if model is not Model.mlp:
@@ -138,21 +104,21 @@ def run_training(
     data: Path,
     outcome: str | None,
     training: Training,
-    runtime: Runtime = Runtime.local,
-    port: int = PORT,
+    runtime: options.RuntimeName = options.RuntimeName.local,
+    port: int = options.PORT,
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
     """Train with every node on this machine; give bundle (None for a network), report and the folder of the run.
 
     Raises:
         StudyError, DataError, PolicyRefusal, JournalError, FlowerError: with a message for the user.
     """
-    if runtime is Runtime.flower:
+    if runtime is options.RuntimeName.flower:
         from fedhealth.cli.flower import train_with_flower
 
         return train_with_flower(study, data, outcome, training, port)
     from fedhealth import __version__
     from fedhealth.cli.progress import training_progress
-    from fedhealth.cli.runs import fingerprint
+    from fedhealth.cli.run_folders import inputs_hash
     from fedhealth.data.dataset import load_dataset
     from fedhealth.privacy import policy_of
     from fedhealth.runtime.federation import Federation
@@ -162,7 +128,7 @@ def run_training(
     loaded = load_study(study, outcome)
     dataset = load_dataset(loaded, data, training.seed)
     policies = {node.name: policy_of(loaded, node.name, data).hash for node in loaded.nodes}
-    inputs = fingerprint(data, study, outcome, training.model.value, training.seed)
+    inputs = inputs_hash(data, study, outcome, training.model.value, training.seed)
     recording_here = recorded(loaded, training, "in-process", inputs=inputs)
     with recording_here as recording, training_progress(loaded, dataset) as progress:
         run = recording.journal.run

@@ -132,7 +132,7 @@ def train_and_write(
 def _train(
     study: "Study", nodes: "Federation", training: Training, progress: "TrainingProgress", log: "Log"
 ) -> "tuple[Bundle | None, dict[str, Any], Path]":
-    from fedhealth.cli.runs import write_network_run, write_run
+    from fedhealth.cli.run_folders import write_network_run, write_run
     from fedhealth.federation import NetworkFit
     from fedhealth.federation.strategies import FEDAVG
     from fedhealth.registry import champion

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from fedhealth.cli import options
 from fedhealth.cli.data import generate
 from fedhealth.cli.errors import plain_errors, refuse
 from fedhealth.cli.services import Service, run_until_stopped
-from fedhealth.cli.train import Runtime, run_training
+from fedhealth.cli.train import run_training
 from fedhealth.cli.training import Training
+from fedhealth.study import DEFAULT_STUDY
 
 EXAMPLE = (
     '{"heart_rate": 88, "spo2": 97, "steps": 4500, "sleep_hours": 6, "age": 30, "smoker": 0, "chronic": 0, "aqi": 60}'
@@ -23,11 +25,9 @@ def up(
     data: Annotated[
         Path, typer.Option(help="Folder with the nodes' tables; filled with synthetic data if empty.")
     ] = Path("data"),
-    models: Annotated[Path, typer.Option(help="Folder of the published bundle.")] = Path("models"),
-    runs: Annotated[Path, typer.Option(help="Folder that keeps each run's bundle and report.")] = Path("runs"),
-    runtime: Annotated[
-        Runtime, typer.Option(help="local: nodes in this process; flower: a Flower server and one process a node.")
-    ] = Runtime.local,
+    models: options.Models = Path("models"),
+    runs: options.Runs = Path("runs"),
+    runtime: options.Runtime = options.RuntimeName.local,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, envvar="FEDHEALTH_PORT", help="Port of the API.")] = 8000,
     citizen_port: Annotated[
@@ -38,7 +38,7 @@ def up(
     ] = 8502,
     flower_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the Flower server, while it trains.")
-    ] = 9092,
+    ] = options.PORT,
 ) -> None:
     """Generate data if there is none, train if need be, publish, and serve; Ctrl-C stops it all.
 
@@ -52,11 +52,11 @@ def up(
         "--citizen-port or FEDHEALTH_CITIZEN_PORT": citizen_port,
         "--admin-port or FEDHEALTH_ADMIN_PORT": admin_port,
     }
-    if runtime is Runtime.flower:
+    if runtime is options.RuntimeName.flower:
         ports["--flower-port"] = flower_port
     _refuse_taken(host, ports)
     with plain_errors():
-        study = load_study("health-risk")
+        study = load_study(DEFAULT_STUDY)
         if any((data / node.file).is_file() for node in study.nodes):
             typer.echo(f"Data: using the tables in {data}")
         else:
@@ -77,18 +77,18 @@ def _refuse_taken(host: str, ports: Mapping[str, int]) -> None:
             refuse(f"cannot listen on {host}, port {port} ({error.strerror}); choose another with {option}")
 
 
-def _train_and_publish(data: Path, models: Path, runs: Path, runtime: Runtime, flower_port: int) -> None:
+def _train_and_publish(data: Path, models: Path, runs: Path, runtime: options.RuntimeName, flower_port: int) -> None:
     from fedhealth.cli.progress import show_results
-    from fedhealth.cli.runs import fingerprint, finished_run, remember_inputs
+    from fedhealth.cli.run_folders import finished_run, inputs_hash, remember_inputs
     from fedhealth.registry import BundleError, champion
 
-    inputs = fingerprint(data, "health-risk", None, f"additive on {runtime}", 0)
+    inputs = inputs_hash(data, DEFAULT_STUDY, None, f"additive on {runtime}", 0)
     folder = finished_run(runs, inputs)
     if folder:
         typer.echo(f"Training: data and settings unchanged, using {folder}")
     else:
         training = Training(runs=runs, models=models)
-        _, report, folder = run_training("health-risk", data, None, training, runtime, flower_port)
+        _, report, folder = run_training(DEFAULT_STUDY, data, None, training, runtime, flower_port)
         show_results(report)
         _write_network(data, models, runs)
         remember_inputs(folder, inputs)
@@ -128,7 +128,7 @@ def _write_network(data: Path, models: Path, runs: Path) -> None:
     from fedhealth.runtime.network import write_global_model
     from fedhealth.study import load_study
 
-    study = load_study("health-risk")
+    study = load_study(DEFAULT_STUDY)
     exchange = exchange_in_process(study, load_dataset(study, data, 0).shards, runs / "audit", data)
     try:
         written = write_global_model(study, exchange, models, 0)

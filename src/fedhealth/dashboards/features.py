@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fedhealth.study import Feature, Study, load_study
-
-STUDY = "health-risk"
+from fedhealth.study import DEFAULT_STUDY, Feature, Study, load_study
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Subject:
 
 def built_in() -> Study:
     """The study that the pages fall back on, which also names the cities."""
-    return load_study(STUDY)
+    return load_study(DEFAULT_STUDY)
 
 
 def without_model() -> Subject:

@@ -37,13 +37,16 @@ class Breakpoints:
     """One pollutant's column of the table, in whole reporting steps.
 
     ``tops[i]`` is the highest concentration of category ``first + i``; each category begins one step above
-    the top of the one below it, the first at ``start``.
+    the top of the one below it, the first at ``start``. ``per_unit`` of the ``substance``'s readings (ug/m3 of
+    particles, ppm of CO, ppb of the other gases) make one of the column's unit.
     """
 
+    substance: str
     steps_per_unit: int
     tops: tuple[int, ...]
     start: int = 0
     first: int = 0
+    per_unit: float = 1.0
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -66,15 +69,18 @@ def _index_below(top: int) -> int:
 
 
 TABLE: Mapping[Pollutant, Breakpoints] = {
-    "pm25_24h": Breakpoints(10, (90, 354, 554, 1254, 2254, 3254)),
-    "pm10_24h": Breakpoints(1, (54, 154, 254, 354, 424, 604)),
-    "o3_8h_ppm": Breakpoints(1000, (54, 70, 85, 105, 200)),
-    "o3_1h_ppm": Breakpoints(1000, (164, 204, 404, 604), start=125, first=2),
-    "co_8h_ppm": Breakpoints(10, (44, 94, 124, 154, 304, 504)),
-    "so2_1h_ppb": Breakpoints(1, (35, 75, 185, 304)),
-    "so2_24h_ppb": Breakpoints(1, (604, 1004), start=305, first=4),
-    "no2_1h_ppb": Breakpoints(1, (53, 100, 360, 649, 1249, 2049)),
+    "pm25_24h": Breakpoints("pm25", 10, (90, 354, 554, 1254, 2254, 3254)),
+    "pm10_24h": Breakpoints("pm10", 1, (54, 154, 254, 354, 424, 604)),
+    "o3_8h_ppm": Breakpoints("o3", 1000, (54, 70, 85, 105, 200), per_unit=1000.0),
+    "o3_1h_ppm": Breakpoints("o3", 1000, (164, 204, 404, 604), start=125, first=2, per_unit=1000.0),
+    "co_8h_ppm": Breakpoints("co", 10, (44, 94, 124, 154, 304, 504)),
+    "so2_1h_ppb": Breakpoints("so2", 1, (35, 75, 185, 304)),
+    "so2_24h_ppb": Breakpoints("so2", 1, (604, 1004), start=305, first=4),
+    "no2_1h_ppb": Breakpoints("no2", 1, (53, 100, 360, 649, 1249, 2049)),
 }
+SUBSTANCES = tuple(dict.fromkeys(column.substance for column in TABLE.values()))
+# What stands for a day: the 24-hour mean, the highest 8-hour mean or the highest hour of each substance.
+OF_DAY: tuple[Pollutant, ...] = ("pm25_24h", "pm10_24h", "o3_8h_ppm", "co_8h_ppm", "so2_1h_ppb", "no2_1h_ppb")
 
 
 def aqi(pollutant: Pollutant, concentration: ArrayLike) -> Floats:
@@ -132,6 +138,18 @@ def overall_aqi(concentrations: Mapping[Pollutant, ArrayLike]) -> Floats:
     for pollutant, values in concentrations.items():
         highest = np.asarray(np.fmax(highest, aqi(pollutant, values)))
     return highest
+
+
+def index_of_days(days: Mapping[str, ArrayLike]) -> Floats:
+    """The index of days, from the values that stand for each (``OF_DAY``), by substance; NaN where none is known.
+
+    Units are those of the substances' readings; other names in ``days`` are passed over.
+
+    Raises:
+        ValueError: no substance, or a negative concentration.
+    """
+    known = [(pollutant, TABLE[pollutant]) for pollutant in OF_DAY if TABLE[pollutant].substance in days]
+    return overall_aqi({pollutant: np.asarray(days[of.substance]) / of.per_unit for pollutant, of in known})
 
 
 def category(index: float) -> str:

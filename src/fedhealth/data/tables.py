@@ -1,5 +1,6 @@
 """Turn a node's table into arrays, by the study's definition of each column."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def _strata(study: Study, table: Table) -> NDArray[np.int16]:
     return found.to_numpy().astype(np.int16)
 
 
-def _numbers(table: Table, column: str, codes: dict[str, float], missing: set[str], expected: str) -> Floats:
+def _numbers(table: Table, column: str, codes: Mapping[str, float], missing: set[str], expected: str) -> Floats:
     """Cells as numbers, NaN where missing; anything else names its line.
 
     Two or more codes leave no room for other numbers. A whole number is matched however it is written: ``3``, ``3.``
@@ -134,9 +135,8 @@ def _texts(series: pl.Series) -> pl.Series:
 
 def _values(study: Study, feature: Feature, table: Table) -> tuple[Floats, list[str]]:
     """A feature's values, NaN where missing or out of range, and remarks on the latter."""
-    codes = dict(feature.codes) or {level: float(i) for i, level in enumerate(feature.levels)}
     missing = {*study.source.missing_values, *feature.missing_values}
-    values = _numbers(table, feature.column, codes, missing, feature.allowed)
+    values = _numbers(table, feature.column, feature.written, missing, feature.allowed)
     outside = (values < feature.low) | (values > feature.high)
     if feature.kind != "number":
         outside |= ~np.isnan(values) & (values != np.round(values))
@@ -155,8 +155,7 @@ def _values(study: Study, feature: Feature, table: Table) -> tuple[Floats, list[
 def _label(study: Study, table: Table) -> tuple[Floats, list[str]]:
     """The label, 0 or 1, NaN where unknown, and a remark on rows without."""
     outcome, missing = study.outcome, set(study.source.missing_values)
-    codes = dict(outcome.codes)
-    columns = [_numbers(table, c, codes, missing, "a number for the label") for c in outcome.columns]
+    columns = [_numbers(table, c, outcome.codes, missing, "a number for the label") for c in outcome.columns]
     values = np.column_stack(columns)
     unknown = np.isnan(values).any(axis=1)
     label = np.where(unknown, np.nan, (values > outcome.positive_above).any(axis=1))

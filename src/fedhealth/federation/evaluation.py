@@ -13,7 +13,7 @@ from fedhealth.data.shard import Shard
 from fedhealth.federation.contribution import Contribution, Floats, State, arrays
 from fedhealth.federation.small_groups import fewest
 from fedhealth.federation.subgroups import large_enough, members
-from fedhealth.model import NetworkModel, RiskModel, model_from_arrays
+from fedhealth.model import NetworkModel, RiskModel, log_odds, model_from_arrays
 from fedhealth.model.missing import Mask
 from fedhealth.study import Study
 
@@ -103,8 +103,7 @@ def score_histogram(risk: Floats, y: Floats, threshold: float, edges: Floats = E
     does not tell that person's score.
     """
     lost = losses(risk, y)
-    risk = np.clip(risk, 1e-9, 1 - 1e-9)
-    logit = np.log(risk / (1 - risk))
+    logit = log_odds(risk)
     place, bins = np.searchsorted(edges, logit), len(edges) + 1
     high = risk >= threshold
     return Contribution(

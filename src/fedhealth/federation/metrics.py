@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fedhealth.federation import intervals
 from fedhealth.federation.contribution import Contribution, Floats
 from fedhealth.federation.evaluation import LOSSES
-from fedhealth.model import sigmoid
+from fedhealth.model import log_odds, sigmoid
 
 ECE_GROUPS = 15
 
@@ -165,8 +165,7 @@ def _calibration_line(positives: Floats, negatives: Floats, risks: Floats) -> tu
     used = count > 0
     if positives.sum() == 0 or negatives.sum() == 0 or used.sum() < 2:
         return np.full(2, np.nan), np.full((2, 2), np.nan)
-    mean = np.clip(risks[used] / count[used], 1e-9, 1 - 1e-9)
-    columns = np.column_stack([np.ones(used.sum()), np.log(mean / (1 - mean))])
+    columns = np.column_stack([np.ones(used.sum()), log_odds(risks[used] / count[used])])
     line = np.array([0.0, 1.0])
     for _ in range(30):
         fitted = sigmoid(columns @ line)

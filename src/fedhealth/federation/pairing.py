@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedhealth.data.shard import Shard
 from fedhealth.federation import intervals
 from fedhealth.federation.contribution import Contribution, Floats, Replies, State, arrays, total
 from fedhealth.federation.evaluation import EDGES, LOSSES, losses
 from fedhealth.federation.metrics import Difference, metrics
-from fedhealth.model import RiskModel, model_from_arrays
+from fedhealth.model import RiskModel, log_odds, model_from_arrays
 from fedhealth.study import Study
 
 OTHER = "other."  # begins the names of the second model's arrays
@@ -62,7 +61,7 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
     for label, table in ((1, "below"), (0, "above")):
         chosen = rows.y == label
         first, other = (
-            state[f"{table}.{name}"][:, _bins(risk[chosen])]
+            state[f"{table}.{name}"][:, np.searchsorted(EDGES, log_odds(risk[chosen]))]
             for name, risk in zip(("first", "second"), risks, strict=True)
         )
         sums |= {
@@ -74,11 +73,6 @@ def contribute(study: Study, state: State, shard: Shard) -> Contribution:
         more = mine[name] - theirs[name]
         sums |= {f"difference.{name}": more.sum(), f"difference.{name}_squares": (more**2).sum()}
     return Contribution(arrays(**sums), len(rows))
-
-
-def _bins(risk: Floats) -> NDArray[np.intp]:
-    risk = np.clip(risk, 1e-9, 1 - 1e-9)
-    return np.searchsorted(EDGES, np.log(risk / (1 - risk)))
 
 
 def paired(found: Replies, other: Replies, compared: Replies) -> Paired:

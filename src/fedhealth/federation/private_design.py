@@ -43,8 +43,7 @@ def _clear(feature: Feature, counts: Floats, noise: float) -> Floats:
     Where none do, the values could be anywhere in the study's range, and count as if they were everywhere.
     """
     if feature.kind != "number":
-        values = len(feature.levels) if feature.kind == "category" else 2
-        return np.where(np.arange(len(counts)) < values, np.maximum(counts, 0.0), 0.0)
+        return np.where(np.arange(len(counts)) <= feature.high, np.maximum(counts, 0.0), 0.0)
     whole, kept = counts.sum(), np.zeros_like(counts)
     for width in COARSE:
         together = counts.reshape(-1, width).sum(axis=1)
@@ -129,10 +128,8 @@ def _binned(design: Design, found: Marginals, feature: int) -> tuple[Floats, Flo
 
 def _middles(feature: Feature, low: float, high: float) -> Floats:
     """The value that stands for each bin, in the study's units."""
-    if feature.kind == "category":
-        return np.arange(len(feature.levels), dtype=np.float64)
-    if feature.kind == "flag":
-        return np.array([0.0, 1.0])
+    if feature.kind != "number":
+        return np.arange(feature.high + 1)
     values = low + (np.arange(statistics.BINS) + 0.5) / statistics.BINS * (high - low)
     return np.exp(values) if feature.scale == "log" else values
 

@@ -14,7 +14,7 @@ from fedhealth.model import NetworkModel, model_from_arrays
 from fedhealth.model.design import Design, rescale
 from fedhealth.model.missing import SHRINK, patterns, shrinkage
 from fedhealth.model.network import LAYERS
-from fedhealth.model.risk_model import sigmoid
+from fedhealth.model.risk_model import log_odds, sigmoid
 from fedhealth.study import Feature, Study
 
 LOGITS = 5.0  # beyond that far from the mean, calibration takes a logit as if it were there
@@ -151,8 +151,7 @@ def contribute_scores(study: Study, state: State, shard: Shard) -> Contribution:
     rows = shard.held_out
     with np.errstate(all="ignore"):
         risk = model_from_arrays(study, state).risk(rows.x, rows.observed, rows.site)
-    risk = np.clip(np.nan_to_num(risk), 1e-9, 1 - 1e-9)
-    place, bins = np.searchsorted(SCORE_EDGES, np.log(risk / (1 - risk))), len(SCORE_EDGES) + 1
+    place, bins = np.searchsorted(SCORE_EDGES, log_odds(np.nan_to_num(risk))), len(SCORE_EDGES) + 1
     positives = np.bincount(place, weights=rows.y, minlength=bins)
     return Contribution(
         arrays(positives=positives, negatives=np.bincount(place, minlength=bins) - positives), len(rows), 1.0

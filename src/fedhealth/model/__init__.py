@@ -2,7 +2,7 @@
 
 from fedhealth.model.design import Design
 from fedhealth.model.network import NetworkModel, model_from_arrays
-from fedhealth.model.risk_model import RiskModel, sigmoid
+from fedhealth.model.risk_model import RiskModel, log_odds, sigmoid
 from fedhealth.model.scorecard import Scorecard
 
-__all__ = ["Design", "NetworkModel", "RiskModel", "Scorecard", "model_from_arrays", "sigmoid"]
+__all__ = ["Design", "NetworkModel", "RiskModel", "Scorecard", "log_odds", "model_from_arrays", "sigmoid"]

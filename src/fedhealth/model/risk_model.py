@@ -21,6 +21,12 @@ def sigmoid(logit: Floats) -> Floats:
     return np.where(logit >= 0, positive, 1.0 - positive)
 
 
+def log_odds(risk: Floats) -> Floats:
+    """The logit of risks, finite at 0 and 1 too: no risk counts as nearer to them than 1e-9."""
+    inside = np.clip(risk, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
 @dataclass(frozen=True)
 class Pattern:
     """The model for rows that observe the same features, on the logit before calibration.

@@ -237,7 +237,7 @@ def _places(design: Design, feature: int) -> tuple[Floats, Floats]:
     """Where a feature's curve bends, on its scale, shape ``(k,)``, and its uncentred columns there."""
     definition = design.study.features[feature]
     if definition.kind != "number":
-        places = np.arange(max(len(definition.levels), 2), dtype=np.float64)
+        places = np.arange(definition.high + 1)
         return places, design.feature_columns(feature, places)
     knots = design.knots[feature][~np.isnan(design.knots[feature])]
     columns = np.clip(knots[:, None], knots[:-1], knots[1:]) - knots[:-1]

@@ -7,19 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
-from fedhealth.data.aqi import Pollutant, aqi
+from fedhealth.data.aqi import SUBSTANCES, index_of_days
 from fedhealth.monitoring.drift import Window, window_of
 from fedhealth.monitoring.tables import Reading
 from fedhealth.study import Study
 
 FETCHED, COMPARED = 48_000, 16_000  # readings at most
-# Feature, column of the index's table, and how many of the feature's units make one of the table's.
-POLLUTANTS: tuple[tuple[str, Pollutant, float], ...] = (
-    ("pm25", "pm25_24h", 1.0),
-    ("pm10", "pm10_24h", 1.0),
-    ("no2", "no2_1h_ppb", 1.0),
-    ("o3", "o3_8h_ppm", 1000.0),
-)
 
 
 def recent_window(session: Session, study: Study, as_of: datetime, days: int) -> Window:
@@ -39,5 +32,5 @@ def recent_window(session: Session, study: Study, as_of: datetime, days: int) ->
 
 def dominant_pollutant(features: Mapping[str, float]) -> str | None:
     """The pollutant with the highest index; None where no pollutant was measured."""
-    known = [(float(aqi(column, features[name] / unit)), name) for name, column, unit in POLLUTANTS if name in features]
+    known = [(float(index_of_days({name: features[name]})), name) for name in SUBSTANCES if name in features]
     return max(known)[1] if known else None

@@ -137,7 +137,7 @@ def _guess(study: Study, exchange: Exchange, rows: Shard, planted: Shard, mu: fl
 
 def _canary(study: Study, rows: Shard) -> Shard:
     """One training row with every feature at its highest and the label that this makes least likely."""
-    highest = np.array([[f.high if f.kind == "number" else float(max(len(f.levels) - 1, 1)) for f in study.features]])
+    highest = np.array([[f.high for f in study.features]])
     one = rows.training.rows(np.arange(len(rows.training)) == 0)
     return replace(one, x=highest, observed=np.ones_like(one.observed), y=np.ones(1))
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from fedhealth.runtime.ports import LOOPBACK
+
 
 class Figures:
     """Counts the events of a run (:mod:`fedhealth.runtime.events`); shown at ``http://127.0.0.1:PORT/metrics``."""
@@ -22,7 +24,7 @@ class Figures:
         self._bytes = Counter("fedhealth_received_bytes", "Bytes that nodes answered with", ["step"], registry=own)
         self._seconds = Histogram("fedhealth_step_seconds", "Seconds that all nodes took", ["step"], registry=own)
         try:
-            start_http_server(port, addr="127.0.0.1", registry=own)
+            start_http_server(port, addr=LOOPBACK, registry=own)
         except OSError as error:
             raise OSError(f"--metrics-port {port} cannot be had ({error.strerror}); choose another") from None
 

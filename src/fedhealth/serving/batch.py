@@ -98,8 +98,7 @@ class BatchBody:
 
 def _numbers(feature: Feature, column: Sequence[Any]) -> Floats:
     if feature.kind == "category":
-        codes = {level: float(i) for i, level in enumerate(feature.levels)}
-        return np.array([codes.get(value, math.nan) for value in column])
+        return np.array([feature.values.get(value, math.nan) for value in column])
     return _floats(column)
 
 

@@ -13,11 +13,10 @@ from fedhealth.registry.signing import SIGNATURE
 from fedhealth.serving.errors import Unavailable
 from fedhealth.serving.predictor import Predictor
 from fedhealth.serving.schema import PredictionBody
-from fedhealth.study import load_study
+from fedhealth.study import DEFAULT_STUDY, load_study
 
 LOOK_EVERY = 1.0  # seconds
 PARTS = (*FILES, SIGNATURE)
-BEFORE_ANY_BUNDLE = "health-risk"
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +43,7 @@ class Models:
         self._next_look = 0.0
         self._seen: frozenset[object] = frozenset()
         self._state = State(None, "nothing was loaded yet")
-        self._before = PredictionBody(load_study(BEFORE_ANY_BUNDLE))
+        self._before = PredictionBody(load_study(DEFAULT_STUDY))
         self.state()
 
     def state(self) -> State:

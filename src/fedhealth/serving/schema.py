@@ -1,6 +1,6 @@
 """The body of ``POST /predict``, derived from the study: its pydantic model, its JSON schema and its example."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from fedhealth.serving.errors import Refused, problem, problems_of
 from fedhealth.study import Feature, Study
 
 Value = float | bool | str
+FLAG: Mapping[float, float] = {0.0: 0.0, 1.0: 1.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class PredictionBody:
             return None
 
     @cached_property
-    def _codes_in_order(self) -> list[tuple[str, dict[Any, float] | None]]:
+    def _codes_in_order(self) -> list[tuple[str, Mapping[Any, float] | None]]:
         return [(name, self._codes.get(name)) for name in self.study.names]
 
     @cached_property
@@ -66,9 +67,9 @@ class PredictionBody:
         }
 
     @cached_property
-    def _codes(self) -> dict[str, dict[Any, float]]:
+    def _codes(self) -> dict[str, Mapping[Any, float]]:
         """What may be written for flags (0 also as 0.0 or false) and categories, and the number that it stands for."""
-        return {f.name: _codes_of(f) for f in self.study.features if f.kind != "number"}
+        return {f.name: f.values or FLAG for f in self.study.features if f.kind != "number"}
 
     @cached_property
     def _model(self) -> type[BaseModel]:
@@ -101,10 +102,6 @@ def example_of(feature: Feature) -> Value | None:
     if feature.kind == "category":
         return feature.levels[int(feature.example)]
     return int(feature.example) if feature.example.is_integer() else feature.example
-
-
-def _codes_of(feature: Feature) -> dict[Any, float]:
-    return {written: float(code) for code, written in enumerate(feature.levels or (0.0, 1.0))}
 
 
 def _field(feature: Feature) -> tuple[Any, Any]:

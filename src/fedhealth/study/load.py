@@ -19,6 +19,7 @@ T = TypeVar("T")
 HINTS: dict[type, dict[str, Any]] = {
     cls: typing.get_type_hints(cls) for cls in (Study, Outcome, Feature, Node, Source, Subgroup)
 }
+DEFAULT_STUDY = "health-risk"
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 BUILTIN = resources.files("fedhealth.study") / "builtin"
 

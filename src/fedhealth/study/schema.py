@@ -23,8 +23,9 @@ class Feature:
     """One thing that can be observed of a person or their surroundings.
 
     A ``number`` lies in ``low..high`` (in ``unit``, UCUM); a ``flag`` is 0 or 1; a ``category`` is the position of
-    its level in ``levels``. ``column`` is the column in a node's table (default: the name), ``codes`` maps what is
-    written there to the value, ``missing_values`` are texts that mean "not observed" besides the source's own.
+    its level in ``levels``, up to ``high``. ``column`` is the column in a node's table (default: the name), ``codes``
+    maps what is written there to the value, ``missing_values`` are texts that mean "not observed" besides the source's
+    own.
     ``scale = "log"`` places knots and curves on the logarithm. ``anchor`` marks what any node may also hold.
     """
 
@@ -44,6 +45,16 @@ class Feature:
     column: str = ""
     codes: Mapping[str, float] = field(default_factory=dict)
     missing_values: tuple[str, ...] = ()
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """The value of each level of a category; empty for other kinds."""
+        return {level: float(place) for place, level in enumerate(self.levels)}
+
+    @cached_property
+    def written(self) -> Mapping[str, float]:
+        """The texts that a table holds instead of numbers, and their values: ``codes``, else the levels."""
+        return self.codes or self.values
 
     @property
     def allowed(self) -> str:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from fedhealth.cli.imports import Kind
+from fedhealth.data.aqi import SUBSTANCES
 from fedhealth.data.imports import air_quality, apple_health, fhir_codes, fitbit_archive, fitbit_tables
-from fedhealth.data.imports.concepts import CONCEPTS, POLLUTANTS, concepts_of
+from fedhealth.data.imports.concepts import CONCEPTS, concepts_of
 from fedhealth.data.imports.run import READERS
 from fedhealth.data.imports.units import conversion
 from fedhealth.study import load_study
@@ -49,7 +50,7 @@ def air():
     for column, (concept, unit) in air_quality.STATION_COLUMNS.items():
         yield f"hourly `{column}`", concept, unit
     yield "hourly `TEMP`, `DEWP`", "humidity", "%"
-    for concept in POLLUTANTS:
+    for concept in SUBSTANCES:
         found = CONCEPTS[concept]
         units = ", ".join(t for t, u in air_quality.UNITS.items() if conversion(u, found.unit, found.molar_mass))
         yield f"daily `{concept}_UNIT`, `{concept}_concentration_UNIT`", concept, units
@@ -58,7 +59,7 @@ def air():
 def feeds(concept):
     """The features of the built-in study that a concept feeds."""
     found = [f.name for f in STUDY.features if concept in {c.name for c in concepts_of(f)}]
-    if concept in POLLUTANTS:
+    if concept in SUBSTANCES:
         found.append("aqi")
     return ", ".join(dict.fromkeys(found)) or "–"
 

@@ -45,3 +45,9 @@ def test_a_zip_that_unpacks_to_very_much_is_refused(write, tmp_path: Path, monke
         archive.writestr("export.xml", b"0" * (2 << 20))
     with pytest.raises(DataError, match=r"bomb.zip: unpacks to 0 GB; expected at most"):
         own_days(STUDY, path, NOW, "UTC")
+
+
+def test_a_code_of_the_study_is_read_as_its_value(write):
+    file = write("a.csv", "date,slope\n2024-05-01,1\n2024-05-02,3\n")
+    days = own_days(load_study("heart-disease"), file, NOW, "UTC")
+    assert [day["st_slope"] for day in days] == [0, 2]

@@ -6,24 +6,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedhealth.data.aqi import Pollutant, overall_aqi
-from fedhealth.data.imports.concepts import CONCEPTS
-from fedhealth.data.imports.daily import DAILY, Readings, max_1h, max_8h, max_8h_all, mean_24h
+from fedhealth.data.aqi import TABLE, Pollutant, index_of_days, overall_aqi
+from fedhealth.data.imports.daily import Readings, max_1h, max_8h, max_8h_all, mean_24h
 
 Floats = NDArray[np.float64]
-PPB = 1000.0  # in a ppm
-# What the index of a day is made of: concept, average, and the concept's units in one of the table's.
-AVERAGES: Mapping[Pollutant, tuple[str, Callable[[Readings], pl.DataFrame], float]] = {
-    "pm25_24h": ("pm25", mean_24h, 1.0),
-    "pm10_24h": ("pm10", mean_24h, 1.0),
-    "o3_8h_ppm": ("o3", max_8h, PPB),
-    "o3_1h_ppm": ("o3", max_1h, PPB),
-    "co_8h_ppm": ("co", max_8h_all, 1.0),
-    "so2_1h_ppb": ("so2", max_1h, 1.0),
-    "so2_24h_ppb": ("so2", mean_24h, 1.0),
-    "no2_1h_ppb": ("no2", max_1h, 1.0),
+AVERAGES: Mapping[Pollutant, Callable[[Readings], pl.DataFrame]] = {
+    "pm25_24h": mean_24h,
+    "pm10_24h": mean_24h,
+    "o3_8h_ppm": max_8h,
+    "o3_1h_ppm": max_1h,
+    "co_8h_ppm": max_8h_all,
+    "so2_1h_ppb": max_1h,
+    "so2_24h_ppb": mean_24h,
+    "no2_1h_ppb": max_1h,
 }
-PARTICLES: Mapping[str, Pollutant] = {"pm25": "pm25_24h", "pm10": "pm10_24h"}
+PARTICLES = ("pm25", "pm10")
 NOWCAST_HOURS = 12
 LOWEST_WEIGHT = 0.5
 
@@ -34,30 +31,16 @@ def daily_index(readings: Mapping[str, Readings]) -> pl.DataFrame:
     ``readings`` maps concepts (``pm25``, ``o3``, ...) to their readings, as the rules of a day take them.
     """
     averages = [
-        average(readings[concept]).select("who", "date", (pl.col("value") / units).alias(pollutant))
-        for pollutant, (concept, average, units) in AVERAGES.items()
-        if concept in readings
+        AVERAGES[p](readings[column.substance]).select("who", "date", (pl.col("value") / column.per_unit).alias(p))
+        for p, column in TABLE.items()
+        if column.substance in readings
     ]
     if not averages:
         return pl.DataFrame(schema={"who": pl.String, "date": pl.Date, "value": pl.Float64})
     days = pl.concat(averages, how="diagonal").group_by("who", "date").max()
-    measured = {p: days[p].fill_null(np.nan).to_numpy() for p in AVERAGES if p in days.columns}
+    measured = {p: days[p].fill_null(np.nan).to_numpy() for p in TABLE if p in days.columns}
     index = pl.Series("value", overall_aqi(measured)).fill_nan(None)
     return days.select("who", "date", index).drop_nulls("value")
-
-
-def index_of_days(days: Mapping[str, Floats]) -> Floats:
-    """The index of days, from the pollutants' values of each day; NaN where none is known.
-
-    ``days`` maps concepts to what their own rule makes of a day (:data:`~fedhealth.data.imports.concepts.CONCEPTS`), in
-    their units.
-    """
-    measured = {
-        pollutant: days[concept] / units
-        for pollutant, (concept, average, units) in AVERAGES.items()
-        if concept in days and DAILY[CONCEPTS[concept].rule] is average
-    }
-    return np.asarray(overall_aqi(measured))
 
 
 def nowcast(hours: Floats) -> float:
@@ -91,7 +74,7 @@ def index_now(readings: Mapping[str, Readings]) -> dict[str, tuple[str, float]]:
     hourly = pl.col("end").is_null() | (pl.col("end") - pl.col("start") <= pl.duration(hours=1))
     series = [
         readings[concept].filter(hourly).group_by("who", hour=hour).agg(pl.col("value").mean().alias(concept))
-        for concept in ("pm25", "pm10")
+        for concept in PARTICLES
         if concept in readings
     ]
     if not series:
@@ -105,10 +88,10 @@ def _latest(hours: pl.DataFrame) -> tuple[str, float]:
     """The last hour of one city, as text, and its index."""
     age = ((hours["hour"][-1] - hours["hour"]).dt.total_hours()).to_numpy()
     recent = age < NOWCAST_HOURS
-    index: dict[Pollutant, float] = {}
-    for concept, pollutant in PARTICLES.items():
+    now: dict[str, float] = {}
+    for concept in PARTICLES:
         if concept in hours.columns:
             line = np.full(NOWCAST_HOURS, np.nan)
             line[NOWCAST_HOURS - 1 - age[recent]] = hours[concept].fill_null(np.nan).to_numpy()[recent]
-            index[pollutant] = nowcast(line)
-    return f"{hours['hour'][-1]:%Y-%m-%d %H:00}", float(overall_aqi(index))
+            now[concept] = nowcast(line)
+    return f"{hours['hour'][-1]:%Y-%m-%d %H:00}", float(index_of_days(now))

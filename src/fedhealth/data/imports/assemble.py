@@ -6,10 +6,11 @@ from typing import Literal
 
 import polars as pl
 
+from fedhealth.data.aqi import SUBSTANCES
 from fedhealth.data.files import DataError
 from fedhealth.data.imports.air import daily_index, index_now
 from fedhealth.data.imports.asked import Asked
-from fedhealth.data.imports.concepts import FACTS, POLLUTANTS, Concept, concepts_of, outcome_concepts
+from fedhealth.data.imports.concepts import FACTS, Concept, concepts_of, outcome_concepts
 from fedhealth.data.imports.daily import DAILY, TOO_FEW
 from fedhealth.data.imports.facts import KNOWN
 from fedhealth.data.imports.gathered import Gathered
@@ -57,7 +58,7 @@ class Assembly:
     def _places(self, readings: Readings) -> pl.DataFrame:
         """A row per city and day."""
         daily = self._daily(readings)
-        polluted = {name: readings[name] for name in POLLUTANTS if name in readings}
+        polluted = {name: readings[name] for name in SUBSTANCES if name in readings}
         if polluted and "aqi" in self.asked.concepts:
             daily["aqi"] = _first([*([daily["aqi"]] if "aqi" in daily else []), daily_index(polluted)])
         return _wide(self._values(daily))

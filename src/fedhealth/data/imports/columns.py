@@ -1,6 +1,6 @@
 """CSV and Parquet files with a row per observation, and a column for each name of the study (or told by a map)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class _Column:
     concept: Concept
     unit: str
     missing: frozenset[str]
-    codes: dict[str, float]
+    codes: Mapping[str, float]
     feature: Feature | None = None
     seen: int = 0
     outside: int = 0
@@ -152,7 +152,7 @@ def _value_columns(path: Path, names: list[str], asked: Asked) -> list[_Column]:
     found = [_feature_column(path, f, *feature_where(f, asked)) for f in known.values()]
     missing = frozenset({"", *study.source.missing_values})
     for column, concept in outcome_concepts(study).items():
-        found.append(_Column(where(column, asked)[0], concept, "1", missing, dict(study.outcome.codes)))
+        found.append(_Column(where(column, asked)[0], concept, "1", missing, study.outcome.codes))
     found = [replace(c, missing=c.missing | missing) for c in found if c.name in names]
     if not found:
         wanted = ", ".join([f.column for f in known.values()])
@@ -173,8 +173,7 @@ def _feature_column(path: Path, feature: Feature, column: str, unit: str) -> _Co
         raise DataError(
             f"{path}: column {column!r}: unit {unit!r} does not become {feature.unit!r}; see --map NAME=COLUMN@UNIT"
         )
-    codes = dict(feature.codes) or {level: float(i) for i, level in enumerate(feature.levels)}
-    return _Column(column, concept, unit, frozenset(feature.missing_values), codes, feature)
+    return _Column(column, concept, unit, frozenset(feature.missing_values), feature.written, feature)
 
 
 def _readings(file: str, base: pl.DataFrame, cells: pl.Series, column: _Column, asked: Asked) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from fedhealth.data.aqi import SUBSTANCES
 from fedhealth.data.imports.times import EPOCH_DAY
 from fedhealth.study import Feature, Node, Study
 
@@ -73,7 +74,6 @@ CONCEPTS = {
         Concept("wind_speed", "m/s", "mean_24h"),
     )
 }
-POLLUTANTS = ("pm25", "pm10", "o3", "co", "so2", "no2")  # what the air quality index is computed from
 FED_BY = {
     "40443-4": ("resting_heart_rate", "heart_rate", "pulse"),
     "8867-4": ("pulse", "resting_heart_rate", "heart_rate"),
@@ -113,6 +113,6 @@ def wanted(study: Study, features: Iterable[Feature]) -> dict[str, Concept]:
     Where the air quality index is a feature, the pollutants that it is computed from belong to them.
     """
     found = {concept.name: concept for feature in features for concept in concepts_of(feature)}
-    extra = ("city", *(POLLUTANTS if "aqi" in found else ()))
+    extra = ("city", *(SUBSTANCES if "aqi" in found else ()))
     outcomes = outcome_concepts(study).values()
     return found | {name: CONCEPTS[name] for name in extra} | {concept.name: concept for concept in outcomes}

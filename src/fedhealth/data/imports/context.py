@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from fedhealth.data.aqi import index_of_days
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows, replacing
-from fedhealth.data.imports.air import index_of_days
 from fedhealth.data.imports.asked import node_of
 from fedhealth.data.imports.concepts import CONCEPTS
 from fedhealth.data.imports.units import conversion

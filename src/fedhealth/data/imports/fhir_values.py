@@ -17,7 +17,7 @@ class Values:
         self._tally = asked.tally
         self._units: dict[tuple[str, str, str, str], str | None] = {}
         self._levels = {
-            concept.name: {level: float(i) for i, level in enumerate(f.levels)} | dict(f.codes)
+            concept.name: {**f.values, **f.codes}
             for f in asked.features
             if f.kind != "number"
             for concept in concepts_of(f)

@@ -53,7 +53,7 @@ def _day(row: dict[str, Any], features: list[Feature]) -> dict[str, Any]:
 
 
 def _value(feature: Feature, text: str) -> float:
-    return float(feature.levels.index(text)) if text in feature.levels else float(text)
+    return feature.written[text] if text in feature.written else float(text)
 
 
 def _refuse_bombs(path: Path) -> None:

@@ -160,8 +160,7 @@ def _as_written(study: Study, node: Node, rows: pl.DataFrame) -> pl.DataFrame:
 def _feature_cells(rows: pl.DataFrame, feature: Feature) -> pl.Expr:
     if feature.name not in rows.columns:
         return pl.lit(None, pl.Float64).alias(feature.column)
-    codes = feature.codes or {level: float(i) for i, level in enumerate(feature.levels)}
-    return _coded(rows[feature.name], codes, whole=feature.kind != "number").alias(feature.column)
+    return _coded(rows[feature.name], feature.written, whole=feature.kind != "number").alias(feature.column)
 
 
 def _coded(values: pl.Series, codes: Mapping[str, float], whole: bool = True) -> pl.Expr:

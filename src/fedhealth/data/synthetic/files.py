@@ -64,13 +64,13 @@ def best_reachable() -> dict[str, Any]:
 
     ``subsets`` maps ``all``, ``citizen`` (the eight of the form), each node (with its anchors) and
     ``without_<modality>`` to ``features``, ``auroc``, ``brier`` and ``log_loss``, averaged over ``seeds``
-    worlds; ``world`` is the fingerprint of the world that was measured.
+    worlds; ``world`` is the hash of the world that was measured.
     """
     found: dict[str, Any] = json.loads((resources.files(__package__) / BEST).read_text(encoding="utf-8"))
     return found
 
 
-def fingerprint() -> str:
+def world_hash() -> str:
     """SHA-256 over some rows and their true risks: it changes when the world does."""
     rows = pl.concat([draw(node, 5_000, seed=0) for node in ("node_1", HOTLINE)])
     text = rows.with_columns(pl.col("true_risk").round(6)).write_csv()

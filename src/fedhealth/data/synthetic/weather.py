@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from fedhealth.data.aqi import overall_aqi
+from fedhealth.data.aqi import index_of_days
 from fedhealth.data.synthetic.cities import CITIES, per_city
 from fedhealth.data.synthetic.randomness import autoregression, generator
 
@@ -56,7 +56,7 @@ def simulate_weather(seed: int) -> Mapping[str, Floats]:
     }
     days["pm10"] = days["pm25"] + _coarse(0.9 * _deviation(seed, "dust", 0.6) - 0.4 * calm)
     rounded = {name: np.round(values, 1) for name, values in days.items()}
-    return MappingProxyType({**rounded, "aqi": _aqi(rounded)})
+    return MappingProxyType({**rounded, "aqi": index_of_days(rounded)})
 
 
 def _deviation(seed: int, name: str, persistence: float) -> Floats:
@@ -111,14 +111,3 @@ def _no2(traffic: Floats) -> Floats:
 def _o3(warmth: Floats, sun: Floats) -> Floats:
     season = O3 * (1 + 0.38 * np.cos(_phase("summer")))
     return np.clip(season + 2.5 * warmth + 6.5 * sun, 4, 180)
-
-
-def _aqi(rounded: Mapping[str, Floats]) -> Floats:
-    return overall_aqi(
-        {
-            "pm25_24h": rounded["pm25"],
-            "pm10_24h": rounded["pm10"],
-            "no2_1h_ppb": rounded["no2"],
-            "o3_8h_ppm": rounded["o3"] / 1000,
-        }
-    )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedhealth.data.transactions import transaction
-from fedhealth.runtime.flower.certificates import fingerprint
+from fedhealth.runtime.flower.certificates import key_fingerprint
 from fedhealth.runtime.flower.environment import FlowerError
 
 _TABLE = """CREATE TABLE IF NOT EXISTS nodes (
@@ -156,7 +156,7 @@ def _other_key(store: sqlite3.Connection, listed: Listed, node_key: str, token: 
 
 
 def _short(node_key: str) -> str:
-    return fingerprint(node_key.encode())[:14]
+    return key_fingerprint(node_key.encode())[:14]
 
 
 def _hash(token: str) -> str:

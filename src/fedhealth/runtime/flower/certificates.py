@@ -121,7 +121,7 @@ def check_in_force(folder: ServerFolder, now: datetime | None = None) -> None:
             raise FlowerError(f"{path} is not valid yet: this machine's clock says {now:%Y-%m-%d %H:%M} UTC; set it")
 
 
-def fingerprint(public: bytes) -> str:
+def key_fingerprint(public: bytes) -> str:
     """A short name of a public key or certificate (PEM or raw bytes) for people to compare: 16 groups of 4 digits."""
     digest = hashes.Hash(hashes.SHA256())
     digest.update(public)

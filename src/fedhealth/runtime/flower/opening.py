@@ -1,6 +1,5 @@
 """Open a server to its nodes: plain on loopback, as demos do, or to enrolled nodes alone, over TLS."""
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from fedhealth.runtime.flower.book import Book, Listed, Refused
 from fedhealth.runtime.flower.certificates import ServerFolder, check_in_force
 from fedhealth.runtime.flower.environment import FlowerError
 from fedhealth.runtime.flower.listening import is_loopback, listening
-from fedhealth.runtime.flower.processes import HOST, Link, superlink
+from fedhealth.runtime.flower.processes import Link, superlink
 from fedhealth.runtime.flower.proxy import FleetProxy
 from fedhealth.runtime.flower.wire import Introduction
+from fedhealth.runtime.ports import free_port
 
 Check = Callable[[int, Introduction], None]
 """Raise Refused where a node, by its number at the SuperLink, is not who it says."""
@@ -65,7 +65,7 @@ def _opened_to_enrolled(
     tls = {"ca-certfile": folder.authority, "certfile": folder.certificate, "keyfile": folder.key}
     options = [word for name, path in tls.items() for word in (f"--ssl-{name}", str(path))]
     authority = folder.authority.read_bytes()
-    with superlink(_free_port(), home, [*options, "--enable-supernode-auth"], authority) as link:
+    with superlink(free_port(), home, [*options, "--enable-supernode-auth"], authority) as link:
         register = Register(link, Book(folder.book))
         register.bring_in_line()
         proxy = FleetProxy(Book(folder.book), link.address, authority.decode(), register.bring_in_line, say)
@@ -120,8 +120,3 @@ class Register:
                 f"{node.name} came with another signing key than it enrolled with; restore its key file, or "
                 f"enrol it anew: fedhealth server revoke {node.name}"
             )
-
-
-def _free_port() -> int:
-    with closing(socket.create_server((HOST, 0))) as free:
-        return int(free.getsockname()[1])

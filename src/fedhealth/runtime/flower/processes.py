@@ -41,8 +41,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 
 from fedhealth.runtime.flower.environment import FlowerError
+from fedhealth.runtime.ports import LOOPBACK
 
-HOST = "127.0.0.1"
 START = 60.0  # seconds that a SuperLink may take to listen
 UPLOAD = 30.0  # seconds between an answer's announcement and its end
 
@@ -71,7 +71,7 @@ clientapp = "fedhealth.runtime.flower.client:app"
 """
 
 
-def listens(port: int, host: str = HOST) -> bool:
+def listens(port: int, host: str = LOOPBACK) -> bool:
     """Whether something listens on this port."""
     try:
         socket.create_connection((host, port), timeout=2.0).close()
@@ -132,14 +132,14 @@ def superlink(
         raise FlowerError(f"port {port} is taken; choose another with --port, for the server and every node")
     log = home / "superlink.log"
     command = [sys.executable, "-c", SUPERLINK]
-    options = [*security, "--host", HOST, "--port", str(port), "--isolation", "process"]
+    options = [*security, "--host", LOOPBACK, "--port", str(port), "--isolation", "process"]
     with log.open("wb") as output:
         child = subprocess.Popen(
             [*command, *options], stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
         )
     try:
         _wait_for_start(child, port, log)
-        yield Link(f"{HOST}:{port}", authority, lambda: child.poll() is None)
+        yield Link(f"{LOOPBACK}:{port}", authority, lambda: child.poll() is None)
     except Exception:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(timeout=1.0)

@@ -25,7 +25,7 @@ def can_be_compared(feature: Feature) -> bool:
 def other_values(feature: Feature, own: float) -> list[float]:
     """Values of other groups: every other one of a flag or category, both ends and the middle of a number's reach."""
     if feature.kind != "number":
-        return [float(i) for i in range(max(len(feature.levels), 2)) if i != own]
+        return [float(i) for i in range(int(feature.high) + 1) if i != own]
     low, high, step = (reach()[feature.name][name] for name in ("low", "high", "step"))
     middle = low + round((high - low) / 2 / step) * step
     return [value for value in (low, middle, high) if value != own]
