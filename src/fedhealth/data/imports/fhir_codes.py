@@ -1,4 +1,8 @@
-"""Which codes in a FHIR record mean what: LOINC for observations, SNOMED CT and ICD for conditions, and smoking."""
+"""Which codes in a FHIR record mean what: LOINC for observations, SNOMED CT and ICD for conditions, and smoking.
+
+Names of SNOMED CT are those of value sets of US quality measures (2.16.840.1.113883.3.526.3.376 heart failure, .369
+coronary artery disease, .362 asthma; 2.16.840.1.113883.3.117.1.7.1.202 atrial fibrillation) and of Synthea's modules.
+"""
 
 from collections.abc import Mapping
 
