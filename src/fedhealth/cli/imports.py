@@ -101,8 +101,8 @@ def _show(report: Mapping[str, Any]) -> None:
     for dropped in report["dropped"]:
         example = f" (such as {dropped['example']})" if dropped["example"] else ""
         typer.echo(f"  dropped {dropped['readings']:,} readings: {dropped['reason']}{example}")
-    for what, count in report["without_value"].items():
-        typer.echo(f"  days without a value: {count:,} of {what}")
+    for what, count in report["unusable"].items():
+        typer.echo(f"  unusable days: {count:,} of {what}")
     for change, count in report["converted"].items():
         typer.echo(f"  converted {count:,}: {change}")
     gaps = report["gaps"]

@@ -108,8 +108,8 @@ def test_a_day_needs_eighteen_hours(imported, write):
     short = "".join(f"2020,1,2,{h},{h},X\n" for h in range(17)) + "2020,1,2,17,NA,X\n"
     report, table = imported(write("s.csv", head + full + short), node="node_2", kind="air-quality")
     assert table.select("date", "pm25").rows() == [("2020-01-01", 11.5)]
-    assert report["without_value"] == {"pm25: fewer than 18 hours": 1}
-    with pytest.raises(DataError, match=r"no reading for node_2.*; days without a value: 1 pm25: fewer than 18"):
+    assert report["unusable"] == {"pm25: fewer than 18 hours": 1}
+    with pytest.raises(DataError, match=r"no reading for node_2.*; unusable days: 1 pm25: fewer than 18"):
         imported(write("s.csv", head + short), node="node_2", kind="air-quality")
 
 

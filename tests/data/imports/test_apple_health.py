@@ -158,7 +158,7 @@ def test_a_watch_worn_four_hours_tells_the_rate_at_rest_and_a_run_does_not(impor
     assert table["date"].to_list() == ["2024-05-01"]
     assert 50 <= table["heart_rate"][0] <= 53
     assert report["kept"]["heart_rate"] == 14 * 12
-    assert report["without_value"] == {"heart_rate: readings in fewer than 4 different hours": 1}
+    assert report["unusable"] == {"heart_rate: readings in fewer than 4 different hours": 1}
 
 
 def test_each_reading_counts_on_the_day_of_its_own_clock(imported, write):

@@ -1,3 +1,4 @@
+import dataclasses
 import fcntl
 import json
 import os
@@ -348,7 +349,7 @@ def test_the_command_says_which_days_have_no_value(write, tmp_path):
     file = write("a.csv", "user_id,date,steps\n" + rows)
     told = ["--map", "steps=steps@{steps}", "--node", "node_1", "--data", str(tmp_path / "data")]
     output = CliRunner().invoke(app, ["data", "import", str(file), *told]).output
-    assert "days without a value: 1 of steps: outside the plausible range" in output
+    assert "unusable days: 1 of steps: outside the plausible range" in output
     assert "Without a usable day: heart_rate," in output
 
 
@@ -364,26 +365,41 @@ def test_parquet_is_read_as_csv_is(imported, write, tmp_path):
         imported(path)
 
 
-def test_columns_of_parquet_that_hold_no_readings_are_passed_over(imported, write, tmp_path):
+def test_columns_of_parquet_that_are_not_used_may_hold_anything(imported, write, tmp_path):
     path = tmp_path / "exports" / "a.parquet"
-    frame = pl.read_csv(write("a.csv", people(12)), try_parse_dates=True)
+    frame = pl.read_csv(write("a.csv", people(12)), try_parse_dates=True).with_columns(
+        pl.col("user_id").cast(pl.Binary)
+    )
     frame.with_columns(notes=pl.lit(b"\xff"), tags=pl.lit(["a", "b"]), more=pl.struct(x=1)).write_parquet(path)
-    assert imported(path)[0]["rows"] == 12
+    assert imported(path)[0]["people"] == 12
+    frame.with_columns(user_id=pl.lit(b"\xff")).write_parquet(path)
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        imported(path)
 
 
 OUTCOMES = "user_id,date,steps,health_risk\nann,2024-05-01,500,1\nann,2024-05-02,500,0\nbob,2024-05-01,500,{}\n"
 
 
 def test_the_outcome_is_counted_and_values_that_studies_do_not_expect_are_seen(imported, write):
-    known = {"title": "an adverse heart or breathing event", "days": 3, "happened": 2, "above": 0.5}
+    known = {"title": "an adverse heart or breathing event", "rows": 3, "happened": 2, "above": 0.5}
     for other, values, said in (
         ("1", {"0": 1, "1": 2}, "known for 3 rows, happened in 2 (health_risk 0: 1, 1: 2)."),
-        ("2", {"0": 1, "1": 1, "2": 1}, "happened in 2, as which all above 0.5 counts (health_risk 0: 1, 1: 1, 2: 1)."),
+        ("2", {"0": 1, "1": 1, "2": 1}, "(health_risk 0: 1, 1: 1, 2: 1); values above 0.5 count as happened."),
     ):
         report = imported(write("a.csv", OUTCOMES.format(other)))[0]
         assert report["outcome"] == {**known, "values": {"health_risk": values}}
         assert outcome_words(report).endswith(said)
     assert imported(write("a.csv", OUTCOMES.replace("health_risk", "weather").format("1")))[0]["outcome"] is None
+    many = "user_id,date,steps,health_risk\n" + "".join(f"ann,2024-05-{day:02},500,{day}\n" for day in range(1, 15))
+    assert imported(write("a.csv", many))[0]["outcome"]["values"] == {"health_risk": {"1 to 14": 14}}
+
+
+def test_an_outcome_of_which_a_column_is_missing_is_known_of_nobody(imported, write):
+    study = load_study("health-risk")
+    both = dataclasses.replace(study.outcome, columns=("health_risk", "stroke"))
+    two = dataclasses.replace(study, outcomes=(both,))
+    found = imported(write("a.csv", OUTCOMES.format("1")), study=two)[0]["outcome"]
+    assert (found["rows"], found["happened"], found["values"]) == (0, 0, {"health_risk": {"0": 1, "1": 2}})
 
 
 def test_a_table_that_is_replaced_is_counted(imported, write):

@@ -100,7 +100,7 @@ class Assembly:
         days = DAILY[concept.rule](readings)
         if concept.rule in TOO_FEW:
             short = readings.select(_DAY).n_unique() - days.height
-            self.asked.tally.without_value[f"{concept.name}: {TOO_FEW[concept.rule]}"] += short
+            self.asked.tally.unusable[f"{concept.name}: {TOO_FEW[concept.rule]}"] += short
         return days
 
     def _values(self, daily: Readings) -> dict[str, pl.DataFrame]:
@@ -122,7 +122,7 @@ class Assembly:
             )
         days = days.select(*_DAY, pl.col("value") * found.factor + found.shift)
         inside = days.filter(pl.col("value").is_between(feature.low - 1e-9, feature.high + 1e-9))
-        self.asked.tally.without_value[f"{feature.name}: outside the plausible range"] += days.height - inside.height
+        self.asked.tally.unusable[f"{feature.name}: outside the plausible range"] += days.height - inside.height
         return inside
 
     def _days(self, values: Readings, readings: Readings) -> pl.DataFrame:

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-import polars.selectors as cs
 
 from fedhealth.data.files import DataError, check_width, checked_names, csv_rows, printable
 from fedhealth.data.imports.asked import Asked
 from fedhealth.data.imports.concepts import PLACE_RULES, Concept, concepts_of, outcome_concepts
 from fedhealth.data.imports.magic import PARQUET, begins_with
-from fedhealth.data.imports.maps import CITY, DATE, PERSON, feature_where, where
+from fedhealth.data.imports.maps import CITY, DATE, PERSON, feature_where, used_columns, where
 from fedhealth.data.imports.raw import BATCH, as_raw
 from fedhealth.data.imports.units import conversion
 from fedhealth.data.reading import UNREADABLE
@@ -42,7 +41,7 @@ def read_columns(path: Path, asked: Asked) -> Iterator[pl.DataFrame]:
         DataError: a column that is needed is missing, a line is broken, or a column is in another unit than it seems.
     """
     columns: list[_Column] = []
-    batches = _parquet(path) if begins_with(path, PARQUET) else csv_batches(path, asked)
+    batches = _parquet(path, asked) if begins_with(path, PARQUET) else csv_batches(path, asked)
     for names, frame in dated(batches, where(DATE, asked)[0]):
         asked.columns_found.update(names)
         columns = columns or _value_columns(path, names, asked)
@@ -106,13 +105,14 @@ def _texts(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys([*names, "#"], pl.String), orient="row")
 
 
-def _parquet(path: Path) -> Iterator[tuple[list[str], pl.DataFrame]]:
+def _parquet(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFrame]]:
     try:
-        scan = pl.scan_parquet(path).select(~(cs.nested() | cs.binary()))  # no readings, and no text of them
+        scan = pl.scan_parquet(path)
         names = scan.collect_schema().names()
         height = scan.select(pl.len()).collect().item()
+        used = scan.select([name for name in names if name in used_columns(asked)])  # others may be no text at all
         for start in range(0, height, BATCH):
-            frame = scan.slice(start, BATCH).collect().with_columns(pl.col(pl.Boolean).cast(pl.Int8))
+            frame = used.slice(start, BATCH).collect().with_columns(pl.col(pl.Boolean).cast(pl.Int8))
             number = pl.int_range(start + 1, start + frame.height + 1, eager=True).alias("#")
             yield names, frame.with_columns(pl.all().cast(pl.String), number.cast(pl.String))
     except UNREADABLE as error:

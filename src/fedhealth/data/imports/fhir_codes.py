@@ -129,6 +129,8 @@ CHRONIC_ICD9 = (
     "4273", "428", "429", "491", "492", "493", "494", "496", "500", "501", "502", "503", "505", "515", "516",
     "51883", "2770", "745", "746",
 )  # fmt: skip
+# Infarctions of the heart: they end, and what they leave lasts.
+INFARCTIONS = ("22298006", "401303003", "401314000", "I21", "I22", "410")
 # The object identifiers of SNOMED CT, of ICD-10 and ICD-10-CM, and of ICD-9-CM's diagnoses.
 OIDS = {
     "urn:oid:2.16.840.1.113883.6.96": SNOMED,
@@ -148,3 +150,8 @@ def is_chronic(system: str, code: str) -> bool | None:
     if "icd-10" in system.lower():
         return code.replace(".", "").startswith(CHRONIC_ICD10)
     return code.replace(".", "").startswith(CHRONIC_ICD9) if "icd-9" in system.lower() else None
+
+
+def is_infarction(code: str) -> bool:
+    """Whether a condition that :func:`is_chronic` is an infarction of the heart."""
+    return code.startswith(INFARCTIONS)

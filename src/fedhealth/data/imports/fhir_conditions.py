@@ -1,6 +1,6 @@
 """When a disease in a FHIR record began and ended, and whether it is said to be so."""
 
-from fedhealth.data.imports.fhir_codes import is_chronic
+from fedhealth.data.imports.fhir_codes import is_chronic, is_infarction
 from fedhealth.data.imports.fhir_resources import Condition, Quantity
 from fedhealth.data.imports.times import UNDATED, date_of, days_since_epoch
 from fedhealth.data.imports.units import conversion
@@ -40,14 +40,22 @@ def first_day(found: Condition, born: float | None) -> str:
 
 
 def last_day(found: Condition) -> str | None:
-    """When it was over, if that is told."""
-    return _day(found.abatementDateTime or found.abatementPeriod.end or found.abatementPeriod.start)
+    """When it was over, if that is told; an infarction of the heart leaves disease, which is not over."""
+    return None if _lasts(found) else _day(_abated(found))
 
 
 def is_over(found: Condition) -> bool:
     """Whether it is over, be it known since when or not."""
-    told = found.abatementDateTime or found.abatementPeriod.end or found.abatementPeriod.start
-    return bool(told) or any(word in OVER for word in found.clinicalStatus.words())
+    said = bool(_abated(found)) or any(word in OVER for word in found.clinicalStatus.words())
+    return said and not _lasts(found)
+
+
+def _abated(found: Condition) -> str | None:
+    return found.abatementDateTime or found.abatementPeriod.end or found.abatementPeriod.start
+
+
+def _lasts(found: Condition) -> bool:
+    return any(is_infarction(coding.code) and is_chronic(coding.system, coding.code) for coding in found.code.coding)
 
 
 def _day(text: str | None) -> str | None:

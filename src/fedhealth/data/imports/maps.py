@@ -21,6 +21,12 @@ def feature_where(feature: Feature, asked: Asked) -> tuple[str, str]:
     return (feature.column if column == feature.name else column), unit
 
 
+def used_columns(asked: Asked) -> set[str]:
+    """All columns that can be read of a file."""
+    others = {where(name, asked)[0] for name in (PERSON, DATE, CITY, *asked.study.outcome.columns)}
+    return others | {feature_where(f, asked)[0] for f in asked.features}
+
+
 def check_names(asked: Asked) -> None:
     """Refuse a map that names what the node has not.
 

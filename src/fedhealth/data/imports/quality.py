@@ -11,6 +11,7 @@ from fedhealth.data.imports.asked import Asked
 from fedhealth.study import Feature, Outcome
 
 BINS = 24
+MOST_VALUES = 8  # of an outcome, to be told one by one
 
 
 def quality_report(
@@ -52,7 +53,7 @@ def quality_report(
             {"reason": reason, "readings": count, "example": tally.examples[reason]}
             for reason, count in tally.dropped.most_common()
         ],
-        "without_value": dict((+tally.without_value).most_common()),
+        "unusable": dict((+tally.unusable).most_common()),
         "converted": dict(tally.converted.most_common()),
         "clocks": {"offsets": dict(tally.offsets.most_common()), "zone_of_the_others": asked.zone},
         "gaps": _gaps(rows),
@@ -65,20 +66,27 @@ def quality_report(
 
 
 def _outcome(outcome: Outcome, rows: pl.DataFrame) -> dict[str, Any] | None:
-    """On how many days it is known and happened, and of how many each value is; None where no day has one."""
-    columns = [name for name in outcome.columns if name in rows.columns]
-    known = rows.select(columns).drop_nulls()
-    if not columns or known.is_empty():
+    """For how many rows it is known and happened, and what its columns hold; None where they hold nothing."""
+    held = [name for name in outcome.columns if name in rows.columns and rows[name].is_not_null().any()]
+    if not held:
         return None
-    values = {name: known[name].value_counts(sort=True).sort(name).iter_rows() for name in columns}
+    known = rows.select(held).drop_nulls() if len(held) == len(outcome.columns) else rows.select(held).clear()
     happened = known.select(pl.any_horizontal(pl.all() > outcome.positive_above)).to_series().sum()
     return {
         "title": outcome.title,
-        "days": known.height,
+        "rows": known.height,
         "happened": happened,
         "above": outcome.positive_above,
-        "values": {name: {f"{value:g}": count for value, count in found} for name, found in values.items()},
+        "values": {name: _values(rows[name].drop_nulls()) for name in held},
     }
+
+
+def _values(values: pl.Series) -> dict[str, int]:
+    """How often each value is there; where there are many, how many lie between the lowest and the highest."""
+    counts = values.value_counts().sort(values.name)
+    if counts.height > MOST_VALUES:
+        return {f"{counts[0, 0]:g} to {counts[-1, 0]:g}": values.len()}
+    return {f"{value:.12g}": count for value, count in counts.iter_rows()}
 
 
 def _known(asked: Asked, rows: pl.DataFrame) -> set[str]:

@@ -38,8 +38,8 @@ def quality_page(report: Mapping[str, Any]) -> str:
         _table(
             [(d["reason"], d["readings"], f"such as {d['example']}" if d["example"] else "") for d in report["dropped"]]
         ),
-        "<h2>Days without a value</h2>",
-        _table(report["without_value"].items()),
+        "<h2>Days that cannot be used, by kind of reading</h2>",
+        _table(report["unusable"].items()),
         "<h2>Units converted</h2>",
         _table(report["converted"].items()),
         "<h2>Clocks</h2>",
@@ -72,17 +72,16 @@ def _counted(count: int, one: str, more: str) -> str:
 
 
 def outcome_words(report: Mapping[str, Any]) -> str:
-    """On how many days the outcome is known and happened, in a sentence; empty where no day has one."""
+    """For how many rows the outcome is known and happened, in a sentence; empty where its columns hold nothing."""
     found = report["outcome"]
     if not found:
         return ""
     values = (f"{name} {', '.join(f'{v}: {n:,}' for v, n in told.items())}" for name, told in found["values"].items())
     odd = {value for told in found["values"].values() for value in told} - {"0", "1"}
-    rule = f", as which all above {found['above']:g} counts" if odd else ""
-    days = _counted(found["days"], "row", "rows")
-    return (
-        f"Outcome, {found['title']}: known for {days}, happened in {found['happened']:,}{rule} ({'; '.join(values)})."
-    )
+    rule = f"; values above {found['above']:g} count as happened" if odd else ""
+    held = f"({'; '.join(values)}){rule}"
+    rows = _counted(found["rows"], "row", "rows")
+    return f"Outcome, {found['title']}: known for {rows}, happened in {found['happened']:,} {held}."
 
 
 def context_words(report: Mapping[str, Any]) -> str:

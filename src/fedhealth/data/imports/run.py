@@ -32,6 +32,7 @@ from fedhealth.data.imports.quality_page import quality_page
 from fedhealth.data.imports.records import Records
 from fedhealth.data.imports.tally import Tally
 from fedhealth.data.imports.times import check_zone
+from fedhealth.data.reading import UNREADABLE
 from fedhealth.study import Feature, Node, Study
 
 Reader = Callable[[Path, Asked], Iterator[pl.DataFrame]]
@@ -125,7 +126,7 @@ def _finish(asked: Asked, gathered: Gathered, table: Path) -> dict[str, Any]:
         places = [stack.enter_context(replacing(path)) for path in (table, *_beside(table))]
         _write(written, places[0])
         gathered.write(places[1])
-        report = quality_report(asked, rows, table, sha256_of(places[0]), air, air_now, _rows_of(table))
+        report = quality_report(asked, rows, table, sha256_of(places[0]), air, air_now, _rows_of(table, asked.study))
         places[2].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         places[3].write_text(quality_page(report), encoding="utf-8")
     return report
@@ -136,7 +137,7 @@ def _nothing(asked: Asked) -> str:
     tally = asked.tally
     found = "; ".join(f"{file}: {_counts(counts)}" for file, counts in tally.rows.items()) or "no rows"
     dropped = f"; dropped: {_counts(tally.dropped)}" if tally.dropped else ""
-    short = f"; days without a value: {_counts(+tally.without_value)}" if tally.without_value.total() else ""
+    short = f"; unusable days: {_counts(+tally.unusable)}" if tally.unusable.total() else ""
     wanted = ", ".join(asked.node.features)
     return f"no reading for {asked.node.name}, which observes {wanted}; the files hold {found}{dropped}{short}"
 
@@ -179,12 +180,15 @@ def _write(table: pl.DataFrame, path: Path) -> None:
         table.write_csv(path)
 
 
-def _rows_of(table: Path) -> int | None:
+def _rows_of(table: Path, study: Study) -> int | None:
     """The rows of a node's table; None where there is none that can be read."""
     try:
-        scan = pl.scan_parquet(table) if ".parquet" in table.suffixes else pl.scan_csv(table, infer_schema=False)
+        if ".parquet" in table.suffixes:
+            scan = pl.scan_parquet(table, glob=False)
+        else:
+            scan = pl.scan_csv(table, glob=False, has_header=study.source.header, infer_schema=False)
         return int(scan.select(pl.len()).collect().item())
-    except (OSError, pl.exceptions.PolarsError):
+    except UNREADABLE:
         return None
 
 

@@ -17,7 +17,7 @@ class Tally:
         examples: the first reading that was dropped for each reason, in words.
         converted: readings by change of unit, such as ``spo2: 1 to %``.
         offsets: readings by offset from UTC, such as ``+05:00``; ``none`` where the file names no zone.
-        without_value: days that have readings, and too few or only impossible ones for a value, by which and why.
+        unusable: days whose readings are too few for a value, or give one that is not plausible, by which and why.
     """
 
     rows: dict[str, Counter[str]] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     converted: Counter[str] = field(default_factory=Counter)
     offsets: Counter[str] = field(default_factory=Counter)
-    without_value: Counter[str] = field(default_factory=Counter)
+    unusable: Counter[str] = field(default_factory=Counter)
 
     def found(self, file: str, what: str, count: int = 1) -> None:
         """Count rows of ``file``."""
