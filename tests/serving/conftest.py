@@ -98,13 +98,6 @@ def client(app: FastAPI) -> TestClient:
     return TestClient(app)
 
 
-@pytest.fixture(scope="module")
-def api_schema(app: FastAPI):  # schemathesis ships it, the tests in test_fuzz.py draw from it
-    import schemathesis
-
-    return schemathesis.openapi.from_asgi("/openapi.json", app)
-
-
 @pytest.fixture(scope="session")
 def small_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of three bundles: two of the health-risk study, one of the heart-disease study."""

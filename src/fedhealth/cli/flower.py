@@ -59,7 +59,7 @@ def server(
     deadline: DeadlineOption = 600.0,
     metrics_port: MetricsOption = None,
     host: HostOption = LOOPBACK,
-    folder: options.Folder = options.SERVER_FOLDER,
+    folder: options.ServerFolder = options.SERVER_FOLDER,
 ) -> None:
     """Wait for the study's nodes, train over them, print every round and the results, and write the run.
 

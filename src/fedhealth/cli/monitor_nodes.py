@@ -29,7 +29,7 @@ def nodes(
         typer.Option(help="Instead of reading --data, listen here for nodes that come over the network, as to train."),
     ] = None,
     port: options.Port = options.PORT,
-    folder: options.Folder = options.SERVER_FOLDER,
+    folder: options.ServerFolder = options.SERVER_FOLDER,
     wait: options.Wait = 600.0,
 ) -> None:
     """Ask each node through its door how the served model does on its rows of now; compare with what training found.

@@ -34,7 +34,7 @@ Last = Annotated[int, typer.Option(min=1, help="How many lines, from the end.")]
 Runtime = Annotated[
     RuntimeName, typer.Option(help="local: nodes in this process; flower: a Flower server and one process a node.")
 ]
-Folder = Annotated[
+ServerFolder = Annotated[
     Path,
     typer.Option(
         envvar="FEDHEALTH_SERVER",

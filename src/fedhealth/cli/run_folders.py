@@ -12,6 +12,7 @@ from fedhealth.federation import Fit, NetworkFit
 from fedhealth.model import RiskModel
 from fedhealth.model.design import Floats
 from fedhealth.registry import Bundle, BundleError, load_bundle, model_card, without_form, write_bundle
+from fedhealth.registry.bundle import REPORT
 from fedhealth.runtime.network import save_network
 from fedhealth.study import Study, load_study
 
@@ -50,11 +51,11 @@ def write_audited(folder: Path, leakage: Mapping[str, Any]) -> tuple[Bundle, Pat
         BundleError: there is no report of a run in ``folder``.
     """
     old = load_bundle(folder)
-    if not (folder / "report.json").is_file():
+    if not (folder / REPORT).is_file():
         raise BundleError(
             f"{folder}: no report.json here; to write a card, audit a run: fedhealth audit privacy runs/..."
         )
-    report = {**json.loads((folder / "report.json").read_text(encoding="utf-8")), "leakage": leakage}
+    report = {**json.loads((folder / REPORT).read_text(encoding="utf-8")), "leakage": leakage}
     facts = {**without_form(old.facts), "leakage": leakage}
     bundle, _, final = _write(old.study, old.model, old.reference, facts, report, folder.parent)
     return bundle, final
@@ -73,7 +74,7 @@ def _write(
     final = runs / f"{study.name}-{bundle.version}"
     final.mkdir(parents=True, exist_ok=True)
     whole = {**report, "bundle": {"hash": bundle.hash, "version": bundle.version, "folder": str(final)}}
-    (folder / "report.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     for file in folder.iterdir():
         file.replace(final / file.name)
     folder.rmdir()
@@ -105,7 +106,7 @@ def write_network_run(
     for place in (folder, models):
         save_network(fit.model, place)
     whole = {**report, "bundle": None}
-    (folder / "report.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     _mirror(whole, folder, runs)
     return whole, folder
 

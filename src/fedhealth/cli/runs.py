@@ -39,6 +39,7 @@ def show_run(run: Run = "", runs: Runs = Path("runs")) -> None:
     """Show one run: its nodes, who was lost or refused and why, and its results if it is finished."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.cli.progress import show_results
+    from fedhealth.registry.bundle import REPORT
 
     with plain_errors():
         events = read_log(_find(runs, run))
@@ -50,7 +51,7 @@ def show_run(run: Run = "", runs: Runs = Path("runs")) -> None:
         seconds, size = (sum(event[name] for event in steps) for name in ("seconds", "bytes"))
         typer.echo(f"{len(steps):,} questions to the nodes took {seconds:.1f} s; they answered with {size:,} bytes")
     if events[-1]["event"] == "finished":
-        show_results(json.loads((Path(events[-1]["folder"]) / "report.json").read_text(encoding="utf-8")))
+        show_results(json.loads((Path(events[-1]["folder"]) / REPORT).read_text(encoding="utf-8")))
 
 
 @runs_app.command("logs")

@@ -23,7 +23,7 @@ def init(
     host: Annotated[
         list[str] | None, typer.Option(help="Name or address by which nodes reach this server; may be given again.")
     ] = None,
-    folder: options.Folder = options.SERVER_FOLDER,
+    folder: options.ServerFolder = options.SERVER_FOLDER,
 ) -> None:
     """Make an authority and the server's certificate; run again, it keeps what is there and renews what ends soon."""
     from fedhealth.cli.errors import plain_errors
@@ -47,7 +47,7 @@ def invite(
     study: Annotated[str, typer.Option(help="The study that the node is invited to.")] = DEFAULT_STUDY,
     host: Annotated[str, typer.Option(help="By which the node reaches this server; default: init's first.")] = "",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the server will listen on.")] = options.PORT,
-    folder: options.Folder = options.SERVER_FOLDER,
+    folder: options.ServerFolder = options.SERVER_FOLDER,
 ) -> None:
     """Write an invitation for a node: a secret file that lets it enrol once. Send it over a channel that you trust."""
     from fedhealth.cli.errors import plain_errors
@@ -67,7 +67,7 @@ def invite(
 
 
 @server_app.command("revoke")
-def revoke(node: Name, folder: options.Folder = options.SERVER_FOLDER) -> None:
+def revoke(node: Name, folder: options.ServerFolder = options.SERVER_FOLDER) -> None:
     """Refuse a node from now on, in a run under way too; it needs a new invitation to come back."""
     from fedhealth.cli.errors import plain_errors
     from fedhealth.runtime.flower.book import Book
@@ -78,7 +78,7 @@ def revoke(node: Name, folder: options.Folder = options.SERVER_FOLDER) -> None:
 
 
 @server_app.command("nodes")
-def nodes(folder: options.Folder = options.SERVER_FOLDER) -> None:
+def nodes(folder: options.ServerFolder = options.SERVER_FOLDER) -> None:
     """List the invited, enrolled and revoked nodes, with their keys' fingerprints."""
     from rich.console import Console
     from rich.table import Table

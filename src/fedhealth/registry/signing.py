@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fedhealth.keys import write_private
-from fedhealth.registry.bundle import FILES, Bundle, BundleError, bundle_of, read_files, replace_file
+from fedhealth.registry.bundle import FILES, REPORT, Bundle, BundleError, bundle_of, read_files, replace_file
 
 SIGNATURE = "bundle.sig"
 AGAIN = "put back the file that was signed, or roll back"
 BESIDE = {  # what else may lie in a bundle's folder; no part of it, and never loaded with it
-    *("versions", "history.jsonl", "gates.toml", "report.json"),
+    *("versions", "history.jsonl", "gates.toml", REPORT),
     *("global_model.pth", "new.global_model.pth"),
 }
 BUNDLE, HISTORY = "bundle", "history"  # what is signed: a signature for one is none for the other

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedhealth.registry import Bundle, BundleError, champion, publish
+from fedhealth.registry.bundle import REPORT
 from fedhealth.registry.gates import Line, judge
 from fedhealth.registry.limits import read_limits
 from fedhealth.registry.publish import NOBODY
@@ -37,7 +38,7 @@ def examine(bundle: Bundle, folder: Path, models: Path, gates: Path | None = Non
     Raises:
         BundleError: there is no report, or the champion or the gates' file cannot be used.
     """
-    path = folder / "report.json"
+    path = folder / REPORT
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

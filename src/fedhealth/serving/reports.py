@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 
+from fedhealth.registry.bundle import REPORT
 from fedhealth.serving.answers import Runs
 from fedhealth.serving.errors import MISSING
 
@@ -53,7 +54,7 @@ def report(folder: Path, name: str, time: float) -> dict[str, Any]:
         OSError: it cannot be read.
         ValueError: it is not a JSON object.
     """
-    content = json.loads((folder / name / "report.json").read_text(encoding="utf-8"), parse_constant=_refuse)
+    content = json.loads((folder / name / REPORT).read_text(encoding="utf-8"), parse_constant=_refuse)
     if not isinstance(content, dict):
         raise ValueError("a report is a JSON object")
     return content
