@@ -237,6 +237,7 @@ def test_minutes_of_a_fitbit_archive(minutes):
 
 @many
 @given(st.lists(PARTS, max_size=8).map("".join), st.lists(PARTS, max_size=8).map("".join))
+@example("10*308", "%")  # more of one in the other than a number can tell
 def test_made_up_units(unit, target):
     found = conversion(unit, target)
     assert found is None or (0 < found.factor < math.inf and math.isfinite(found.shift))

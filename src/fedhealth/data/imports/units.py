@@ -101,9 +101,11 @@ def conversion(unit: str, target: str, molar_mass: float = 0.0) -> Conversion | 
     gas = molar_mass and have.powers == (-3, 1, 0, 0, 0) and not any(want.powers)
     if have.powers != want.powers and not gas:
         return None
+    factor = have.factor / want.factor
     if gas:  # g/m3 over g/mol gives mol/m3; a mole fills MOLAR_VOLUME / 1000 m3
-        return Conversion(have.factor / molar_mass * MOLAR_VOLUME / 1000 / want.factor)
-    return Conversion(have.factor / want.factor, (have.zero - want.zero) / want.factor)
+        factor *= MOLAR_VOLUME / 1000 / molar_mass
+    shift = (have.zero - want.zero) / want.factor
+    return Conversion(factor, shift) if 0 < factor < inf and abs(shift) < inf else None
 
 
 def _other_than_steps(unit: str) -> bool:
