@@ -31,6 +31,7 @@ def test_rows_columns_and_test_sets_are_those_of_flamby(flamby):
     assert [set(node.held_out) for node in flamby.study().nodes] == [set(node.held_out) for node in STUDY.nodes]
 
 
+@pytest.mark.slow
 def test_the_declared_method_is_ahead_of_the_baselines(flamby):
     names = (OURS, FEDAVG, POOLED, MAJORITY)
     found = {name: score(flamby, METHODS[name](flamby))["site_accuracy"] for name in names}

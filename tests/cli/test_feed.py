@@ -47,6 +47,7 @@ def test_the_history_of_ninety_days_is_there_within_half_a_minute_and_not_twice(
     assert [p["readings"] for p in after[:700]] == [p["readings"] for p in before[:700]]
 
 
+@pytest.mark.slow
 def test_a_wrong_key_is_said_with_the_way_out(server: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FEDHEALTH_API_KEY", "wrong")
     result = CliRunner().invoke(app, ["feed", "--api", server, "--once"])

@@ -243,6 +243,7 @@ def test_a_budget_that_cannot_be_kept_is_refused(options, said):
     assert said in result.output
 
 
+@pytest.mark.slow
 def test_where_nodes_allow_no_network_up_goes_on_without_one(tmp_path, capsys):
     pytest.importorskip("torch")
     write_world(tmp_path, rows=600, seed=1)

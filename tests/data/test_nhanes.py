@@ -63,6 +63,7 @@ def test_a_node_sees_its_block_and_the_anchors(outcome):
         np.testing.assert_array_equal(shard.fold, full.fold)
 
 
+@pytest.mark.slow
 def test_values_lie_in_their_ranges_and_odd_codes_count_as_missing():
     study, dataset = loaded("fair-poor-health")
     rows = stack(dataset.full)
@@ -75,6 +76,7 @@ def test_values_lie_in_their_ranges_and_odd_codes_count_as_missing():
     assert rows.x[:, study.index("male")].mean() == pytest.approx(0.485, abs=0.02)
 
 
+@pytest.mark.slow
 def test_notes_speak_only_of_what_the_node_holds():
     study, dataset = loaded("diabetes")
     for node, shard in zip(study.nodes, dataset.shards, strict=True):
@@ -82,6 +84,7 @@ def test_notes_speak_only_of_what_the_node_holds():
         assert not [note for note in shard.notes if any(column in note for column in hidden)]
 
 
+@pytest.mark.slow
 def test_about_a_third_of_the_people_are_held_out():
     _, dataset = loaded("cvd")
     for shard in dataset.shards:

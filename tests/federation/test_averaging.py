@@ -51,6 +51,7 @@ def test_a_feature_that_nobody_observes_says_nothing() -> None:
         np.testing.assert_array_equal(fitted.model.risk(x, rows.observed), fitted.model.risk(x, known))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_every_strategy_learns_and_moves_nothing_that_nobody_covers(strategy: Strategy) -> None:
     nodes = [shard("node_1", [0, 1], 600), shard("node_3", [0, 5], 600, 1)]

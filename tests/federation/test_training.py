@@ -178,6 +178,7 @@ def test_two_rows_of_either_label_are_enough():
     assert ((risk > 0) & (risk < 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [1_000.0, 101_300.0])
 def test_a_number_that_varies_little_beside_its_size_is_learnt_from_all_the_same(base):
     """Such as air pressure in pascal: only differences matter."""

@@ -96,6 +96,7 @@ def test_a_person_may_change_their_mind_and_send_again(store: Store):
         assert [one.person for one in session.scalars(select(Reading))] == [None]
 
 
+@pytest.mark.slow
 def test_what_is_on_its_way_while_a_person_withdraws_does_not_stay(store: Store, send: Send):
     send("Lahore", NOON, 1)
 
@@ -116,6 +117,7 @@ def test_what_is_on_its_way_while_a_person_withdraws_does_not_stay(store: Store,
         assert session.scalars(select(Outcome.reading)).all() == []
 
 
+@pytest.mark.slow
 def test_an_outcome_on_its_way_while_a_person_is_erased_does_not_stay(store: Store, send: Send):
     send("Lahore", NOON, 1)
 

@@ -111,6 +111,7 @@ def test_a_days_interval_counts_people_and_not_their_readings(store: Store, send
     assert [one.mean_risk_interval for one in few] == [None, None]
 
 
+@pytest.mark.slow
 def test_an_interval_covers_what_other_people_would_have_told(store: Store):
     rng, covered = np.random.default_rng(0), []
     rows = []
@@ -208,6 +209,7 @@ def test_a_store_that_is_away_costs_notes_and_no_time(caplog: pytest.LogCaptureF
     assert "secret" not in caplog.text
 
 
+@pytest.mark.slow
 def test_after_any_fault_the_next_predictions_are_noted(store: Store, monkeypatch: pytest.MonkeyPatch):
     log = PredictionLog(lambda: store)
     with monkeypatch.context() as patch:

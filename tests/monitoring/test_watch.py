@@ -259,6 +259,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_the_webhook_is_told_once_of_firing_and_of_the_end(store: Store, hook: Hook):
     with store.session() as session:
         settle(session, found(OVER), NOON)
@@ -272,6 +273,7 @@ def test_the_webhook_is_told_once_of_firing_and_of_the_end(store: Store, hook: H
     assert (hook.heard[0]["rule"], hook.heard[0]["about"], hook.heard[0]["city"]) == ("drift", "aqi", None)
 
 
+@pytest.mark.slow
 def test_telling_the_webhook_holds_no_alert(store: Store, hook: Hook):
     with store.session() as session:
         settle(session, found(OVER), NOON)

@@ -149,6 +149,7 @@ def test_of_three_all_are_needed_and_one_that_comes_back_is_asked_again(served):
     assert [event[:2] for event in told.events if event[0] != "joined"] == [("lost", "node_2"), ("back", "node_2")]
 
 
+@pytest.mark.slow
 def test_where_too_few_are_left_the_run_ends_with_what_to_do(served):
     grid, exchange, told = served(masked=False, fewest=6)
     grid.leave("node_3")
@@ -307,6 +308,7 @@ def test_a_node_that_does_not_say_who_it_is_holds_nobody_up(served):
     assert time.monotonic() - began < 2.0
 
 
+@pytest.mark.slow
 def test_while_nodes_gather_one_that_cannot_take_part_is_told_to_leave(served, world):
     def strange(name, question, answer):
         if name == "node_6" and wire.unpack_question(question).step == wire.HELLO:
@@ -319,6 +321,7 @@ def test_while_nodes_gather_one_that_cannot_take_part_is_told_to_leave(served, w
     assert list(exchange("inventory", {})) == NODES[:5]
 
 
+@pytest.mark.slow
 def test_who_comes_after_the_run_began_without_it_is_told_so(served):
     late = []
 

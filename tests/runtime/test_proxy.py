@@ -72,6 +72,7 @@ def test_only_what_nodes_need_is_passed_on(echo: tuple[Door, list[str]], tmp_pat
     assert any("POST /v1/control/start-run is not open to nodes" in line for line in door.said)
 
 
+@pytest.mark.slow
 def test_no_control_request_of_flowers_is_passed_on(echo: tuple[Door, list[str]], tmp_path: Path) -> None:
     """Every method that Flower's own control client has, so that a new one does not go unnoticed."""
     from flwr.supercore.control.control_http_client import ControlHttpClient

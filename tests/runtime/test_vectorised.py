@@ -34,6 +34,7 @@ RAGGED = [node(number, rows) for number, rows in enumerate((400, 90, 700, 5, 130
 FEW = [node(number, rows, missing=0.0) for number, rows in enumerate((100, 60, 80, 1))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_nodes_of_unlike_sizes_and_columns_train_as_in_the_loop(strategy):
     loop, together = (

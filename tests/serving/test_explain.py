@@ -37,6 +37,7 @@ def test_the_largest_comes_first_and_low_oxygen_raises_the_risk(client: TestClie
     assert next(part for part in parts if part["feature"] == "spo2")["contribution"] > 0.5
 
 
+@pytest.mark.slow
 def test_an_answer_remembers_only_the_last_sets_of_features(client: TestClient, bundle: Bundle):
     """What strangers may ask for must not fill the memory."""
     names = bundle.study.names

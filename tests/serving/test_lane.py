@@ -248,6 +248,7 @@ def test_what_is_not_plain_is_the_apps(port: int, counted: Counted, lines: list[
     assert counted.asked == ["/predict"]
 
 
+@pytest.mark.slow
 def test_who_does_not_read_the_answers_is_not_read_either(port: int, client: httpx.Client):
     """Answers that nobody takes must not fill the memory."""
     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection, pytest.raises(TimeoutError):

@@ -48,13 +48,12 @@ def wait_until_healthy(url: str, process: subprocess.Popen) -> None:
     pytest.fail(f"not up after {STARTS_WITHIN} s: {process.communicate(timeout=5)[0] if process.poll() else ''}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(
-            ["-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "{port}"], marks=pytest.mark.slow
-        ),
-        pytest.param(["app/main.py"], marks=pytest.mark.slow),
+        ["-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "{port}"],
+        ["app/main.py"],
         ["-m", "fedhealth", "serve", "--host", "0.0.0.0", "--port", "{port}"],
     ],
     ids=["uvicorn app.main:app", "python app/main.py", "fedhealth serve"],
