@@ -1,12 +1,12 @@
 """``fedhealth monitor run``: the exit code tells cron, alerts tell people, a challenger is left where asked."""
 
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from tests.shipped import MODELS, shipped_model
 from typer.testing import CliRunner
 
 from fedhealth.cli import app
@@ -16,7 +16,6 @@ from fedhealth.monitoring.store import Store, add_readings
 from fedhealth.monitoring.tables import Reading
 from fedhealth.registry import load_bundle
 
-MODELS = Path(__file__).parents[2] / "models"
 START = datetime(2026, 4, 10, tzinfo=UTC)
 
 
@@ -76,7 +75,7 @@ def test_what_cannot_be_checked_ends_with_1_and_is_an_alert_until_it_can(store: 
 @pytest.mark.full
 def test_an_alarm_starts_a_federated_run_that_leaves_a_challenger(store: Store, tmp_path: Path):
     fill(store, faster=8.0)
-    data, runs, models = tmp_path / "data", tmp_path / "runs", shutil.copytree(MODELS, tmp_path / "models")
+    data, runs, models = tmp_path / "data", tmp_path / "runs", shipped_model(tmp_path / "models")
     assert CliRunner().invoke(app, ["data", "generate", "--out", str(data), "--rows", "2000"]).exit_code == 0
     retrain = ["--retrain", "--data", str(data), "--runs", str(runs), "--models", str(models)]
     found = run(*retrain)
@@ -89,7 +88,7 @@ def test_an_alarm_starts_a_federated_run_that_leaves_a_challenger(store: Store, 
 
 
 def test_a_model_that_nobody_signed_is_not_watched(store: Store, tmp_path: Path):
-    models = shutil.copytree(MODELS, tmp_path / "models")
+    models = shipped_model(tmp_path / "models")
     (models / "bundle.sig").unlink()
     found = run("--models", str(models))
     assert (found.exit_code, "bundle.sig: missing" in found.output, states(store)) == (1, True, {"monitor": "error"})

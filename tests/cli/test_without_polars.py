@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODELS = str(Path(__file__).parents[2] / "models")
+from tests.shipped import shipped_model
+
 WITHOUT_POLARS = """
 import json, sys
 sys.modules["polars"] = None
@@ -26,7 +27,8 @@ def ended(folder: Path, *commands: str) -> list[tuple[str, int, str]]:
 
 
 def test_a_served_model_is_looked_after(tmp_path: Path) -> None:
-    served = [f"models list --models {MODELS}", "runs list", "keys list", f"monitor run --models {MODELS}"]
+    shipped_model(tmp_path / "models")
+    served = ["models list", "runs list", "keys list", "monitor run"]
     assert [(command, code) for command, code, _ in ended(tmp_path, *served)] == [(command, 0) for command in served]
 
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 from tests.mirrors import without_mlflow
+from tests.shipped import shipped_model
 from tests.shipping.documented import BLOCK, PAGES, ROOT, Documented, blocks, documented
 from tools.reference import commands
 from typer.testing import CliRunner
@@ -220,7 +221,7 @@ def unmirrored() -> Iterator[None]:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the published model, nodes' tables, exports and a study, as readers might have them."""
     folder = tmp_path_factory.mktemp("untrained")
-    shutil.copytree(ROOT / "models", folder / "models")
+    shipped_model(folder / "models")
     write_world(folder / "data", rows=1500, seed=7)
     (folder / "my-study.toml").write_text(study_on(ROOT / "docs/studies.md"), encoding="utf-8")
     table = (folder / "data/node_1/wearables.csv").read_text(encoding="utf-8").splitlines()
