@@ -54,6 +54,7 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "FEDHEALTH_API_KEY": "a key for tests",
         "FEDHEALTH_KEYS_FILE": str(tmp_path_factory.mktemp("keys") / "issued_keys.jsonl"),
         "FEDHEALTH_RATE": "1e6",
+        "FEDHEALTH_RUNS": str(tmp_path_factory.mktemp("runs")),
     }
 
 

@@ -85,10 +85,12 @@ def host(root: Path) -> list[Folder]:
 
 
 def checkout(root: Path) -> list[Folder]:
-    """As :func:`host`, with the checkout at ``/app`` and its Python at ``/venv``, as in the images.
+    """As :func:`host`, with the checkout and the shipped model at ``/app`` and its Python at ``/venv``, as in images.
 
     Programs of a virtual environment name their Python by its path; in ``root`` they get one of their own.
     """
+    from tests.shipped import shipped_model  # not to be found where this file is run as a program
+
     programs, python = root / "venv" / "bin", Path(sys.base_prefix)
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(python / "bin" / f"python{sysconfig.get_python_version()}")
@@ -98,6 +100,7 @@ def checkout(root: Path) -> list[Folder]:
         (programs / name).write_text(f"#!/venv/bin/python\n{rest}")
         (programs / name).chmod(0o755)
     own = [Folder(python, str(python)), Folder(Path(sys.prefix) / "lib", "/venv/lib"), Folder(ROOT, "/app")]
+    own.append(Folder(shipped_model(root / "shipped"), "/app/models"))
     return [*host(root), *(replace(folder, read_only=True) for folder in own)]
 
 
