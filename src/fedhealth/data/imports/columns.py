@@ -110,7 +110,8 @@ def _parquet(path: Path, asked: Asked) -> Iterator[tuple[list[str], pl.DataFrame
         scan = pl.scan_parquet(path)
         names = scan.collect_schema().names()
         height = scan.select(pl.len()).collect().item()
-        used = scan.select([name for name in names if name in used_columns(asked)])  # others may be no text at all
+        wanted = used_columns(asked)
+        used = scan.select([name for name in names if name in wanted])  # others may be no text at all
         for start in range(0, height, BATCH):
             frame = used.slice(start, BATCH).collect().with_columns(pl.col(pl.Boolean).cast(pl.Int8))
             number = pl.int_range(start + 1, start + frame.height + 1, eager=True).alias("#")
